@@ -1,0 +1,491 @@
+//! A guest, or a context of one: registers, memory, disk, and the access it is about to take.
+
+use crate::disk::Disk;
+use crate::memory::{Memory, Touch, Victim};
+use crate::miss_ratio::MissRatio;
+use crate::progress::ProgressLog;
+use crate::spec::{GuestSpec, ResidentAtStart};
+use crate::stamp::{first_stamp, observe, pages_digest, written_stamp};
+use crate::workload::{Access, Workload, WorkloadError, open_workload};
+use lazycopy_units::{Duration, Instant, PageNumber};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The registers of a guest: all that it takes along besides its pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registers {
+    /// Completed accesses; also the program counter, the index of the next access.
+    pub accesses: u64,
+    /// Running hash over what every access saw.
+    pub digest: u64,
+    /// Misses since the start.
+    pub misses: u64,
+}
+
+/// A page in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResidentPage {
+    /// Which page.
+    pub page: PageNumber,
+    /// Its stamp.
+    pub stamp: u64,
+    /// Whether it differs from what the disk has.
+    pub dirty: bool,
+}
+
+/// What can be seen of a guest at one instant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GuestSnapshot {
+    /// Its registers.
+    pub registers: Registers,
+    /// Pages that it can address.
+    pub pages: u32,
+    /// Frames of its memory.
+    pub frames: u32,
+    /// How many of its pages are in memory.
+    pub resident_count: u32,
+    /// The first of them, from least to most recently used; all, where the limit of the call
+    /// allowed it.
+    pub resident: Vec<ResidentPage>,
+    /// Misses per access since the start; absent before the first access.
+    pub miss_ratio: Option<f64>,
+    /// Misses per access over the last [`RECENT_ACCESSES`](crate::RECENT_ACCESSES).
+    pub recent_miss_ratio: Option<f64>,
+}
+
+/// Why a burst ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The next access begins after the burst's limit.
+    Limit,
+    /// The burst's budget of accesses is spent, or the target is reached: others get a turn.
+    Budget,
+    /// A watched page was touched by the access that was just completed.
+    Touched(PageNumber),
+    /// An access missed: the guest is blocked until its page is installed.
+    Missed(PageNumber),
+    /// The guest is blocked, suspended or its workload has failed: it does not run at all.
+    Idle,
+}
+
+/// When a guest wants to be woken, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout {
+    /// The instant.
+    pub at: Instant,
+    /// What is due then.
+    pub kind: TimeoutKind,
+}
+
+/// What is due. At one instant disk completions come before accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimeoutKind {
+    /// A load from the disk is complete.
+    Disk,
+    /// An access begins.
+    Access,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not running; the pending access is taken when it is resumed.
+    Suspended,
+    /// The pending access begins at `at`.
+    Ready { at: Instant },
+    /// The pending access missed at `since`; if the disk was asked, it answers at `load_due`.
+    Blocked { since: Instant, load_due: Option<Instant> },
+    /// The workload failed: there is no next access.
+    Failed,
+}
+
+/// A guest, or one of its two contexts while lazy-copy migrates it.
+///
+/// It has no clock: [`Guest::run`] takes accesses up to an instant, in one burst, and returns
+/// when somebody else must know. Loads from the disk are announced by [`Guest::begin_load`] and
+/// are due at [`Guest::poll_timeout`].
+pub struct Guest {
+    spec: Arc<GuestSpec>,
+    accesses: u64,
+    digest: u64,
+    memory: Memory,
+    disk: Disk,
+    misses: MissRatio,
+    workload: Box<dyn Workload>,
+    batch: Vec<Access>,
+    cursor: usize,
+    phase: Phase,
+    failure: Option<WorkloadError>,
+    target: u64,
+    progress: Option<ProgressLog>,
+}
+
+impl std::fmt::Debug for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guest")
+            .field("registers", &self.registers())
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Guest {
+    /// A new guest, suspended before its first access.
+    ///
+    /// # Errors
+    /// When its workload cannot be opened.
+    pub fn new(spec: Arc<GuestSpec>) -> Result<Self, WorkloadError> {
+        let disk = Disk::new(spec.seed);
+        let mut guest = Guest::arriving(spec, Registers::default(), disk)?;
+        if guest.spec.resident_at_start == ResidentAtStart::All {
+            for page in (0..guest.spec.pages).map(PageNumber) {
+                let stamp = first_stamp(guest.spec.seed, page);
+                guest.memory.install_most_recent(page, stamp, false);
+            }
+        }
+        Ok(guest)
+    }
+
+    /// A guest that arrives with these registers and this disk, its memory empty, suspended.
+    ///
+    /// # Errors
+    /// When its workload cannot be opened at its position.
+    pub fn arriving(
+        spec: Arc<GuestSpec>,
+        registers: Registers,
+        disk: Disk,
+    ) -> Result<Self, WorkloadError> {
+        let workload = open_workload(&spec, registers.accesses)?;
+        let memory = Memory::new(spec.pages, spec.frames);
+        Ok(Guest {
+            accesses: registers.accesses,
+            digest: registers.digest,
+            misses: MissRatio::starting_with(registers.misses),
+            memory,
+            disk,
+            workload,
+            batch: Vec::new(),
+            cursor: 0,
+            phase: Phase::Suspended,
+            failure: None,
+            target: u64::MAX,
+            progress: None,
+            spec,
+        })
+    }
+
+    /// The guest's definition.
+    pub fn spec(&self) -> &Arc<GuestSpec> {
+        &self.spec
+    }
+
+    /// Its registers.
+    pub fn registers(&self) -> Registers {
+        Registers { accesses: self.accesses, digest: self.digest, misses: self.misses.misses() }
+    }
+
+    /// Its memory.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Its memory, to set watches or to fill it while the guest is suspended.
+    pub fn memory_mut(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// What can be seen of it, with at most `limit` of the resident pages.
+    pub fn snapshot(&self, limit: usize) -> GuestSnapshot {
+        let resident = self.memory.iter_lru().take(limit).map(|page| ResidentPage {
+            page,
+            stamp: self.stamp(page),
+            dirty: self.memory.is_dirty(page),
+        });
+        GuestSnapshot {
+            registers: self.registers(),
+            pages: self.spec.pages,
+            frames: self.spec.frames,
+            resident_count: self.memory.resident(),
+            resident: resident.collect(),
+            miss_ratio: self.misses.since_start(self.accesses),
+            recent_miss_ratio: self.misses.recent(self.accesses),
+        }
+    }
+
+    /// The stamp of a page, in memory or else on the disk.
+    pub fn stamp(&self, page: PageNumber) -> u64 {
+        self.memory.stamp(page).unwrap_or_else(|| self.disk.stamp(page))
+    }
+
+    /// One hash over the stamps of all pages.
+    pub fn pages_digest(&self) -> u64 {
+        pages_digest((0..self.spec.pages).map(|page| self.stamp(PageNumber(page))))
+    }
+
+    /// The page that the guest is blocked on, and since when.
+    pub fn blocked_on(&self) -> Option<(PageNumber, Instant)> {
+        match self.phase {
+            Phase::Blocked { since, .. } => Some((self.batch[self.cursor].page, since)),
+            _ => None,
+        }
+    }
+
+    /// Whether it takes accesses, or waits for one to be completed.
+    pub fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Ready { .. } | Phase::Blocked { .. })
+    }
+
+    /// Why its workload failed, if it did: then it takes no further access.
+    pub fn failure(&self) -> Option<&WorkloadError> {
+        self.failure.as_ref()
+    }
+
+    /// Ends a burst with [`Stop::Budget`] when so many accesses are completed.
+    pub fn set_target(&mut self, accesses: u64) {
+        self.target = accesses;
+    }
+
+    /// Begins to log the instants at which accesses are completed.
+    pub fn record_progress(&mut self) {
+        self.progress = Some(ProgressLog::default());
+    }
+
+    /// Ends the log of [`Guest::record_progress`] and hands it over; empty without one.
+    pub fn take_progress(&mut self) -> ProgressLog {
+        self.progress.take().unwrap_or_default()
+    }
+
+    /// Suspends the guest. An access that waits for its page is abandoned, and taken again when
+    /// the guest is resumed.
+    pub fn suspend(&mut self) {
+        if let Phase::Blocked { .. } = self.phase {
+            self.misses.retract_miss();
+        }
+        if self.phase != Phase::Failed {
+            self.phase = Phase::Suspended;
+        }
+    }
+
+    /// Resumes a suspended guest: its next access begins at `at`.
+    pub fn resume(&mut self, at: Instant) {
+        if self.phase == Phase::Suspended && self.fetch().is_some() {
+            self.phase = Phase::Ready { at };
+        }
+    }
+
+    /// Resumes a suspended guest as if an access had been completed at `at`: the next one begins
+    /// a think time later.
+    pub fn resume_thinking(&mut self, at: Instant) {
+        if self.phase == Phase::Suspended
+            && let Some(access) = self.fetch()
+        {
+            self.phase = Phase::Ready { at: at + access.think };
+        }
+    }
+
+    /// Moves the guest's clock: what was due at `at + shift` is due at `at`. For a guest that ran
+    /// before and whose run's time begins now.
+    pub fn rebase(&mut self, shift: Duration) {
+        let earlier = |at: Instant| at.saturating_sub(shift);
+        self.phase = match self.phase {
+            Phase::Ready { at } => Phase::Ready { at: earlier(at) },
+            Phase::Blocked { since, load_due } => {
+                Phase::Blocked { since: earlier(since), load_due: load_due.map(earlier) }
+            }
+            other => other,
+        };
+    }
+
+    /// When the guest wants to be woken next.
+    pub fn poll_timeout(&self) -> Option<Timeout> {
+        match self.phase {
+            Phase::Ready { at } => Some(Timeout { at, kind: TimeoutKind::Access }),
+            Phase::Blocked { load_due: Some(at), .. } => {
+                Some(Timeout { at, kind: TimeoutKind::Disk })
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes accesses that begin at `until` or before, at most `budget` of them, until somebody
+    /// must know. [`Guest::poll_timeout`] then tells where it stands.
+    pub fn run(&mut self, until: Instant, budget: u64) -> Stop {
+        let Phase::Ready { mut at } = self.phase else { return Stop::Idle };
+        let budget = budget.min(self.target.saturating_sub(self.accesses));
+        for _ in 0..budget {
+            if at > until {
+                self.phase = Phase::Ready { at };
+                return Stop::Limit;
+            }
+            let Access { page, write, .. } = self.batch[self.cursor];
+            let index = self.accesses;
+            match self.memory.touch(page, write, |stamp| written_stamp(stamp, index)) {
+                Touch::Miss => {
+                    self.misses.record_miss(index);
+                    self.phase = Phase::Blocked { since: at, load_due: None };
+                    return Stop::Missed(page);
+                }
+                Touch::Hit { stamp, watched } => {
+                    self.complete(at, page, stamp);
+                    let Some(next) = self.fetch() else { return Stop::Idle };
+                    at = at + next.think;
+                    if watched {
+                        self.phase = Phase::Ready { at };
+                        return Stop::Touched(page);
+                    }
+                }
+            }
+        }
+        self.phase = Phase::Ready { at };
+        Stop::Budget
+    }
+
+    #[inline]
+    fn complete(&mut self, at: Instant, page: PageNumber, stamp: u64) {
+        self.digest = observe(self.digest, self.accesses, page, stamp);
+        self.accesses += 1;
+        self.cursor += 1;
+        if let Some(progress) = &mut self.progress {
+            progress.record(at);
+        }
+    }
+
+    /// The pending access, read from the workload if need be; on failure the guest is `Failed`.
+    #[inline]
+    fn fetch(&mut self) -> Option<Access> {
+        match self.batch.get(self.cursor) {
+            Some(access) => Some(*access),
+            None => self.refill(),
+        }
+    }
+
+    fn refill(&mut self) -> Option<Access> {
+        self.batch.clear();
+        self.cursor = 0;
+        match self.workload.fill(&mut self.batch) {
+            Ok(()) => Some(self.batch[0]),
+            Err(error) => {
+                self.failure = Some(error);
+                self.phase = Phase::Failed;
+                None
+            }
+        }
+    }
+
+    /// The access that missed asks the disk, which answers after `latency`.
+    ///
+    /// # Panics
+    /// When the guest is not blocked.
+    pub fn begin_load(&mut self, now: Instant, latency: Duration) {
+        let Phase::Blocked { load_due, .. } = &mut self.phase else {
+            panic!("a guest that is not blocked asked the disk");
+        };
+        *load_due = Some(now + latency);
+    }
+
+    /// Forgets the load that [`Guest::begin_load`] began: its page came from elsewhere.
+    pub fn forget_load(&mut self) {
+        if let Phase::Blocked { load_due, .. } = &mut self.phase {
+            *load_due = None;
+        }
+    }
+
+    /// Installs the page that the guest is blocked on as most recent and completes the access at
+    /// `now`. Returns the victim, which has been written back if it was dirty.
+    ///
+    /// # Panics
+    /// When the guest is not blocked.
+    pub fn complete_blocked(&mut self, now: Instant, stamp: u64, dirty: bool) -> Option<Victim> {
+        let Phase::Blocked { .. } = self.phase else {
+            panic!("a page was given to a guest that is not blocked");
+        };
+        let Access { page, write, .. } = self.batch[self.cursor];
+        let victim = self.install_most_recent(page, stamp, dirty);
+        let index = self.accesses;
+        let Touch::Hit { stamp, .. } =
+            self.memory.touch(page, write, |stamp| written_stamp(stamp, index))
+        else {
+            unreachable!("the page was installed just now");
+        };
+        self.complete(now, page, stamp);
+        if let Some(next) = self.fetch() {
+            self.phase = Phase::Ready { at: now + next.think };
+        }
+        victim
+    }
+
+    /// The disk answers: [`Guest::complete_blocked`] with the page as the disk has it.
+    ///
+    /// # Panics
+    /// When the guest is not blocked.
+    pub fn complete_load(&mut self, now: Instant) -> Option<Victim> {
+        let (page, _) = self.blocked_on().expect("a load was completed for a guest not blocked");
+        let stamp = self.disk.stamp(page);
+        self.complete_blocked(now, stamp, false)
+    }
+
+    /// Puts a page into memory as the most recent one. Returns the victim, which has been written
+    /// back if it was dirty.
+    pub fn install_most_recent(
+        &mut self,
+        page: PageNumber,
+        stamp: u64,
+        dirty: bool,
+    ) -> Option<Victim> {
+        let victim = self.memory.install_most_recent(page, stamp, dirty);
+        if let Some(Victim { page, stamp, dirty: true, .. }) = victim {
+            self.disk.write_back(page, stamp);
+        }
+        victim
+    }
+
+    /// Writes a page to the disk that is not installed.
+    pub fn write_back(&mut self, page: PageNumber, stamp: u64) {
+        self.disk.write_back(page, stamp);
+    }
+
+    /// Runs the guest at ordinary paging until `accesses` accesses are completed in all, from
+    /// `now` on, loads taking `latency`, and leaves it suspended. Returns the instant at which the
+    /// last was completed.
+    ///
+    /// # Errors
+    /// When the workload fails on the way.
+    pub fn run_to(
+        &mut self,
+        now: Instant,
+        accesses: u64,
+        latency: Duration,
+    ) -> Result<Instant, WorkloadError> {
+        let mut last = now;
+        self.set_target(accesses);
+        self.resume(now);
+        while self.accesses < accesses && self.is_running() {
+            match self.run(Instant::MAX, u64::MAX) {
+                Stop::Missed(_) => {
+                    let (_, since) = self.blocked_on().expect("it has just missed");
+                    last = since + latency;
+                    self.complete_load(last);
+                }
+                _ => last = self.last_completion(),
+            }
+        }
+        self.set_target(u64::MAX);
+        self.suspend();
+        match &self.failure {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(last),
+        }
+    }
+
+    /// When the access before the pending one was completed, for a guest that is not blocked.
+    fn last_completion(&self) -> Instant {
+        match (self.phase, self.batch.get(self.cursor)) {
+            (Phase::Ready { at }, Some(next)) => at.saturating_sub(next.think),
+            _ => Instant::ZERO,
+        }
+    }
+}

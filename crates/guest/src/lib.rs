@@ -1,0 +1,27 @@
+//! What a guest is: a memory of a few frames, managed by LRU, over a workload that yields
+//! accesses; registers; and an observation digest by which two runs are compared.
+//!
+//! No clock, no thread, no I/O but the reading of a recorded trace: time is an argument, and a
+//! guest runs in bursts ([`Guest::run`]) that end where somebody else must know.
+
+mod disk;
+mod guest;
+mod memory;
+mod miss_ratio;
+mod progress;
+mod reference;
+mod spec;
+mod stamp;
+mod workload;
+
+pub use disk::{Disk, DiskContents};
+pub use guest::{Guest, GuestSnapshot, Registers, ResidentPage, Stop, Timeout, TimeoutKind};
+pub use memory::{Memory, Victim};
+pub use miss_ratio::{MissRatio, RECENT_ACCESSES};
+pub use progress::{ProgressLog, ProgressRun};
+pub use reference::{Reference, reference_run};
+pub use spec::{GuestSpec, ResidentAtStart, SpecError};
+pub use stamp::{first_stamp, observe, pages_digest, written_stamp};
+pub use workload::{
+    Access, TraceSummary, Workload, WorkloadError, WorkloadSpec, open_workload, summarize_trace,
+};

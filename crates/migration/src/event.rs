@@ -1,0 +1,206 @@
+//! What happens in a migration, for logs, results and pictures.
+
+use crate::message::Cause;
+use lazycopy_guest::Registers;
+use lazycopy_units::{Duration, Instant, PageNumber};
+use serde::{Deserialize, Serialize};
+
+/// Which machine saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The source.
+    Source,
+    /// The destination.
+    Destination,
+}
+
+/// Something that happened. Hits are no events: with the seeded guest they can be recomputed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, in model time.
+    #[serde(rename = "at_ns")]
+    pub at: Instant,
+    /// Where.
+    pub side: Side,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What became of a page that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is in memory, or (before the hand-over) set aside for it.
+    Installed,
+    /// It ended a fault, and is in memory.
+    EndedFault,
+    /// Memory was full and the disk has it.
+    Discarded,
+    /// Memory was full; it was written to the disk.
+    WrittenBack,
+    /// The destination had held it before.
+    Duplicate,
+    /// The migration was complete already.
+    Late,
+}
+
+/// How the source answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The page is in source memory and goes next.
+    InSourceMemory,
+    /// The page is on its way already.
+    OnItsWay,
+    /// The page is not in source memory.
+    NotResident,
+}
+
+/// What ended a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultEnd {
+    /// A page from the source.
+    Remote,
+    /// A load from the disk.
+    Disk,
+}
+
+/// The kinds of events, by the side that sees them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum EventKind {
+    /// Source: the migration was asked for.
+    Requested,
+    /// Source: the guest was suspended.
+    Suspended {
+        /// Its registers.
+        registers: Registers,
+        /// Pages on the residency list.
+        resident: u64,
+    },
+    /// Source: a page's transmission began.
+    PageSent {
+        /// Which page.
+        page: PageNumber,
+        /// The lane that it left by.
+        cause: Cause,
+    },
+    /// Source: the point of no return. The context's transmission began.
+    Handover {
+        /// Bytes of the context message.
+        bytes: u64,
+    },
+    /// Source: the context has left; the forward context runs, if the scheme has one.
+    ContextSent,
+    /// Source: the forward context began to run.
+    ForwardResumed,
+    /// Source: the forward context has missed and loads the page from the disk.
+    ForwardMissed {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// Source: the forward context touched a page that waits in the background, or has loaded it:
+    /// it joins the forward lane.
+    JoinedForward {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// Source: the forward context has completed its head start.
+    HeadStartCompleted,
+    /// Source: a page of the residency list was evicted before it was sent.
+    PageDropped {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// Source: a page loaded since was evicted before it was sent.
+    PageWithdrawn {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// Source: a request came.
+    PageRequested {
+        /// Which page.
+        page: PageNumber,
+        /// What the source answers.
+        answer: Answer,
+    },
+    /// Source: the destination has all it needs; the guest was freed here.
+    Released,
+    /// Source: the guest runs here again, before the hand-over or after the destination's word.
+    Returned {
+        /// Why.
+        reason: String,
+    },
+    /// Destination: the context arrived.
+    ContextArrived,
+    /// Destination: the guest was resumed.
+    Resumed {
+        /// Its registers.
+        registers: Registers,
+    },
+    /// Destination: a page arrived.
+    PageArrived {
+        /// Which page.
+        page: PageNumber,
+        /// The lane that it had left by.
+        cause: Cause,
+        /// What became of it.
+        fate: Fate,
+    },
+    /// Destination: the source's word that a page is on the disk arrived.
+    PageNotResident {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// Destination: the guest is blocked by a page fault of the migration.
+    FaultBegan {
+        /// Which page.
+        page: PageNumber,
+        /// Whether the page is asked for at the source, or else loaded from the disk.
+        asked: bool,
+    },
+    /// Destination: the fault is over and its access completed.
+    FaultEnded {
+        /// Which page.
+        page: PageNumber,
+        /// What ended it.
+        by: FaultEnd,
+        /// How long the guest was blocked.
+        #[serde(rename = "stalled_ns")]
+        stalled: Duration,
+    },
+    /// Either side: the guest missed in ordinary paging.
+    Missed {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// Destination: the migration is complete.
+    Completed,
+    /// Destination: the measured accesses are completed.
+    Measured {
+        /// The guest's registers.
+        registers: Registers,
+    },
+    /// Destination: nothing is left to count.
+    Ended {
+        /// The guest's registers.
+        registers: Registers,
+    },
+    /// Destination: the guest cannot go on; pages that it needs are gone.
+    Lost {
+        /// Why.
+        reason: String,
+    },
+    /// Either side: accesses that this side's context completed at equal distances while the
+    /// migration lasted, for the lead of the forward context.
+    Progress {
+        /// From one to the next.
+        #[serde(rename = "step_ns")]
+        step: Duration,
+        /// How many; the first at the event's instant.
+        count: u64,
+    },
+}

@@ -1,0 +1,1 @@
+//! The pages that wait at the source, in three lanes.

@@ -1,0 +1,39 @@
+//! The core: how a guest is moved. A [`Source`] and a [`Destination`] machine, the parts that
+//! schemes are made of, what they say to each other, and the metrics.
+//!
+//! A machine takes `handle_input(now, input)` and is then drained by `poll_output` until `None`;
+//! `poll_timeout` says when it wants to be woken; `run` lets the context that it holds take
+//! accesses up to an instant. Time, network and disk are arguments: there is no clock, no socket
+//! and no thread, so that real processes and the engine in virtual time drive the same machines.
+//!
+//! ```text
+//! source                                            destination
+//!   Requested: the guest is suspended
+//!   Handover: the context is to be sent
+//!   Context ---------------------- link -------------> residency list known
+//!   (lazy-copy: forward context resumes)               guest resumes
+//!   Page (background, forward, demand) -- link ------> installed, discarded or duplicate
+//!   <------------------------------- Request(page) --- fault on a page that never came
+//!   NotResident(page), Dropped(page) ----------------> the page is on the disk
+//!   HeadStart ---------------------------------------> guest may resume
+//!   <------------------------------ Progress(count) -- where max_lead asks for it
+//!   <------------------------------------- Complete -- nothing is missing any more
+//!   Released: the guest's memory is freed
+//! ```
+
+mod destination;
+mod event;
+mod lanes;
+mod message;
+mod metrics;
+mod parameters;
+mod report;
+mod source;
+
+pub use destination::{Destination, DestinationInput, DestinationOutput};
+pub use event::{Answer, Event, EventKind, FaultEnd, Fate, Side};
+pub use message::{Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency};
+pub use metrics::{Metrics, Outcome, Verdict};
+pub use parameters::{MigrationParameters, ParameterError, Parts, PushOrder, Scheme};
+pub use report::{DestinationReport, PageCounts, SourceReport};
+pub use source::{Source, SourceInput, SourceOutput};

@@ -1,0 +1,127 @@
+//! What the two machines say to each other.
+
+use lazycopy_guest::{Disk, Registers};
+use lazycopy_units::{HEADER_BYTES, PAGE_MESSAGE_BYTES, PageNumber};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Why a page was sent: the lane that it left by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// Before the hand-over.
+    Round,
+    /// The background push.
+    Background,
+    /// The forward context touched it.
+    Forward,
+    /// The destination asked for it.
+    Demand,
+}
+
+/// A page on its way. Its content travels as the bytes that the stamp stands for; a driver that
+/// has real bytes sends those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageMessage {
+    /// Which page.
+    pub page: PageNumber,
+    /// Its stamp: as it was at the suspension, or as it was loaded since.
+    pub stamp: u64,
+    /// Whether it differs from what the disk has.
+    pub dirty: bool,
+    /// Why it was sent.
+    pub cause: Cause,
+}
+
+/// An entry of the residency list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Residency {
+    /// A page that was in memory at the suspension.
+    pub page: PageNumber,
+    /// Whether it differed from what the disk has.
+    pub dirty: bool,
+}
+
+/// What the destination needs to resume the guest.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Registers; they hold the workload's position, too.
+    pub registers: Registers,
+    /// The resident pages from least to most recently used.
+    pub residency: Vec<Residency>,
+    /// The guest's storage. Both servers reach the shared storage of a real system; here it is
+    /// handed on with the context, and takes no time.
+    pub disk: Disk,
+    /// Bytes on the link: registers and page table, residency list, header.
+    pub bytes: u64,
+}
+
+impl Context {
+    /// Bytes per entry of the residency list on the link.
+    pub const RESIDENCY_BYTES: u64 = 8;
+
+    /// Bytes of a context message with `resident` pages on its list.
+    pub fn bytes_for(context_bytes: u64, resident: usize) -> u64 {
+        context_bytes + Self::RESIDENCY_BYTES * resident as u64 + HEADER_BYTES
+    }
+}
+
+/// What occupies the link.
+#[derive(Clone, Debug)]
+pub enum LinkMessage {
+    /// The context of the guest.
+    Context(Arc<Context>),
+    /// A page.
+    Page(PageMessage),
+}
+
+impl LinkMessage {
+    /// Bytes on the link.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            LinkMessage::Context(context) => context.bytes,
+            LinkMessage::Page(_) => PAGE_MESSAGE_BYTES,
+        }
+    }
+}
+
+/// Control messages from the source: they take the latency alone and count in no total.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "notice")]
+pub enum Notice {
+    /// A page that was asked for cannot be sent: it is on the disk.
+    NotResident {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// A page of the residency list was evicted before it was sent: it is on the disk.
+    Dropped {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// The forward context has completed its head start.
+    HeadStart,
+}
+
+/// Control messages from the destination: they take the latency alone and count in no total.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reply")]
+pub enum Reply {
+    /// A fault waits for this page.
+    Request {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// The following context has completed so many accesses since its resume.
+    Progress {
+        /// How many.
+        accesses: u64,
+    },
+    /// Nothing of the residency list is missing and no request is open.
+    Complete,
+    /// The context was thrown away without resuming the guest: it is the source's again.
+    ThrownAway {
+        /// Why.
+        reason: String,
+    },
+}

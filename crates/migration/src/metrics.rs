@@ -1,0 +1,213 @@
+//! The metrics of a migration, each defined where it is computed.
+
+use crate::parameters::Scheme;
+use crate::report::{DestinationReport, SourceReport};
+use lazycopy_units::{Duration, Instant};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How a migration ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The guest runs at the destination, which has all of it.
+    Completed,
+    /// A user took the migration back before the hand-over; the guest is at the source.
+    Cancelled,
+    /// Something broke before the hand-over; the guest is at the source.
+    Failed,
+    /// Something broke after the hand-over; the guest is gone.
+    Lost,
+    /// The rounds could not catch up with the guest's writes; the guest is at the source.
+    NeverConverges,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Outcome::Completed => "completed",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Failed => "failed",
+            Outcome::Lost => "lost",
+            Outcome::NeverConverges => "never_converges",
+        })
+    }
+}
+
+/// An outcome with its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// The metrics of one migration, at the top level of every result. Times in nanoseconds, sizes in
+/// bytes; what does not apply, and a ratio of nothing, is null.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// From the request to completion: preparation, downtime and resume time.
+    pub total_migration_time_ns: Option<u64>,
+    /// From the request to the suspension; 0 without rounds.
+    pub preparation_time_ns: Option<u64>,
+    /// From the suspension to the resume at the destination, a head start included.
+    pub downtime_ns: Option<u64>,
+    /// From the resume to completion.
+    pub resume_time_ns: Option<u64>,
+    /// Page faults at the destination that began before completion.
+    pub faults: u64,
+    /// Of these, ended by a page from the source.
+    pub faults_remote: u64,
+    /// Of these, ended by a load from the disk.
+    pub faults_disk: u64,
+    /// How long these faults blocked the guest.
+    pub stall_time_ns: u64,
+    /// From the request to the end of the last of them; null without faults.
+    pub last_fault_ns: Option<u64>,
+    /// From the resume to the end of the measured accesses: what the guest feels.
+    pub measured_time_ns: Option<u64>,
+    /// The same accesses in the reference run.
+    pub reference_measured_time_ns: Option<u64>,
+    /// Pages sent: the sum of the next four.
+    pub pages_transferred: u64,
+    /// Sent before the hand-over (pre-copy and stop-and-copy).
+    pub pages_round: u64,
+    /// Sent by the background push.
+    pub pages_background: u64,
+    /// Sent since the forward context touched them.
+    pub pages_forward: u64,
+    /// Sent on demand.
+    pub pages_demand: u64,
+    /// Of the pages sent, those sent again since they were dirty again (pre-copy).
+    pub pages_resent: u64,
+    /// Of the pages sent, those that the destination had held before.
+    pub pages_duplicate: u64,
+    /// Of the pages sent, those not installed since memory was full (and the disk had them).
+    pub pages_discarded: u64,
+    /// Pages of the residency list that were never sent, since the forward context evicted them.
+    pub pages_dropped: u64,
+    /// Pages sent again since a broken link had lost them.
+    pub pages_recovered: u64,
+    /// Bytes of context and pages on the link.
+    pub bytes_transferred: u64,
+    /// These bytes per second of total migration time.
+    pub bandwidth_mean: Option<u64>,
+    /// Bytes per second in the busiest tenth of a second.
+    pub bandwidth_peak: Option<u64>,
+    /// Mean, over the forward context's accesses, of how many more it had completed than the
+    /// following context.
+    pub forward_lead_mean: Option<f64>,
+    /// Share of the forward pages that the following context touched before evicting them.
+    pub forward_accuracy: Option<f64>,
+    /// Share of the following context's first touches, while the migration lasted, that found
+    /// their page in memory.
+    pub forward_coverage: Option<f64>,
+    /// The greatest lateness of anything that the processes did; null in virtual time.
+    pub slip_ns: Option<u64>,
+    /// How the migration ended.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: String,
+}
+
+impl Metrics {
+    /// The metrics from what both sides counted. `forward_lead_mean`, `slip_ns` and
+    /// `reference_measured_time_ns` need more than that and are left null.
+    pub fn from_reports(
+        scheme: Scheme,
+        source: &SourceReport,
+        destination: &DestinationReport,
+        verdict: Verdict,
+    ) -> Self {
+        let span = |from: Option<Instant>, to: Option<Instant>| -> Option<u64> {
+            Some((to? - from?).as_nanos())
+        };
+        let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        let forward = scheme.parts().forward_context;
+        let completed = destination.completed_at.filter(|_| verdict.outcome == Outcome::Completed);
+        let total = span(source.requested_at, completed);
+        Metrics {
+            total_migration_time_ns: total,
+            preparation_time_ns: span(source.requested_at, source.suspended_at),
+            downtime_ns: span(source.suspended_at, destination.resumed_at),
+            resume_time_ns: span(destination.resumed_at, completed),
+            faults: destination.faults_remote + destination.faults_disk,
+            faults_remote: destination.faults_remote,
+            faults_disk: destination.faults_disk,
+            stall_time_ns: destination.stall_time.as_nanos(),
+            last_fault_ns: span(source.requested_at, destination.last_fault_at),
+            measured_time_ns: span(destination.resumed_at, destination.measured_at),
+            reference_measured_time_ns: None,
+            pages_transferred: source.sent.total(),
+            pages_round: source.sent.round,
+            pages_background: source.sent.background,
+            pages_forward: source.sent.forward,
+            pages_demand: source.sent.demand,
+            pages_resent: 0,
+            pages_duplicate: destination.duplicate,
+            pages_discarded: destination.discarded,
+            pages_dropped: source.dropped,
+            pages_recovered: 0,
+            bytes_transferred: source.bytes,
+            bandwidth_mean: total.and_then(|total| mean_rate(source.bytes, total)),
+            bandwidth_peak: source.bandwidth_peak,
+            forward_lead_mean: None,
+            forward_accuracy: if forward {
+                ratio(destination.forward_touched, source.sent.forward)
+            } else {
+                None
+            },
+            forward_coverage: if forward {
+                ratio(destination.first_touches_found, destination.first_touches)
+            } else {
+                None
+            },
+            slip_ns: None,
+            outcome: verdict.outcome,
+            reason: verdict.reason,
+        }
+    }
+
+    /// Checks that parts add up to their totals and that both sides counted the same.
+    ///
+    /// # Errors
+    /// What does not add up, in words.
+    pub fn check(
+        &self,
+        source: &SourceReport,
+        destination: &DestinationReport,
+    ) -> Result<(), String> {
+        let parts = self.pages_round + self.pages_background + self.pages_forward + self.pages_demand;
+        if self.pages_transferred != parts {
+            return Err(format!("{} pages transferred, {parts} by cause", self.pages_transferred));
+        }
+        if self.faults != self.faults_remote + self.faults_disk {
+            return Err(format!("{} faults do not split into remote and disk", self.faults));
+        }
+        if self.outcome != Outcome::Completed {
+            return Ok(());
+        }
+        if source.sent != destination.arrived {
+            return Err(format!("sent {:?}, arrived {:?}", source.sent, destination.arrived));
+        }
+        let (Some(total), Some(preparation), Some(downtime), Some(resume)) = (
+            self.total_migration_time_ns,
+            self.preparation_time_ns,
+            self.downtime_ns,
+            self.resume_time_ns,
+        ) else {
+            return Err("a completed migration lacks one of its times".to_owned());
+        };
+        if total != preparation + downtime + resume {
+            return Err(format!("{total} ns is not {preparation} + {downtime} + {resume} ns"));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes per second of `bytes` over `nanos` nanoseconds; `None` over no time.
+fn mean_rate(bytes: u64, nanos: u64) -> Option<u64> {
+    let per_sec = u128::from(bytes) * u128::from(Duration::from_secs(1).as_nanos());
+    u64::try_from(per_sec.checked_div(u128::from(nanos))?).ok()
+}

@@ -1,0 +1,353 @@
+//! Control messages: between the manager and its servers, and between the manager and `ctl`.
+
+use lazycopy_guest::{GuestSnapshot, GuestSpec};
+use lazycopy_link::LinkParameters;
+use lazycopy_migration::{DestinationReport, Event, MigrationParameters, Side, SourceReport, Verdict};
+use lazycopy_units::Duration;
+use serde::{Deserialize, Serialize};
+
+/// Version of these messages. Two processes talk only if theirs are equal.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Identifies a migration within a manager's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MigrationId(pub u64);
+
+/// The first frame of a connection to the manager: it tells servers and `ctl` apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "hello")]
+pub enum FirstFrame {
+    /// A server introduces itself.
+    Server(ServerHello),
+    /// A `ctl` sends its one command.
+    Ctl(CtlRequest),
+}
+
+/// How a server introduces itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerHello {
+    /// [`PROTOCOL_VERSION`] of the server.
+    pub protocol: u32,
+    /// Version of its program.
+    pub version: String,
+    /// Its name, unique among the manager's servers.
+    pub name: String,
+    /// Process identifier.
+    pub pid: u32,
+    /// Where other servers reach it: `host:port`.
+    pub address: String,
+    /// Frames of memory that it has for guests.
+    pub frames: u64,
+    /// The guests that it hosts (after a reconnection).
+    pub vms: Vec<VmSummary>,
+}
+
+/// One command line from `ctl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CtlRequest {
+    /// [`PROTOCOL_VERSION`] of the `ctl`.
+    pub protocol: u32,
+    /// The command, as typed at the prompt.
+    pub command: String,
+    /// Whether the reply is to be JSON.
+    pub json: bool,
+}
+
+/// The manager's answer to a `ctl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CtlReply {
+    /// Whether the command succeeded.
+    pub ok: bool,
+    /// What to print: text, or a JSON document where JSON was asked for.
+    pub output: String,
+}
+
+/// From the manager to a server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "message")]
+pub enum ToServer {
+    /// The server is accepted.
+    Welcome,
+    /// The server is not accepted, and should not try again.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// Do this and send a [`FromServer::Reply`] with the same `id`.
+    Command {
+        /// Chosen by the manager.
+        id: u64,
+        /// What to do.
+        command: ServerCommand,
+    },
+}
+
+/// From a server to the manager.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "message")]
+pub enum FromServer {
+    /// The answer to the command with that `id`.
+    Reply {
+        /// The command's.
+        id: u64,
+        /// What came of it, or an error in words.
+        result: Result<ServerReply, String>,
+    },
+    /// Something that happened in a running migration whose events are watched.
+    Event {
+        /// Which migration.
+        migration: MigrationId,
+        /// What.
+        event: Event,
+    },
+    /// This side of a migration has ended; sent once, by each side that took part.
+    MigrationEnded(Box<SideEnded>),
+    /// A guest failed by itself (its trace is broken) and was stopped.
+    VmFailed {
+        /// Which.
+        vm: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a server is told to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "command")]
+pub enum ServerCommand {
+    /// Create a guest; it does not run yet. Answered by `Done`.
+    CreateVm(CreateVm),
+    /// Run a created or stopped guest: its warm-up, which takes no time, and then on in scaled
+    /// real time. Answered by `Done`.
+    StartVm {
+        /// Which.
+        vm: String,
+    },
+    /// Suspend a running guest. Answered by `Done`.
+    SuspendVm {
+        /// Which.
+        vm: String,
+    },
+    /// Resume a suspended guest. Answered by `Done`.
+    ResumeVm {
+        /// Which.
+        vm: String,
+    },
+    /// Stop a guest: its memory is freed, its definition kept. Answered by `Done`.
+    StopVm {
+        /// Which.
+        vm: String,
+    },
+    /// Forget a guest; running ones only with `force`. Answered by `Done`.
+    DeleteVm {
+        /// Which.
+        vm: String,
+        /// Even if it runs.
+        force: bool,
+    },
+    /// Answered by `Vm`.
+    ShowVm {
+        /// Which.
+        vm: String,
+        /// The most resident pages to list, at most [`MAX_SHOWN_PAGES`].
+        limit: u32,
+    },
+    /// Answered by `Host`.
+    ShowHost,
+    /// Move a guest from this server, its source, to another. Answered by `Done` when the
+    /// destination has accepted and model time is about to begin; the end comes as
+    /// [`FromServer::MigrationEnded`] from both sides.
+    Migrate(Box<StartMigration>),
+    /// Take a migration back, before the hand-over. Sent to the source. Answered by `Done`, or by
+    /// an error after the hand-over.
+    CancelMigration {
+        /// Which.
+        migration: MigrationId,
+    },
+    /// The events of an ended migration from number `from` on, at most [`EVENTS_PER_FRAME`].
+    /// Answered by `Events`.
+    FetchEvents {
+        /// Which.
+        migration: MigrationId,
+        /// Number of the first, from 0.
+        from: u64,
+    },
+    /// Forget the events of an ended migration. Answered by `Done`.
+    ForgetMigration {
+        /// Which.
+        migration: MigrationId,
+    },
+    /// End the process. Refused while guests would be lost, unless `force`.
+    Shutdown {
+        /// Even if guests are lost.
+        force: bool,
+    },
+}
+
+/// The most resident pages that a [`GuestSnapshot`] in a control message lists, so that its frame
+/// stays small.
+pub const MAX_SHOWN_PAGES: u32 = 4_096;
+
+/// Events per [`ServerReply::Events`], so that a frame stays far below its limit.
+pub const EVENTS_PER_FRAME: u64 = 4_096;
+
+/// A guest to create.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CreateVm {
+    /// Its name, unique among all servers.
+    pub vm: String,
+    /// What it is.
+    pub spec: GuestSpec,
+    /// Model time per wall time, at least 1: at 1000 a model second takes a millisecond.
+    pub time_scale: u64,
+    /// What a load from the disk takes in ordinary paging.
+    pub disk_latency: Duration,
+    /// Accesses that complete before its time begins.
+    pub warmup_accesses: u64,
+}
+
+/// A migration to begin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartMigration {
+    /// Chosen by the manager.
+    pub migration: MigrationId,
+    /// Which guest.
+    pub vm: String,
+    /// Name of the destination.
+    pub destination: String,
+    /// Where the destination listens for servers.
+    pub destination_address: String,
+    /// How to move it.
+    pub parameters: MigrationParameters,
+    /// The link, a migration's own.
+    pub link: LinkParameters,
+    /// Whether both sides send each event to the manager while the migration runs.
+    pub watch_events: bool,
+}
+
+/// What a command gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reply")]
+pub enum ServerReply {
+    /// It is done.
+    Done,
+    /// A guest.
+    Vm(VmState),
+    /// The server and its pool.
+    Host(HostState),
+    /// Events of a migration.
+    Events {
+        /// They, in the order of their happening.
+        events: Vec<Event>,
+        /// Whether these are the last.
+        last: bool,
+    },
+}
+
+/// What a guest is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VmPhase {
+    /// Defined; it has not run yet.
+    Created,
+    /// It runs.
+    Running,
+    /// Its execution is halted, its memory kept.
+    Suspended,
+    /// Its execution is over, its memory freed.
+    Stopped,
+    /// It is leaving this server.
+    MigratingOut,
+    /// It is coming to this server.
+    MigratingIn,
+    /// Its workload failed.
+    Failed,
+}
+
+/// A guest in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VmSummary {
+    /// Its name.
+    pub vm: String,
+    /// What it is doing.
+    pub phase: VmPhase,
+    /// Pages that it can address.
+    pub pages: u32,
+    /// Frames of its memory.
+    pub frames: u32,
+    /// Completed accesses.
+    pub accesses: u64,
+    /// Misses per access since the start.
+    pub miss_ratio: Option<f64>,
+    /// Misses per access over the recent window.
+    pub recent_miss_ratio: Option<f64>,
+}
+
+/// A guest in full.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VmState {
+    /// As in a list.
+    pub summary: VmSummary,
+    /// Its definition.
+    pub spec: GuestSpec,
+    /// Memory and registers; absent while it has none here.
+    pub snapshot: Option<GuestSnapshot>,
+}
+
+/// A server and its pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostState {
+    /// Its name.
+    pub server: String,
+    /// Frames of memory for guests.
+    pub frames: u64,
+    /// Of these, taken.
+    pub frames_taken: u64,
+    /// Its guests.
+    pub vms: Vec<VmSummary>,
+}
+
+/// A server at one instant of a migration, as in the paper's figures 1 and 2.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostSnapshot {
+    /// The server and its pool.
+    pub host: HostState,
+    /// The migrated guest, where it is in this server's memory.
+    pub guest: Option<GuestSnapshot>,
+}
+
+/// What one side tells the manager when its part of a migration has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SideEnded {
+    /// Which migration.
+    pub migration: MigrationId,
+    /// The guest.
+    pub vm: String,
+    /// Which side.
+    pub side: Side,
+    /// How it ended, as far as this side knows.
+    pub verdict: Verdict,
+    /// What it counted.
+    pub report: SideReport,
+    /// How late it was at most, the uncertainty of the common clock included, in model time.
+    pub slip: Duration,
+    /// Messages that came when their instant had been passed already.
+    pub out_of_order: u64,
+    /// Just before model time began.
+    pub before: HostSnapshot,
+    /// When this side had ended.
+    pub after: HostSnapshot,
+    /// Events that can be fetched.
+    pub events: u64,
+}
+
+/// What a side counted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "of")]
+pub enum SideReport {
+    /// By the source.
+    Source(SourceReport),
+    /// By the destination.
+    Destination(DestinationReport),
+}

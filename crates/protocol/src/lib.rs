@@ -1,0 +1,26 @@
+//! What crosses sockets. Every connection carries frames of a length and a payload; a payload is
+//! JSON or, on the page plane between two servers, binary. Decoding and encoding do no I/O.
+//!
+//! ```text
+//! server                      manager                        ctl
+//!   FirstFrame::Server ------->                <------ FirstFrame::Ctl
+//!   <------- ToServer::Welcome                        ToCtl::Reply -->
+//!   <------- ToServer::Command
+//!   FromServer::Reply ------->
+//!   FromServer::Event, MigrationEnded ------->
+//!
+//! source server                                   destination server
+//!   PeerMessage::Offer ----------------------------------->
+//!   <-------------------------- PeerMessage::Accept, Refuse
+//!   PeerMessage::Ping ------------------------------------>   several times: model time 0
+//!   <---------------------------------- PeerMessage::Pong
+//!   PeerMessage::Begin ----------------------------------->
+//!   PeerFrame::Page, PeerMessage::Context, Notice -------->
+//!   <--------------------------------- PeerMessage::Reply
+//!   PeerMessage::Released -------------------------------->
+//! ```
+
+pub mod control;
+pub mod frame;
+pub mod page;
+pub mod peer;
