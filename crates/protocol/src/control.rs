@@ -2,7 +2,9 @@
 
 use lazycopy_guest::{GuestSnapshot, GuestSpec};
 use lazycopy_link::LinkParameters;
-use lazycopy_migration::{DestinationReport, Event, MigrationParameters, Side, SourceReport, Verdict};
+use lazycopy_migration::{
+    DestinationReport, Event, MigrationParameters, Side, SourceReport, Verdict,
+};
 use lazycopy_units::Duration;
 use serde::{Deserialize, Serialize};
 

@@ -17,7 +17,7 @@
 //!   PeerMessage::Begin ----------------------------------->
 //!   PeerFrame::Page, PeerMessage::Context, Notice -------->
 //!   <--------------------------------- PeerMessage::Reply
-//!   PeerMessage::Released -------------------------------->
+//!   PeerMessage::Released, or Withdrawn ------------------>
 //! ```
 
 pub mod control;
