@@ -116,6 +116,7 @@ pub struct Guest {
     phase: Phase,
     failure: Option<WorkloadError>,
     target: u64,
+    completed_at: Instant,
     progress: Option<ProgressLog>,
 }
 
@@ -168,6 +169,7 @@ impl Guest {
             phase: Phase::Suspended,
             failure: None,
             target: u64::MAX,
+            completed_at: Instant::ZERO,
             progress: None,
             spec,
         })
@@ -349,6 +351,7 @@ impl Guest {
         self.digest = observe(self.digest, self.accesses, page, stamp);
         self.accesses += 1;
         self.cursor += 1;
+        self.completed_at = at;
         if let Some(progress) = &mut self.progress {
             progress.record(at);
         }
@@ -460,32 +463,44 @@ impl Guest {
         accesses: u64,
         latency: Duration,
     ) -> Result<Instant, WorkloadError> {
-        let mut last = now;
+        self.completed_at = now;
         self.set_target(accesses);
         self.resume(now);
         while self.accesses < accesses && self.is_running() {
-            match self.run(Instant::MAX, u64::MAX) {
-                Stop::Missed(_) => {
-                    let (_, since) = self.blocked_on().expect("it has just missed");
-                    last = since + latency;
-                    self.complete_load(last);
-                }
-                _ => last = self.last_completion(),
+            if let Stop::Missed(_) = self.run(Instant::MAX, u64::MAX) {
+                let (_, since) = self.blocked_on().expect("it has just missed");
+                self.complete_load(since + latency);
             }
         }
         self.set_target(u64::MAX);
         self.suspend();
         match &self.failure {
             Some(failure) => Err(failure.clone()),
-            None => Ok(last),
+            None => Ok(self.completed_at),
         }
     }
 
-    /// When the access before the pending one was completed, for a guest that is not blocked.
-    fn last_completion(&self) -> Instant {
-        match (self.phase, self.batch.get(self.cursor)) {
-            (Phase::Ready { at }, Some(next)) => at.saturating_sub(next.think),
-            _ => Instant::ZERO,
+    /// When the last access was completed.
+    pub fn completed_at(&self) -> Instant {
+        self.completed_at
+    }
+
+    /// The pending access of a running guest begins at `at`, if it was to begin before.
+    pub fn hold_until(&mut self, at: Instant) {
+        if let Phase::Ready { at: due } = &mut self.phase {
+            *due = at.max(*due);
+        }
+    }
+
+    /// Takes the guest back to an earlier state: registers and disk, memory empty, suspended. If
+    /// its workload cannot be opened there, it has failed.
+    pub fn rewind(&mut self, registers: Registers, disk: Disk) {
+        match Guest::arriving(Arc::clone(&self.spec), registers, disk) {
+            Ok(earlier) => *self = earlier,
+            Err(error) => {
+                self.failure = Some(error);
+                self.phase = Phase::Failed;
+            }
         }
     }
 }

@@ -78,9 +78,13 @@ impl GuestSpec {
             );
         }
         if !(0.0..=1.0).contains(&self.write_fraction) {
-            return fail("guest.write_fraction", format!("{} is outside 0 to 1", self.write_fraction));
+            return fail(
+                "guest.write_fraction",
+                format!("{} is outside 0 to 1", self.write_fraction),
+            );
         }
-        if self.think_time == Duration::ZERO && !matches!(self.workload, WorkloadSpec::Trace { .. }) {
+        if self.think_time == Duration::ZERO && !matches!(self.workload, WorkloadSpec::Trace { .. })
+        {
             return fail("guest.think_time", "it must be at least 1ns".to_owned());
         }
         self.workload.validate(self.pages)

@@ -53,6 +53,11 @@ impl Link {
         self.busy_until <= now
     }
 
+    /// From when on no message occupies the link.
+    pub fn free_at(&self) -> Instant {
+        self.busy_until
+    }
+
     /// Begins to send a message of `bytes` bytes.
     ///
     /// # Panics

@@ -26,12 +26,13 @@ mod event;
 mod lanes;
 mod message;
 mod metrics;
+mod page_set;
 mod parameters;
 mod report;
 mod source;
 
 pub use destination::{Destination, DestinationInput, DestinationOutput};
-pub use event::{Answer, Event, EventKind, FaultEnd, Fate, Side};
+pub use event::{Answer, Event, EventKind, Fate, FaultEnd, Side};
 pub use message::{Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency};
 pub use metrics::{Metrics, Outcome, Verdict};
 pub use parameters::{MigrationParameters, ParameterError, Parts, PushOrder, Scheme};

@@ -178,7 +178,8 @@ impl Metrics {
         source: &SourceReport,
         destination: &DestinationReport,
     ) -> Result<(), String> {
-        let parts = self.pages_round + self.pages_background + self.pages_forward + self.pages_demand;
+        let parts =
+            self.pages_round + self.pages_background + self.pages_forward + self.pages_demand;
         if self.pages_transferred != parts {
             return Err(format!("{} pages transferred, {parts} by cause", self.pages_transferred));
         }

@@ -185,6 +185,9 @@ mod tests {
         assert_eq!(rate.time_for(4_112), Duration::from_millis(500));
         assert_eq!(rate.time_for(1), Duration::from_nanos(121_596));
         let fast = Rate::from_bytes_per_sec(3).unwrap();
-        assert_eq!(fast.time_for(1 << 34).as_nanos(), ((1u128 << 34) * NANOS_PER_SEC).div_ceil(3) as u64);
+        assert_eq!(
+            fast.time_for(1 << 34).as_nanos(),
+            ((1u128 << 34) * NANOS_PER_SEC).div_ceil(3) as u64
+        );
     }
 }

@@ -52,8 +52,10 @@ fn alias_table(pages: u32, exponent: f64) -> Vec<Column> {
         (0..pages).partition(|page| units[*page as usize] < total);
     while let (Some(poor), Some(rich)) = (small.pop(), large.pop()) {
         let has = units[poor as usize];
-        table[poor as usize] =
-            Column { threshold: ((has << 32) / total).min(u128::from(u32::MAX)) as u32, alias: rich };
+        table[poor as usize] = Column {
+            threshold: ((has << 32) / total).min(u128::from(u32::MAX)) as u32,
+            alias: rich,
+        };
         units[rich as usize] -= total - has;
         if units[rich as usize] < total { small.push(rich) } else { large.push(rich) }
     }

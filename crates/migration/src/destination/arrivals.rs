@@ -1,0 +1,95 @@
+//! What the destination knows of each page while the migration lasts.
+
+use lazycopy_units::PageNumber;
+
+const LISTED: u8 = 1;
+const ARRIVED: u8 = 2;
+const HELD: u8 = 4;
+const NOT_RESIDENT: u8 = 8;
+const TOUCHED: u8 = 16;
+const FORWARD_UNTOUCHED: u8 = 32;
+
+/// The book of arrivals: which pages came, which were held, and how many of the residency list
+/// are missing.
+#[derive(Clone, Debug)]
+pub(super) struct Arrivals {
+    flags: Vec<u8>,
+    missing: u64,
+}
+
+impl Arrivals {
+    pub(super) fn new(pages: u32) -> Self {
+        Arrivals { flags: vec![0; pages as usize], missing: 0 }
+    }
+
+    /// `page` is on the residency list; it is missing unless it has come already.
+    pub(super) fn list(&mut self, page: PageNumber) {
+        let flags = &mut self.flags[page.index()];
+        if *flags & (LISTED | ARRIVED | NOT_RESIDENT) == 0 {
+            self.missing += 1;
+        }
+        *flags |= LISTED;
+    }
+
+    /// Pages of the residency list that have neither arrived nor are known to be on the disk.
+    pub(super) fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    fn settle(&mut self, page: PageNumber, how: u8) {
+        let flags = &mut self.flags[page.index()];
+        if *flags & (LISTED | ARRIVED | NOT_RESIDENT) == LISTED {
+            self.missing -= 1;
+        }
+        *flags |= how;
+    }
+
+    /// A copy of `page` came over the link.
+    pub(super) fn arrived(&mut self, page: PageNumber) {
+        self.settle(page, ARRIVED);
+    }
+
+    /// The source said that `page` is not resident.
+    pub(super) fn not_resident(&mut self, page: PageNumber) {
+        self.settle(page, NOT_RESIDENT);
+    }
+
+    /// `page` was in memory here, from the link or from the disk: a copy that comes later may be
+    /// stale.
+    pub(super) fn hold(&mut self, page: PageNumber) {
+        self.flags[page.index()] |= HELD;
+    }
+
+    pub(super) fn was_held(&self, page: PageNumber) -> bool {
+        self.flags[page.index()] & HELD != 0
+    }
+
+    /// Whether a fault on `page` has to ask the source: it never came, was never held here, and
+    /// the source has not said that it is not resident.
+    pub(super) fn may_be_at_source(&self, page: PageNumber) -> bool {
+        self.flags[page.index()] & (ARRIVED | HELD | NOT_RESIDENT) == 0
+    }
+
+    /// The following context touches `page`; whether for the first time.
+    pub(super) fn touch(&mut self, page: PageNumber) -> bool {
+        let first = self.flags[page.index()] & TOUCHED == 0;
+        self.flags[page.index()] |= TOUCHED;
+        first
+    }
+
+    pub(super) fn was_touched(&self, page: PageNumber) -> bool {
+        self.flags[page.index()] & TOUCHED != 0
+    }
+
+    /// `page` is in memory as a forward page that was not touched yet.
+    pub(super) fn await_forward_touch(&mut self, page: PageNumber) {
+        self.flags[page.index()] |= FORWARD_UNTOUCHED;
+    }
+
+    /// A forward page is touched, or evicted; whether it had waited for its touch.
+    pub(super) fn end_forward_wait(&mut self, page: PageNumber) -> bool {
+        let waited = self.flags[page.index()] & FORWARD_UNTOUCHED != 0;
+        self.flags[page.index()] &= !FORWARD_UNTOUCHED;
+        waited
+    }
+}

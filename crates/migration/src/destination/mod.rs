@@ -1,0 +1,334 @@
+//! The destination machine.
+
+mod arrivals;
+mod following;
+
+use crate::event::{Event, EventKind, Fate, Side};
+use crate::message::{Context, LinkMessage, Notice, PageMessage, Reply};
+use crate::parameters::MigrationParameters;
+use crate::report::DestinationReport;
+use arrivals::Arrivals;
+use following::{Effect, Following};
+use lazycopy_guest::{Guest, GuestSpec, Memory, Timeout};
+use lazycopy_units::Instant;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What happened, for the destination.
+#[derive(Clone, Debug)]
+pub enum DestinationInput {
+    /// A message was delivered by the link.
+    Arrived(LinkMessage),
+    /// A control message from the source was delivered.
+    Received(Notice),
+    /// What [`Destination::poll_timeout`] announced of the disk is due.
+    DiskDue,
+    /// The source, or the way to it, is gone.
+    SourceLost {
+        /// What was seen.
+        reason: String,
+    },
+}
+
+/// What the destination asks of its driver.
+#[derive(Clone, Debug)]
+pub enum DestinationOutput {
+    /// Deliver this control message one latency after `at`.
+    Reply {
+        /// When it was said.
+        at: Instant,
+        /// What.
+        reply: Reply,
+    },
+    /// Something to log.
+    Event(Event),
+    /// Nothing is left to count: the migration is complete, the measured accesses are completed
+    /// and no counted fault is open; or the guest is lost or never came. A guest that is here
+    /// goes on running.
+    Ended,
+}
+
+/// ```text
+///                   Context                head start done, or complete
+///  AwaitingContext ---------> AwaitingResume --------------------------> Following
+///      |       |                    |                                       |   | nothing missing,
+///      |       | cannot be opened   | SourceLost: lost                      |   | no request open
+///      |       v                    v                SourceLost: lost       |   v
+///      +----> Gone <------------------<-------------------------------------+ Settled
+///  SourceLost: it never came
+/// ```
+#[derive(Debug)]
+enum State {
+    /// Nothing but what the scheme copies before the hand-over comes, and is set aside.
+    AwaitingContext { staged: Memory },
+    /// The guest is here, suspended, until the forward context has its head start.
+    AwaitingResume(Box<Following>),
+    /// The guest runs here, and pages of it are missing.
+    Following(Box<Following>),
+    /// The guest runs here, and nothing is missing.
+    Settled(Box<Following>),
+    /// There is no guest here.
+    Gone,
+}
+
+/// The destination of a migration. From its resume on, the guest here is the guest: its accesses
+/// are the only ones that count.
+#[derive(Debug)]
+pub struct Destination {
+    spec: Arc<GuestSpec>,
+    parameters: MigrationParameters,
+    state: State,
+    head_start_done: bool,
+    outputs: VecDeque<DestinationOutput>,
+    report: DestinationReport,
+}
+
+impl Destination {
+    /// A destination that waits for a guest of that definition.
+    pub fn new(spec: Arc<GuestSpec>, parameters: MigrationParameters) -> Self {
+        let staged = Memory::new(spec.pages, spec.frames);
+        Destination {
+            head_start_done: parameters.effective_head_start() == 0,
+            spec,
+            parameters,
+            state: State::AwaitingContext { staged },
+            outputs: VecDeque::new(),
+            report: DestinationReport::default(),
+        }
+    }
+
+    /// Takes what happened at `now`.
+    pub fn handle_input(&mut self, now: Instant, input: DestinationInput) {
+        match input {
+            DestinationInput::Arrived(LinkMessage::Context(context)) => {
+                self.context_arrived(now, &context);
+            }
+            DestinationInput::Arrived(LinkMessage::Page(message)) => {
+                self.page_arrived(now, message);
+            }
+            DestinationInput::Received(notice) => self.noticed(now, notice),
+            DestinationInput::DiskDue => {
+                if let State::Following(following) | State::Settled(following) = &mut self.state {
+                    following.disk_due(now, &self.parameters, &mut self.report);
+                }
+            }
+            DestinationInput::SourceLost { reason } => self.source_lost(now, reason),
+        }
+        self.settle(now);
+    }
+
+    /// Lets the guest take accesses that begin at `until` or before, at most `budget` of them. It
+    /// returns early where an output is to be polled.
+    pub fn run(&mut self, until: Instant, budget: u64) {
+        if let State::Following(following) | State::Settled(following) = &mut self.state {
+            following.run(until, budget, &self.parameters, &mut self.report);
+            let now = following.guest.completed_at();
+            self.settle(now);
+        }
+    }
+
+    /// When the destination wants to be woken: by [`DestinationInput::DiskDue`], or by
+    /// [`Destination::run`].
+    pub fn poll_timeout(&self) -> Option<Timeout> {
+        match &self.state {
+            State::Following(following) | State::Settled(following) => following.poll_timeout(),
+            _ => None,
+        }
+    }
+
+    /// The next thing to do, until `None`.
+    pub fn poll_output(&mut self) -> Option<DestinationOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// The guest, once its context has arrived and unless it is lost.
+    pub fn guest(&self) -> Option<&Guest> {
+        match &self.state {
+            State::AwaitingResume(following)
+            | State::Following(following)
+            | State::Settled(following) => Some(&following.guest),
+            State::AwaitingContext { .. } | State::Gone => None,
+        }
+    }
+
+    /// What was counted so far.
+    pub fn report(&self) -> &DestinationReport {
+        &self.report
+    }
+
+    /// The guest, running, for its ordinary life here.
+    pub fn into_guest(self) -> Option<Guest> {
+        match self.state {
+            State::AwaitingResume(following)
+            | State::Following(following)
+            | State::Settled(following) => Some(following.guest),
+            State::AwaitingContext { .. } | State::Gone => None,
+        }
+    }
+
+    fn context_arrived(&mut self, now: Instant, context: &Context) {
+        let State::AwaitingContext { staged } = std::mem::replace(&mut self.state, State::Gone)
+        else {
+            panic!("a context arrived twice");
+        };
+        let arriving =
+            Guest::arriving(Arc::clone(&self.spec), context.registers, context.disk.clone());
+        let guest = match arriving {
+            Ok(guest) => guest,
+            Err(error) => return self.throw_away(now, error.to_string()),
+        };
+        self.log(now, EventKind::ContextArrived);
+        let mut following = Following::new(guest, Arrivals::new(self.spec.pages));
+        following.take_staged(staged, context);
+        following.guest.set_target(context.registers.accesses + self.parameters.measured_accesses);
+        self.report.resumed_registers = Some(context.registers);
+        if self.parameters.scheme.parts().forward_context {
+            following.guest.record_progress();
+        }
+        self.state = State::AwaitingResume(Box::new(following));
+    }
+
+    /// The guest cannot be resumed here: the source gets it back.
+    fn throw_away(&mut self, now: Instant, reason: String) {
+        self.outputs
+            .push_back(DestinationOutput::Reply { at: now, reply: Reply::ThrownAway { reason } });
+        self.outputs.push_back(DestinationOutput::Ended);
+    }
+
+    fn page_arrived(&mut self, now: Instant, message: PageMessage) {
+        self.report.arrived.add(message.cause);
+        let PageMessage { page, stamp, dirty, cause } = message;
+        let fate = match &mut self.state {
+            State::AwaitingContext { staged } => {
+                staged.install_most_recent(page, stamp, dirty);
+                Fate::Installed
+            }
+            State::AwaitingResume(following) | State::Following(following) => {
+                following.page_arrived(now, message, &self.parameters, &mut self.report);
+                return;
+            }
+            State::Settled(_) | State::Gone => {
+                self.report.late += 1;
+                Fate::Late
+            }
+        };
+        self.log(now, EventKind::PageArrived { page, cause, fate });
+    }
+
+    fn noticed(&mut self, now: Instant, notice: Notice) {
+        match (notice, &mut self.state) {
+            (Notice::HeadStart, _) => self.head_start_done = true,
+            (
+                Notice::NotResident { page } | Notice::Dropped { page },
+                State::AwaitingResume(following) | State::Following(following),
+            ) => following.learn_not_resident(now, page, &self.parameters),
+            _ => {}
+        }
+    }
+
+    fn source_lost(&mut self, now: Instant, reason: String) {
+        match std::mem::replace(&mut self.state, State::Gone) {
+            State::AwaitingContext { .. } => self.outputs.push_back(DestinationOutput::Ended),
+            State::AwaitingResume(_) | State::Following(_) => self.lose(now, reason),
+            other => self.state = other,
+        }
+    }
+
+    fn lose(&mut self, now: Instant, reason: String) {
+        self.state = State::Gone;
+        self.report.lost = Some((now, reason.clone()));
+        self.log(now, EventKind::Lost { reason });
+        self.outputs.push_back(DestinationOutput::Ended);
+    }
+
+    /// Goes on to the next state where its time has come, and passes on what the guest did.
+    fn settle(&mut self, now: Instant) {
+        self.pass_on_effects();
+        if let State::AwaitingResume(following) = &self.state
+            && (self.head_start_done || following.has_everything())
+        {
+            self.resume(now);
+        }
+        if let State::Following(following) = &self.state
+            && following.has_everything()
+        {
+            self.complete(now);
+        }
+        self.end_if_settled(now);
+    }
+
+    fn pass_on_effects(&mut self) {
+        let (State::AwaitingResume(following)
+        | State::Following(following)
+        | State::Settled(following)) = &mut self.state
+        else {
+            return;
+        };
+        for effect in following.take_effects() {
+            match effect {
+                Effect::Event(at, kind) => self.log(at, kind),
+                Effect::Reply(at, reply) => {
+                    self.outputs.push_back(DestinationOutput::Reply { at, reply });
+                }
+            }
+        }
+    }
+
+    fn resume(&mut self, now: Instant) {
+        let State::AwaitingResume(mut following) = std::mem::replace(&mut self.state, State::Gone)
+        else {
+            unreachable!("only a guest that awaits its resume is resumed");
+        };
+        assert!(self.report.resumed_at.is_none(), "a guest was resumed twice");
+        following.guest.resume(now);
+        let registers = following.guest.registers();
+        self.state = State::Following(following);
+        self.report.resumed_at = Some(now);
+        self.log(now, EventKind::Resumed { registers });
+    }
+
+    fn complete(&mut self, now: Instant) {
+        let State::Following(mut following) = std::mem::replace(&mut self.state, State::Gone)
+        else {
+            unreachable!("only a guest that was resumed is complete");
+        };
+        following.end_migration();
+        self.state = State::Settled(following);
+        self.report.completed_at = Some(now);
+        self.log(now, EventKind::Completed);
+        self.outputs.push_back(DestinationOutput::Reply { at: now, reply: Reply::Complete });
+    }
+
+    /// Closes the books when nothing is left to count, or when the guest's workload has failed.
+    fn end_if_settled(&mut self, now: Instant) {
+        if self.report.ended_at.is_some() || self.report.lost.is_some() {
+            return;
+        }
+        if let Some(failure) = self.guest().and_then(Guest::failure) {
+            let reason = failure.to_string();
+            return self.lose(now, reason);
+        }
+        let State::Settled(following) = &mut self.state else { return };
+        if self.report.measured_at.is_none() || following.has_counted_fault() {
+            return;
+        }
+        let registers = following.guest.registers();
+        self.report.ended_at = Some(now);
+        self.report.ended_registers = Some(registers);
+        self.report.ended_pages_digest = Some(following.guest.pages_digest());
+        let progress = following.guest.take_progress();
+        for run in progress.runs() {
+            self.log(run.first, EventKind::Progress { step: run.step, count: run.count });
+        }
+        self.log(now, EventKind::Ended { registers });
+        self.outputs.push_back(DestinationOutput::Ended);
+    }
+
+    fn log(&mut self, at: Instant, kind: EventKind) {
+        self.outputs.push_back(DestinationOutput::Event(Event {
+            at,
+            side: Side::Destination,
+            kind,
+        }));
+    }
+}

@@ -1,0 +1,370 @@
+//! The source machine.
+
+mod preimages;
+mod pushing;
+
+use crate::event::{Event, EventKind, Side};
+use crate::lanes::Lanes;
+use crate::message::{Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency};
+use crate::parameters::MigrationParameters;
+use crate::report::SourceReport;
+use lazycopy_guest::{Guest, Timeout};
+use lazycopy_units::{Instant, PageNumber};
+use pushing::{Effect, Pushing};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What happened, for the source.
+#[derive(Clone, Debug)]
+pub enum SourceInput {
+    /// The migration was asked for: the guest is suspended.
+    Requested,
+    /// The message that occupied the link has left it.
+    Transmitted,
+    /// The link is free and [`Source::wants_link`] said that something waits: at the later of the
+    /// two instants, after all else that happens then.
+    LinkFree,
+    /// What [`Source::poll_timeout`] announced of the disk is due.
+    DiskDue,
+    /// A message from the destination was delivered.
+    Received(Reply),
+    /// A user takes the migration back. Without effect after the hand-over.
+    Cancelled {
+        /// The user's reason.
+        reason: String,
+    },
+    /// The destination, or the way to it, is gone. Before the hand-over the guest goes on here;
+    /// after it the source never runs it again by itself.
+    DestinationLost {
+        /// What was seen.
+        reason: String,
+    },
+}
+
+/// What the source asks of its driver.
+#[derive(Clone, Debug)]
+pub enum SourceOutput {
+    /// Occupy the link with this message from `at` on.
+    Transmit {
+        /// When.
+        at: Instant,
+        /// What.
+        message: LinkMessage,
+    },
+    /// Deliver this control message one latency after `at`.
+    Notify {
+        /// When it was said.
+        at: Instant,
+        /// What.
+        notice: Notice,
+    },
+    /// Something to log.
+    Event(Event),
+    /// Nothing more will happen here: the guest was released, has returned, or is lost.
+    Ended,
+}
+
+/// ```text
+///             Requested               LinkFree, no page left to copy
+///  Resident ------------> Suspended ---------------------------------> Pushing
+///      ^                      |               (the hand-over)             | | |
+///      |  Cancelled,          |                     ThrownAway            | | | Complete
+///      +-- DestinationLost ---+-------------------------------------------+ | +---> Gone
+///                                                                           +-----> Gone
+///                                                               DestinationLost: lost
+/// ```
+#[derive(Debug)]
+enum State {
+    /// The guest runs here, as the guest: before the request, or again.
+    Resident(Guest),
+    /// The guest is suspended here, and what its scheme copies before the hand-over is sent. A
+    /// cancellation or a failure resumes it.
+    Suspended { guest: Guest, lanes: Lanes },
+    /// The point of no return has been passed: the guest is the destination's.
+    Pushing(Box<Pushing>),
+    /// Nothing of the guest is here any more.
+    Gone,
+}
+
+/// The source of a migration. It owns the guest until the hand-over, and the waiting pages in
+/// three lanes; the driver owns the link and says when it is free.
+///
+/// Guarantee: before the hand-over every failure leaves the guest running here; after it only the
+/// destination's word that it threw the context away without resuming gives the guest back.
+#[derive(Debug)]
+pub struct Source {
+    parameters: MigrationParameters,
+    state: State,
+    link_wanted_since: Option<Instant>,
+    outputs: VecDeque<SourceOutput>,
+    report: SourceReport,
+}
+
+impl Source {
+    /// A source that holds `guest`, which runs or is suspended, until the migration is asked for.
+    pub fn new(guest: Guest, parameters: MigrationParameters) -> Self {
+        Source {
+            parameters,
+            state: State::Resident(guest),
+            link_wanted_since: None,
+            outputs: VecDeque::new(),
+            report: SourceReport::default(),
+        }
+    }
+
+    /// Takes what happened at `now`.
+    pub fn handle_input(&mut self, now: Instant, input: SourceInput) {
+        match input {
+            SourceInput::Requested => self.suspend(now),
+            SourceInput::Transmitted => {
+                if let State::Pushing(pushing) = &mut self.state {
+                    let effects = pushing.transmitted(now, &self.parameters);
+                    self.apply(now, effects);
+                }
+            }
+            SourceInput::LinkFree => self.use_link(now),
+            SourceInput::DiskDue => {
+                if let State::Pushing(pushing) = &mut self.state {
+                    let effects = pushing.disk_due(now, &self.parameters);
+                    self.apply(now, effects);
+                }
+            }
+            SourceInput::Received(reply) => self.receive(now, reply),
+            SourceInput::Cancelled { reason } => self.return_if_suspended(now, reason),
+            SourceInput::DestinationLost { reason } => {
+                self.return_if_suspended(now, reason.clone());
+                if let State::Pushing(_) = self.state {
+                    self.lose(now, reason);
+                }
+            }
+        }
+        self.note_link(now);
+    }
+
+    /// Lets the forward context take accesses that begin at `until` or before, at most `budget` of
+    /// them. It returns early where an output is to be polled.
+    pub fn run(&mut self, until: Instant, budget: u64) {
+        if let State::Pushing(pushing) = &mut self.state {
+            let (at, effects) = pushing.run(until, budget, &self.parameters);
+            self.apply(at, effects);
+            self.note_link(at);
+        }
+    }
+
+    /// When the source wants to be woken: by [`SourceInput::DiskDue`], or by [`Source::run`]. A
+    /// guest that runs here as the guest is its driver's.
+    pub fn poll_timeout(&self) -> Option<Timeout> {
+        match &self.state {
+            State::Pushing(pushing) => pushing.poll_timeout(&self.parameters),
+            _ => None,
+        }
+    }
+
+    /// The next thing to do, until `None`.
+    pub fn poll_output(&mut self) -> Option<SourceOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Since when something waits for the link, if anything does.
+    pub fn wants_link(&self) -> Option<Instant> {
+        self.link_wanted_since
+    }
+
+    fn note_link(&mut self, at: Instant) {
+        let wants = match &self.state {
+            State::Suspended { .. } => true,
+            State::Pushing(pushing) => pushing.wants_link(),
+            State::Resident(_) | State::Gone => false,
+        };
+        self.link_wanted_since = if wants { self.link_wanted_since.or(Some(at)) } else { None };
+    }
+
+    /// Whether the point of no return has been passed.
+    pub fn has_handed_over(&self) -> bool {
+        self.report.handover_at.is_some()
+    }
+
+    /// The guest, while the source holds it as the guest (before the hand-over, or returned).
+    pub fn guest(&self) -> Option<&Guest> {
+        match &self.state {
+            State::Resident(guest) | State::Suspended { guest, .. } => Some(guest),
+            State::Pushing(_) | State::Gone => None,
+        }
+    }
+
+    /// What was counted so far.
+    pub fn report(&self) -> &SourceReport {
+        &self.report
+    }
+
+    /// The guest, if it is here as the guest, running or suspended as it was.
+    pub fn into_guest(self) -> Option<Guest> {
+        match self.state {
+            State::Resident(guest) | State::Suspended { guest, .. } => Some(guest),
+            State::Pushing(_) | State::Gone => None,
+        }
+    }
+
+    fn suspend(&mut self, now: Instant) {
+        let State::Resident(mut guest) = std::mem::replace(&mut self.state, State::Gone) else {
+            panic!("a migration was asked for twice");
+        };
+        guest.suspend();
+        self.report.requested_at = Some(now);
+        self.report.suspended_at = Some(now);
+        self.log(now, EventKind::Requested);
+        let (registers, resident) = (guest.registers(), u64::from(guest.memory().resident()));
+        self.log(now, EventKind::Suspended { registers, resident });
+        let copied = if self.parameters.scheme.parts().copy_before_handover {
+            guest.memory().iter_lru().collect()
+        } else {
+            Vec::new()
+        };
+        let lanes =
+            Lanes::new(guest.spec().pages, copied, self.parameters.push_order, Cause::Round);
+        self.state = State::Suspended { guest, lanes };
+    }
+
+    fn use_link(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Suspended { guest, lanes } => match lanes.pop() {
+                Some((page, cause)) => {
+                    let memory = guest.memory();
+                    let stamp = memory.stamp(page).expect("a page that is copied is resident");
+                    let dirty = memory.is_dirty(page);
+                    self.send_page(now, PageMessage { page, stamp, dirty, cause });
+                }
+                None => self.hand_over(now),
+            },
+            State::Pushing(pushing) => {
+                if let Some(message) = pushing.next_page() {
+                    self.send_page(now, message);
+                }
+            }
+            State::Resident(_) | State::Gone => {}
+        }
+    }
+
+    fn send_page(&mut self, now: Instant, message: PageMessage) {
+        self.report.sent.add(message.cause);
+        self.log(now, EventKind::PageSent { page: message.page, cause: message.cause });
+        self.transmit(now, LinkMessage::Page(message));
+    }
+
+    /// The hand-over, the point of no return: the decision to transmit the context. From here on
+    /// the guest is the destination's.
+    fn hand_over(&mut self, now: Instant) {
+        let State::Suspended { guest, .. } = std::mem::replace(&mut self.state, State::Gone) else {
+            unreachable!("only a suspended guest is handed over");
+        };
+        assert!(self.report.handover_at.is_none(), "a guest was handed over twice");
+        let context = Arc::new(self.context_of(&guest));
+        let copied = self.parameters.scheme.parts().copy_before_handover;
+        let waiting: Vec<PageNumber> =
+            if copied { Vec::new() } else { guest.memory().iter_lru().collect() };
+        let order = self.parameters.push_order;
+        let lanes = Lanes::new(guest.spec().pages, waiting, order, Cause::Background);
+        self.report.handover_at = Some(now);
+        self.log(now, EventKind::Handover { bytes: context.bytes });
+        let pushing = Pushing::new(guest, context, lanes);
+        self.transmit(now, pushing.context_message());
+        self.state = State::Pushing(Box::new(pushing));
+    }
+
+    fn context_of(&self, guest: &Guest) -> Context {
+        let memory = guest.memory();
+        let residency: Vec<Residency> = memory
+            .iter_lru()
+            .map(|page| Residency { page, dirty: memory.is_dirty(page) })
+            .collect();
+        Context {
+            registers: guest.registers(),
+            bytes: Context::bytes_for(self.parameters.context_bytes, residency.len()),
+            residency,
+            disk: guest.disk().clone(),
+        }
+    }
+
+    fn receive(&mut self, now: Instant, reply: Reply) {
+        let State::Pushing(pushing) = &mut self.state else { return };
+        match reply {
+            Reply::Request { page } => {
+                let effects = pushing.requested(page);
+                self.apply(now, effects);
+            }
+            Reply::Progress { accesses } => pushing.following_progressed(now, accesses),
+            Reply::Complete => self.release(now),
+            Reply::ThrownAway { reason } => {
+                if let Some(pushing) = self.stop_pushing() {
+                    self.return_guest(now, pushing.into_guest_at_suspension(), reason);
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, now: Instant) {
+        self.stop_pushing();
+        self.report.released_at = Some(now);
+        self.log(now, EventKind::Released);
+        self.outputs.push_back(SourceOutput::Ended);
+    }
+
+    fn lose(&mut self, now: Instant, reason: String) {
+        self.stop_pushing();
+        self.log(now, EventKind::Lost { reason });
+        self.outputs.push_back(SourceOutput::Ended);
+    }
+
+    /// Ends the pushing, and reports what the forward context did.
+    fn stop_pushing(&mut self) -> Option<Pushing> {
+        let State::Pushing(mut pushing) = std::mem::replace(&mut self.state, State::Gone) else {
+            return None;
+        };
+        self.report.forward_accesses = pushing.forward_accesses();
+        for run in pushing.take_progress().runs() {
+            self.log(run.first, EventKind::Progress { step: run.step, count: run.count });
+        }
+        Some(*pushing)
+    }
+
+    fn return_if_suspended(&mut self, now: Instant, reason: String) {
+        match std::mem::replace(&mut self.state, State::Gone) {
+            State::Suspended { guest, .. } => self.return_guest(now, guest, reason),
+            other => self.state = other,
+        }
+    }
+
+    /// The guest runs here again; an access that was abandoned is taken at once.
+    fn return_guest(&mut self, now: Instant, mut guest: Guest, reason: String) {
+        guest.resume(now);
+        self.report.returned = Some((now, reason.clone()));
+        self.log(now, EventKind::Returned { reason });
+        self.state = State::Resident(guest);
+        self.outputs.push_back(SourceOutput::Ended);
+    }
+
+    fn apply(&mut self, at: Instant, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Event(kind) => {
+                    if let EventKind::PageDropped { .. } = kind {
+                        self.report.dropped += 1;
+                    }
+                    self.log(at, kind);
+                }
+                Effect::Notify(notice) => {
+                    self.outputs.push_back(SourceOutput::Notify { at, notice });
+                }
+            }
+        }
+    }
+
+    fn transmit(&mut self, at: Instant, message: LinkMessage) {
+        self.report.bytes += message.bytes();
+        self.outputs.push_back(SourceOutput::Transmit { at, message });
+    }
+
+    fn log(&mut self, at: Instant, kind: EventKind) {
+        self.outputs.push_back(SourceOutput::Event(Event { at, side: Side::Source, kind }));
+    }
+}
