@@ -1,1 +1,23 @@
-//! scenario
+//! Scenarios: what is run, in a file of human units, as a typed and validated value.
+//!
+//! A [`Scenario`] comes from a file by [`Scenario::load`], or from a [`Draft`], to which a
+//! [`Preset`] and overrides (`--set KEY=VALUE`) are applied before it is typed, so that a wrong
+//! override is refused by its own name. The later wins: file, preset, overrides.
+
+mod draft;
+mod duration_text;
+mod error;
+mod overrides;
+mod preset;
+mod scenario;
+mod shipped;
+mod table;
+mod validate;
+mod workload_table;
+
+pub use draft::Draft;
+pub use error::ScenarioError;
+pub use preset::Preset;
+pub use scenario::{DiskScenario, GuestScenario, MigrationScenario, Scenario};
+pub use shipped::{SHIPPED, ShippedScenario};
+pub use validate::{LEAST_WALL_LATENCY, MAX_GUEST_PAGES, MAX_RUN_TIME, MAX_SPAN, Warning};

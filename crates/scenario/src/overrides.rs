@@ -1,0 +1,94 @@
+//! Overrides: entries that are put into the document before it is typed.
+
+use crate::error::ScenarioError;
+use crate::preset::Preset;
+use toml::{Table, Value};
+
+/// The table whose keys depend on one of them.
+const WORKLOAD: [&str; 2] = ["guest", "workload"];
+
+/// Entries that were asked for together.
+#[derive(Clone, Debug)]
+pub(crate) struct Override {
+    /// As the user wrote it.
+    pub(crate) origin: String,
+    entries: Vec<(Vec<String>, Value)>,
+}
+
+impl Override {
+    /// From `KEY=VALUE`, the value in TOML or else a bare string.
+    pub(crate) fn parse(text: &str) -> Result<Override, ScenarioError> {
+        let origin = format!("--set {text}");
+        let wrong = |problem: &str| ScenarioError::Override {
+            origin: origin.clone(),
+            problem: problem.to_owned(),
+        };
+        let Some((key, value)) = text.split_once('=') else {
+            return Err(wrong("write KEY=VALUE, for example link.bandwidth=1Gbit/s"));
+        };
+        let path: Vec<String> = key.split('.').map(|part| part.trim().to_owned()).collect();
+        if path.iter().any(String::is_empty) {
+            return Err(wrong("a part of the key is empty; write for example link.bandwidth"));
+        }
+        let value = parse_value(value.trim());
+        Ok(Override { origin, entries: vec![(path, value)] })
+    }
+
+    pub(crate) fn preset(preset: Preset) -> Override {
+        let path = |key: &str| key.split('.').map(str::to_owned).collect();
+        let entries = preset.entries().map(|(key, value)| (path(key), value)).into();
+        Override { origin: format!("--preset {preset}"), entries }
+    }
+
+    /// Whether it chooses the kind of workload, which decides the keys beside it.
+    pub(crate) fn chooses_kind(&self) -> bool {
+        self.entries.iter().any(|(path, _)| is_kind(path))
+    }
+
+    /// Puts the entries into the document.
+    pub(crate) fn apply(&self, document: &mut Table) -> Result<(), String> {
+        self.entries.iter().try_for_each(|(path, value)| put(document, path, value.clone()))
+    }
+}
+
+/// A TOML value, or the text itself.
+fn parse_value(text: &str) -> Value {
+    let entry = toml::from_str::<Table>(&format!("value = {text}"));
+    // With a line feed in it the text could bring keys of its own.
+    match entry.ok().filter(|table| table.len() == 1).and_then(|mut table| table.remove("value")) {
+        Some(value) => value,
+        None => Value::String(text.to_owned()),
+    }
+}
+
+fn is_kind(path: &[String]) -> bool {
+    path.len() == 3 && path[..2] == WORKLOAD && path[2] == "kind"
+}
+
+fn put(document: &mut Table, path: &[String], value: Value) -> Result<(), String> {
+    let (last, parents) = path.split_last().expect("a key has at least one part");
+    let mut table = document;
+    for (depth, part) in parents.iter().enumerate() {
+        let entry = table.entry(part.clone()).or_insert_with(|| Value::Table(Table::new()));
+        if path[..=depth] == WORKLOAD
+            && let Value::String(kind) = entry
+        {
+            *entry = Value::Table(of_kind(Value::String(std::mem::take(kind))));
+        }
+        table = match entry {
+            Value::Table(table) => table,
+            _ => return Err(format!("`{}` has no keys of its own", path[..=depth].join("."))),
+        };
+    }
+    if is_kind(path) && table.get("kind") != Some(&value) {
+        *table = of_kind(value);
+    } else {
+        table.insert(last.clone(), value);
+    }
+    Ok(())
+}
+
+/// A workload of another kind: the keys of the kind before go with it.
+fn of_kind(kind: Value) -> Table {
+    Table::from_iter([("kind".to_owned(), kind)])
+}

@@ -1,0 +1,157 @@
+//! The document as it is written: which keys there are, which may be absent.
+
+use crate::scenario::{DiskScenario, GuestScenario, MigrationScenario, Scenario};
+use crate::{duration_text, workload_table};
+use lazycopy_guest::{ResidentAtStart, TraceSummary, WorkloadSpec};
+use lazycopy_link::LinkParameters;
+use lazycopy_migration::{PushOrder, Scheme};
+use lazycopy_units::{Duration, Rate};
+use serde::{Deserialize, Serialize};
+
+/// The paper says nothing of the context's size: a page.
+pub(crate) const DEFAULT_CONTEXT_BYTES: u64 = 4_096;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScenarioTable {
+    seed: u64,
+    warmup_accesses: u64,
+    #[serde(default)]
+    warmup_jitter: u64,
+    measured_accesses: u64,
+    #[serde(default = "one")]
+    time_scale: u64,
+    pub(crate) guest: GuestTable,
+    link: LinkTable,
+    disk: DiskScenario,
+    migration: MigrationTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GuestTable {
+    pages: Option<u32>,
+    frames: Option<u32>,
+    #[serde(default, with = "duration_text::optional")]
+    think_time: Option<Duration>,
+    #[serde(default)]
+    write_fraction: f64,
+    #[serde(with = "workload_table")]
+    pub(crate) workload: WorkloadSpec,
+    #[serde(default)]
+    resident_at_start: ResidentAtStart,
+}
+
+/// [`LinkParameters`] in human units.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinkTable {
+    bandwidth: Rate,
+    #[serde(with = "duration_text")]
+    latency: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MigrationTable {
+    scheme: Scheme,
+    #[serde(default)]
+    push_order: PushOrder,
+    #[serde(default = "default_context_bytes")]
+    context_bytes: u64,
+    #[serde(default)]
+    head_start: u64,
+    max_lead: Option<u64>,
+    #[serde(default, with = "duration_text")]
+    fault_penalty: Duration,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn default_context_bytes() -> u64 {
+    DEFAULT_CONTEXT_BYTES
+}
+
+/// A key, and what is wrong with it.
+pub(crate) type KeyProblem = (&'static str, String);
+
+impl ScenarioTable {
+    /// The scenario, with what its recording says of it where it has one.
+    pub(crate) fn into_scenario(
+        self,
+        name: &str,
+        recording: Option<TraceSummary>,
+    ) -> Result<Scenario, KeyProblem> {
+        let MigrationTable {
+            scheme,
+            push_order,
+            context_bytes,
+            head_start,
+            max_lead,
+            fault_penalty,
+        } = self.migration;
+        Ok(Scenario {
+            name: name.to_owned(),
+            seed: self.seed,
+            warmup_accesses: self.warmup_accesses,
+            warmup_jitter: self.warmup_jitter,
+            measured_accesses: self.measured_accesses,
+            time_scale: self.time_scale,
+            guest: self.guest.into_guest(recording)?,
+            link: LinkParameters { bandwidth: self.link.bandwidth, latency: self.link.latency },
+            disk: self.disk,
+            migration: MigrationScenario {
+                scheme,
+                push_order,
+                context_bytes,
+                head_start,
+                max_lead,
+                fault_penalty,
+            },
+            recording,
+        })
+    }
+}
+
+impl GuestTable {
+    fn into_guest(self, recording: Option<TraceSummary>) -> Result<GuestScenario, KeyProblem> {
+        let pages = match (self.pages, recording) {
+            (Some(pages), _) => pages,
+            (None, Some(recording)) => recording.pages,
+            (None, None) => {
+                let problem = "it is missing; a workload of kind \"trace\" alone does without";
+                return Err(("guest.pages", problem.to_owned()));
+            }
+        };
+        let frames = match (self.frames, self.resident_at_start) {
+            (Some(frames), _) => frames,
+            (None, ResidentAtStart::All) => pages,
+            (None, ResidentAtStart::None) => {
+                let problem = "it is missing; resident_at_start = \"all\" alone does without";
+                return Err(("guest.frames", problem.to_owned()));
+            }
+        };
+        if self.think_time.is_none() && recording.is_none() {
+            let problem = "it is missing; a workload of kind \"trace\" alone does without";
+            return Err(("guest.think_time", problem.to_owned()));
+        }
+        Ok(GuestScenario {
+            pages,
+            frames,
+            think_time: self.think_time,
+            write_fraction: self.write_fraction,
+            resident_at_start: self.resident_at_start,
+            workload: self.workload,
+        })
+    }
+}
+
+/// Serializes [`LinkParameters`] in human units.
+pub(crate) fn serialize_link<S: serde::Serializer>(
+    link: &LinkParameters,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    LinkTable { bandwidth: link.bandwidth, latency: link.latency }.serialize(serializer)
+}

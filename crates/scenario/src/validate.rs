@@ -1,0 +1,185 @@
+//! What a scenario must keep to, and what is worth a warning.
+
+use crate::error::ScenarioError;
+use crate::scenario::Scenario;
+use crate::table::KeyProblem;
+use lazycopy_guest::WorkloadSpec;
+use lazycopy_migration::Context;
+use lazycopy_units::{Duration, PAGE_MESSAGE_BYTES};
+use std::fmt;
+
+/// The longest single duration: ten years. Model time ends after 584 years.
+pub const MAX_SPAN: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// The longest that the warm-up, the transfer of all frames, and the measured accesses may take
+/// each, in the worst case: a hundred years, so that their sum stays far below the 584 years of
+/// model time.
+pub const MAX_RUN_TIME: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The most pages of a guest: 256 GiB, whose tables take a few GB on each server.
+pub const MAX_GUEST_PAGES: u32 = 1 << 26;
+
+/// The least latency in wall time at which scheduling noise stays well below it.
+pub const LEAST_WALL_LATENCY: Duration = Duration::from_millis(2);
+
+/// TOML has no larger integers.
+const MAX_INTEGER: u64 = i64::MAX as u64;
+
+/// Something that a scenario may do, but that is seldom meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The key.
+    pub key: &'static str,
+    /// What is odd about it, and what would be better.
+    pub problem: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.problem)
+    }
+}
+
+impl Scenario {
+    /// Checks every rule that needs no file.
+    ///
+    /// # Errors
+    /// The first key that breaks its rule.
+    pub fn validate(&self) -> Result<(), ScenarioError> {
+        self.check().map_err(|(key, problem)| ScenarioError::Invalid {
+            name: self.name.clone(),
+            key: key.to_owned(),
+            problem,
+        })
+    }
+
+    pub(crate) fn check(&self) -> Result<(), KeyProblem> {
+        if self.time_scale == 0 {
+            return Err(("time_scale", "it must be at least 1".to_owned()));
+        }
+        self.check_integers()?;
+        self.check_spans()?;
+        if self.guest.pages > MAX_GUEST_PAGES {
+            let problem = format!("{} is above {MAX_GUEST_PAGES}", self.guest.pages);
+            return Err(("guest.pages", problem));
+        }
+        self.guest_spec(self.seed).validate().map_err(|error| (error.key, error.problem))?;
+        self.migration_parameters().validate().map_err(|error| (error.key, error.problem))?;
+        self.check_run_time()
+    }
+
+    fn check_integers(&self) -> Result<(), KeyProblem> {
+        let integers = [
+            ("seed", Some(self.seed)),
+            ("warmup_accesses", Some(self.warmup_accesses)),
+            ("warmup_jitter", Some(self.warmup_jitter)),
+            ("measured_accesses", Some(self.measured_accesses)),
+            ("time_scale", Some(self.time_scale)),
+            ("migration.head_start", Some(self.migration.head_start)),
+            ("migration.max_lead", self.migration.max_lead),
+        ];
+        match integers.into_iter().find(|(_, value)| value.is_some_and(|it| it > MAX_INTEGER)) {
+            Some((key, _)) => Err((key, format!("it is above {MAX_INTEGER}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_spans(&self) -> Result<(), KeyProblem> {
+        let instruction_time = match &self.guest.workload {
+            WorkloadSpec::Trace { instruction_time, .. } => *instruction_time,
+            _ => Duration::ZERO,
+        };
+        let spans = [
+            ("guest.think_time", self.guest.think_time.unwrap_or(Duration::ZERO)),
+            ("guest.workload.instruction_time", instruction_time),
+            ("link.latency", self.link.latency),
+            ("disk.latency_source", self.disk.latency_source),
+            ("disk.latency_destination", self.disk.latency_destination),
+            ("migration.fault_penalty", self.migration.fault_penalty),
+        ];
+        match spans.into_iter().find(|(_, span)| *span > MAX_SPAN) {
+            Some((key, span)) => Err((key, format!("{span} is longer than ten years"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Bounds the run's time from above: every access a fault, every frame sent.
+    fn check_run_time(&self) -> Result<(), KeyProblem> {
+        let warmup = u128::from(self.warmup_accesses) + u128::from(self.warmup_jitter);
+        let measured = u128::from(self.measured_accesses);
+        let nanos = |span: Duration| u128::from(span.as_nanos());
+        let page = nanos(self.link.bandwidth.time_for(PAGE_MESSAGE_BYTES));
+        let frames = u128::from(self.guest.frames);
+        let context = Context::bytes_for(self.migration.context_bytes, self.guest.frames as usize);
+        let transfer = nanos(self.link.bandwidth.time_for(context))
+            .saturating_add(page.saturating_mul(frames));
+        let fault = nanos(self.disk.latency_source.max(self.disk.latency_destination))
+            + nanos(self.migration.fault_penalty)
+            + 3 * nanos(self.link.latency)
+            + page.saturating_mul(2);
+        let bounds = [
+            ("link.bandwidth", transfer),
+            ("warmup_accesses", self.thinking(warmup)),
+            (
+                "measured_accesses",
+                self.thinking(measured).saturating_add(measured.saturating_mul(fault)),
+            ),
+        ];
+        let longest = nanos(MAX_RUN_TIME);
+        match bounds.into_iter().find(|(_, bound)| *bound > longest) {
+            Some((key, bound)) => Err((
+                key,
+                format!(
+                    "with it a run may take {} years of model time, and 100 are allowed",
+                    bound / nanos(Duration::from_secs(365 * 86_400))
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Think time of so many accesses, in nanoseconds, at most.
+    fn thinking(&self, accesses: u128) -> u128 {
+        let per_access = match (&self.guest.workload, self.recording) {
+            (WorkloadSpec::Trace { instruction_time, .. }, Some(recording)) => {
+                let lap = u128::from(recording.instructions)
+                    .saturating_mul(u128::from(instruction_time.as_nanos()))
+                    .max(u128::from(recording.accesses));
+                let laps = accesses / u128::from(recording.accesses.max(1)) + 1;
+                return lap.saturating_mul(laps);
+            }
+            (WorkloadSpec::Trace { .. }, None) => 0,
+            _ => self.guest.think_time.unwrap_or(Duration::ZERO).as_nanos(),
+        };
+        u128::from(per_access).saturating_mul(accesses)
+    }
+
+    /// What is allowed but seldom meant, by key.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        let wall = Duration::from_nanos(self.link.latency.as_nanos() / self.time_scale.max(1));
+        if wall < LEAST_WALL_LATENCY {
+            warnings.push(Warning {
+                key: "link.latency",
+                problem: format!(
+                    "at a time_scale of {} its {} take {wall} of wall time, less than \
+                     {LEAST_WALL_LATENCY}: lateness of the processes may become a result; use a \
+                     smaller time_scale or a longer latency",
+                    self.time_scale, self.link.latency
+                ),
+            });
+        }
+        if matches!(self.guest.workload, WorkloadSpec::Trace { .. }) {
+            let unused = "a recorded program does not use it; leave it out";
+            if self.guest.think_time.is_some() {
+                let problem = unused.to_owned();
+                warnings.push(Warning { key: "guest.think_time", problem });
+            }
+            if self.guest.write_fraction != 0.0 {
+                let problem = unused.to_owned();
+                warnings.push(Warning { key: "guest.write_fraction", problem });
+            }
+        }
+        warnings
+    }
+}
