@@ -155,7 +155,7 @@ impl SchemeColumn {
             Some((measure, Summary::of(&values)?))
         };
         let summaries = Measure::ALL.into_iter().filter_map(summary).collect();
-        (runs > 0).then(|| SchemeColumn { scheme, counted: counted.len(), runs, summaries })
+        (runs > 0).then_some(SchemeColumn { scheme, counted: counted.len(), runs, summaries })
     }
 }
 
