@@ -133,7 +133,10 @@ impl Child {
         let (ended, end) = watch::channel(None);
         let (kill, mut killed) = mpsc::channel(1);
         let log = tokio::spawn(last_lines(process.stderr.take()));
+        // Waiting would close it, and the server ends when it is closed.
+        let stdin = process.stdin.take();
         tokio::spawn(async move {
+            let _held_open = stdin;
             let status = tokio::select! {
                 status = process.wait() => status,
                 _ = killed.recv() => kill_and_wait(&mut process).await,

@@ -86,7 +86,8 @@ impl Connection {
     /// When it refuses, is gone, or does not answer within [`ANSWER_DEADLINE`].
     pub async fn ask(&self, command: ServerCommand) -> Result<ServerReply, AskError> {
         let server = || self.server.clone();
-        let (id, answer) = self.open_question().ok_or_else(|| AskError::Gone { server: server() })?;
+        let (id, answer) =
+            self.open_question().ok_or_else(|| AskError::Gone { server: server() })?;
         let asked = async {
             self.outgoing.send(ToServer::Command { id, command }).await.ok()?;
             answer.await.ok()

@@ -64,7 +64,9 @@ pub async fn send(arguments: &CtlArguments) -> Result<CtlReply, CtlError> {
 fn command_line(words: &[String]) -> String {
     match words {
         [line] => line.clone(),
-        words => shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" ")),
+        words => {
+            shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+        }
     }
 }
 

@@ -61,7 +61,9 @@ async fn greet(
     let first = tokio::time::timeout(FIRST_FRAME_DEADLINE, opening.next()).await;
     drop(permit);
     let problem = match first {
-        Ok(Some(Ok(FirstFrame::Server(hello)))) => return serve_server(manager, opening, hello).await,
+        Ok(Some(Ok(FirstFrame::Server(hello)))) => {
+            return serve_server(manager, opening, hello).await;
+        }
         Ok(Some(Ok(FirstFrame::Ctl(request)))) => {
             return serve_ctl(manager, opening, request, ctls).await;
         }

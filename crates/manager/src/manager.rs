@@ -168,16 +168,16 @@ impl Manager {
     ) -> Result<(), FleetError> {
         let (name, vms) = (hello.name.clone(), hello.vms.len());
         let (address, frames) = (hello.address.clone(), hello.frames);
+        let brings = if vms == 0 { String::new() } else { format!(" and brings {vms} guest(s)") };
         self.change(|state| {
             state.fleet.introduce(hello)?;
             state.connections.insert(name.clone(), connection.clone());
+            // Printed before anybody who waits for it goes on.
+            self.notice(&format!(
+                "Server \"{name}\" is here: {address}, {frames} frames for guests{brings}."
+            ));
             Ok(())
-        })?;
-        let brings = if vms == 0 { String::new() } else { format!(" and brings {vms} guest(s)") };
-        self.notice(&format!(
-            "server \"{name}\" is here: {address}, {frames} frames for guests{brings}"
-        ));
-        Ok(())
+        })
     }
 
     /// A server says something that is no answer.
@@ -201,7 +201,7 @@ impl Manager {
             }
             FromServer::VmFailed { vm, reason } => {
                 self.change(|state| state.fleet.set_phase(&vm, VmPhase::Failed));
-                self.notice(&format!("guest \"{vm}\" on server \"{server}\" failed: {reason}"));
+                self.notice(&format!("Guest \"{vm}\" on server \"{server}\" failed: {reason}"));
             }
         }
     }
@@ -245,7 +245,7 @@ impl Manager {
 }
 
 fn describe_loss(server: &str, loss: &Loss) -> String {
-    let mut text = format!("server \"{server}\" is gone");
+    let mut text = format!("Server \"{server}\" is gone");
     if !loss.vms.is_empty() {
         text.push_str(&format!(", and its guests with it: {}", loss.vms.join(", ")));
     }
@@ -254,5 +254,6 @@ fn describe_loss(server: &str, loss: &Loss) -> String {
     if !migrations.is_empty() {
         text.push_str(&format!("; it took part in migration {}", migrations.join(", ")));
     }
+    text.push('.');
     text
 }

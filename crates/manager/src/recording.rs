@@ -4,11 +4,11 @@
 use crate::definition::Definition;
 use crate::fleet::{Ended, Migration, Side};
 use crate::manager::Manager;
-use crate::verification::verify;
+use crate::render::time;
 use crate::run_files::{self, Written};
+use crate::verification::verify;
 use lazycopy_migration::{Event, Outcome};
 use lazycopy_protocol::control::{MigrationId, ServerCommand, ServerReply};
-use lazycopy_units::Duration;
 use std::sync::Arc;
 
 /// How long the second side of a migration may take to report after the first, where nothing is
@@ -38,10 +38,9 @@ impl Manager {
                     let report = migration.reported(side);
                     report.is_some_and(|report| report.verdict.outcome == Outcome::Completed)
                 };
-                let source_is_silent = !migration.awaits(Side::Source)
-                    && migration.reported(Side::Source).is_none();
-                migration.awaits(Side::Destination)
-                    && (source_is_silent || completed(Side::Source))
+                let source_is_silent =
+                    !migration.awaits(Side::Source) && migration.reported(Side::Source).is_none();
+                migration.awaits(Side::Destination) && (source_is_silent || completed(Side::Source))
             })
         });
         if takes_its_time {
@@ -79,8 +78,7 @@ impl Manager {
             let verification = verify(&case);
             run_files::write(&out, &case, &verification, [source, destination])
         });
-        let mut ended =
-            Ended { verdict, whereabouts, record: None, directory: None, wrong: None };
+        let mut ended = Ended { verdict, whereabouts, record: None, directory: None, wrong: None };
         match written.await {
             Ok(Written { record, directory, wrong }) => {
                 match directory {
@@ -98,8 +96,11 @@ impl Manager {
             }
         }
         let line = summary_line(id, &vm, &ended);
-        self.change(|state| state.fleet.conclude(id, ended));
-        self.notice(&line);
+        self.change(|state| {
+            state.fleet.conclude(id, ended);
+            // Printed before anybody who waits for it goes on.
+            self.notice(&line);
+        });
     }
 
     /// The events of one side, as far as they can still be had.
@@ -157,9 +158,4 @@ pub(crate) fn summary_line(id: MigrationId, vm: &str, ended: &Ended) -> String {
         line.push_str(&format!("\nMigration {}: {wrong}", id.0));
     }
     line
-}
-
-/// A time of a result, or a dash for null.
-pub(crate) fn time(nanos: Option<u64>) -> String {
-    nanos.map_or_else(|| "-".to_owned(), |nanos| Duration::from_nanos(nanos).to_string())
 }

@@ -44,7 +44,8 @@ pub(crate) fn write(
         (Ok(()), _) => None,
     };
     let mut record = record(case, verification, metrics);
-    let (before, after) = (drawn(case, "before", |side| &side.before), drawn(case, "after", |side| &side.after));
+    let (before, after) =
+        (drawn(case, "before", |side| &side.before), drawn(case, "after", |side| &side.after));
     let files = RunFiles { record: &record, events: &events, before: &before, after: &after };
     let directory = write_run(out, files);
     if let Ok(directory) = &directory
@@ -122,7 +123,11 @@ fn record(case: &Case, verification: &Verification, metrics: Metrics) -> RunReco
 fn run_name(case: &Case) -> String {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let date = now.trim_end_matches('Z').replace(':', "-");
-    format!("{date}-{}-{}", case.migration.vm, case.migration.parameters.scheme)
+    let (vm, scheme) = (&case.migration.vm, case.migration.parameters.scheme.name());
+    match vm.contains(scheme) {
+        true => format!("{date}-{vm}"),
+        false => format!("{date}-{vm}-{scheme}"),
+    }
 }
 
 /// Both hosts at one instant, as in the paper's figures 1 and 2.

@@ -106,7 +106,8 @@ impl Manager {
         });
         quiet.await;
         self.read(|state| {
-            let ended = |(id, migration)| Some((id, migration, crate::fleet::Migration::ended(migration)?));
+            let ended =
+                |(id, migration)| Some((id, migration, crate::fleet::Migration::ended(migration)?));
             match state.fleet.migrations().filter_map(ended).find(|(_, _, ended)| {
                 !matches!(ended.verdict.outcome, Outcome::Completed | Outcome::Cancelled)
             }) {

@@ -4,7 +4,7 @@ use crate::definition::{Definition, is_of_migration};
 use crate::fleet::{Ended, FleetError, Request, full_key};
 use crate::grammar::{EventLevel, KeyValue, Migrate, MigrateAction};
 use crate::manager::Manager;
-use crate::recording::summary_line;
+use crate::render::run_table;
 use crate::reply::{CommandError, Reply};
 use lazycopy_migration::{Outcome, Scheme};
 use lazycopy_protocol::control::{MigrationId, ServerCommand};
@@ -122,7 +122,8 @@ impl Manager {
         if let Some(what) = &ended.wrong {
             return Err(CommandError::WrongResult { id, vm, what: what.clone() });
         }
-        Ok(Reply::new(summary_line(id, &vm, &ended), result_json(&ended)))
+        let metrics = ended.record.as_ref().map(|record| run_table(&record.metrics));
+        Ok(Reply::new(metrics.unwrap_or_default(), result_json(&ended)))
     }
 
     /// Waits for the migrations that run now, of one guest or of all.
@@ -148,7 +149,9 @@ impl Manager {
         }
         match failure {
             Some(error) => Err(error),
-            None if ids.is_empty() => Ok(Reply::new("No migration runs.", json!({ "results": [] }))),
+            None if ids.is_empty() => {
+                Ok(Reply::new("No migration runs.", json!({ "results": [] })))
+            }
             None => Ok(Reply::new(texts.join("\n"), json!({ "results": results }))),
         }
     }
@@ -208,15 +211,15 @@ mod tests {
 
     #[test]
     /// A result for machines: the record, and where it was written.
-pub(super) fn result_json(ended: &Ended) -> Value {
-    let mut json = serde_json::to_value(&ended.record).unwrap_or_default();
-    if let Value::Object(record) = &mut json {
-        record.insert("directory".to_owned(), json!(ended.directory));
+    pub(super) fn result_json(ended: &Ended) -> Value {
+        let mut json = serde_json::to_value(&ended.record).unwrap_or_default();
+        if let Value::Object(record) = &mut json {
+            record.insert("directory".to_owned(), json!(ended.directory));
+        }
+        json
     }
-    json
-}
 
-fn explicit_settings_win_over_the_policy() {
+    fn explicit_settings_win_over_the_policy() {
         let policy = vec![pair("link.latency", "1ms"), pair("migration.scheme", "post-copy")];
         let explicit = [pair("migration.scheme", "lazy-copy")];
         let set = merged(policy, &explicit).unwrap();

@@ -60,10 +60,9 @@ impl ScriptSource<BufReader<File>> {
                 file: Some(file.to_owned()),
                 number: 0,
             }),
-            Err(error) => Err(CommandError::Unreadable {
-                file: file.to_owned(),
-                problem: error.to_string(),
-            }),
+            Err(error) => {
+                Err(CommandError::Unreadable { file: file.to_owned(), problem: error.to_string() })
+            }
         }
     }
 }
@@ -106,8 +105,11 @@ impl Manager {
         let source = ScriptSource::open(&file).await?;
         let mut replies: Vec<Reply> = Vec::new();
         self.run_script(source, depth + 1, |reply| replies.push(reply.clone())).await?;
-        let texts: Vec<&str> =
-            replies.iter().map(|reply| reply.text.as_str()).filter(|text| !text.is_empty()).collect();
+        let texts: Vec<&str> = replies
+            .iter()
+            .map(|reply| reply.text.as_str())
+            .filter(|text| !text.is_empty())
+            .collect();
         let json: Vec<&Value> = replies.iter().map(|reply| &reply.json).collect();
         Ok(Reply::new(texts.join("\n"), json!({ "replies": json })))
     }

@@ -148,7 +148,8 @@ impl Manager {
 
 /// The servers as a table.
 pub(super) fn servers_table(state: &State) -> String {
-    let mut servers = table(&["server", "state", "address", "process", "frames", "taken", "guests"]);
+    let mut servers =
+        table(&["server", "state", "address", "process", "frames", "taken", "guests"]);
     for (name, server) in state.fleet.servers() {
         let guests = state.fleet.vms().filter(|(_, vm)| vm.server == name).count();
         servers.add_row([

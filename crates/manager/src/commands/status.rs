@@ -4,8 +4,7 @@ use super::server::{server_json, servers_table};
 use super::vm::vms_table;
 use crate::grammar::EventLevel;
 use crate::manager::{Manager, State};
-use crate::recording::time;
-use crate::render::{table, table_or};
+use crate::render::{table, table_or, time};
 use crate::reply::Reply;
 use serde_json::{Value, json};
 
@@ -94,7 +93,15 @@ fn status_json(state: &State) -> Value {
 
 fn results_table(state: &State) -> String {
     let mut results = table(&[
-        "migration", "guest", "scheme", "outcome", "total", "downtime", "stall", "faults", "pages",
+        "migration",
+        "guest",
+        "scheme",
+        "outcome",
+        "total",
+        "downtime",
+        "stall",
+        "faults",
+        "pages",
         "directory",
     ]);
     for (id, migration) in state.fleet.migrations() {

@@ -108,7 +108,8 @@ impl Manager {
     }
 
     async fn show_vm(&self, name: &str) -> Result<Reply, CommandError> {
-        let server = self.read(|state| Ok::<_, FleetError>(state.fleet.vm(name)?.server.clone()))?;
+        let server =
+            self.read(|state| Ok::<_, FleetError>(state.fleet.vm(name)?.server.clone()))?;
         let connection = self.connection(&server)?;
         let show = ServerCommand::ShowVm { vm: name.to_owned(), limit: MAX_SHOWN_PAGES };
         let ServerReply::Vm(vm) = connection.ask(show).await? else {

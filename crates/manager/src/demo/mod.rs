@@ -1,7 +1,143 @@
-//! The scripted demonstration.
+//! The scripted demonstration: two servers on this machine, every scheme on equal guests, and what
+//! came of it.
+
+mod plan;
+mod progress;
+
+pub use plan::{Group, Plan, PlannedRun};
+
 use crate::arguments::Options;
+use crate::console::Console;
+use crate::grammar::EventLevel;
+use crate::manager::Manager;
+use crate::reply::CommandError;
+use crate::session::{fail, start, until_signal};
+use futures_util::StreamExt;
+use futures_util::stream;
+use lazycopy_migration::Scheme;
+use lazycopy_results::{Comparison, RunRecord};
+use lazycopy_scenario::Preset;
+use progress::Progress;
 use std::process::ExitCode;
+
+/// Migrations that run side by side at most, each over a link of its own: beyond it two cores are
+/// late, which would show as slip.
+const MAX_SIDE_BY_SIDE: usize = 128;
+
+const SOURCE: &str = "source";
+const DESTINATION: &str = "destination";
+
 /// Which demonstration.
 #[derive(clap::Args, Clone, Debug)]
-pub struct DemoArguments {}
-pub(crate) async fn run(_options: &Options, _arguments: DemoArguments) -> ExitCode { ExitCode::FAILURE }
+pub struct DemoArguments {
+    /// paper or fair: sets the two keys of [disk] and migration.head_start. Without it the paper's
+    /// scenario runs in both, and another scenario as it is written
+    #[arg(long)]
+    pub preset: Option<Preset>,
+    /// A scenario file, or the name of a shipped scenario, instead of the paper's
+    #[arg(long, value_name = "FILE|NAME")]
+    pub scenario: Option<String>,
+    /// Seeds of each combination
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: u64,
+    /// The schemes, separated by commas
+    #[arg(long, value_name = "SCHEME,...", value_delimiter = ',')]
+    #[arg(default_values_t = Scheme::ALL)]
+    pub scheme: Vec<Scheme>,
+    /// Another value for a key of the scenario
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Show no progress
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Runs the demonstration; fails when a migration did not complete or a result is wrong. However
+/// it ends, the servers end with it.
+pub(crate) async fn run(options: &Options, arguments: DemoArguments) -> ExitCode {
+    let quiet = arguments.quiet;
+    let planned = tokio::task::spawn_blocking(move || Plan::of(&arguments)).await;
+    let plan = match planned {
+        Ok(Ok(plan)) => plan,
+        Ok(Err(error)) => return fail(error),
+        Err(panicked) => return fail(panicked),
+    };
+    let options = Options {
+        // Its own: a manager that runs already is none of its business.
+        listen: "127.0.0.1:0".to_owned(),
+        events: EventLevel::Off,
+        ..options.clone()
+    };
+    let manager = match start(&options, Console::silent()).await {
+        Ok(manager) => manager,
+        Err(problem) => return fail(problem),
+    };
+    let progress = Progress::new(&plan, quiet);
+    let outcome = until_signal(demonstrate(&manager, &plan, &progress)).await;
+    progress.finish();
+    manager.end_children().await;
+    match outcome {
+        Ok(Ok(done)) => report(&options, &plan, &done),
+        Ok(Err(error)) => fail(error),
+        Err(code) => code,
+    }
+}
+
+/// What came of a planned run.
+type Outcome = Result<RunRecord, String>;
+
+/// Carries out the plan: the outcomes in its order.
+async fn demonstrate(
+    manager: &Manager,
+    plan: &Plan,
+    progress: &Progress,
+) -> Result<Vec<Outcome>, CommandError> {
+    let frames = Some(plan.frames_for(MAX_SIDE_BY_SIDE));
+    tokio::try_join!(
+        manager.start_server(SOURCE, frames),
+        manager.start_server(DESTINATION, frames)
+    )?;
+    let runs = plan.runs().map(|run| async move {
+        let outcome = migrate(manager, run).await.map_err(|error| error.to_string());
+        progress.ended(&run.vm, &outcome);
+        outcome
+    });
+    Ok(stream::iter(runs).buffered(MAX_SIDE_BY_SIDE).collect().await)
+}
+
+/// One run: the guest is created, migrates at the instant when its time begins, and is deleted.
+async fn migrate(manager: &Manager, run: &PlannedRun) -> Result<RunRecord, CommandError> {
+    manager.create_vm(&run.vm, SOURCE, run.definition.clone()).await?;
+    let id = manager.migrate(&run.vm, DESTINATION, &[]).await?;
+    let waited = manager.wait_for(id).await;
+    let record = manager.read(|state| state.fleet.migration(id)?.ended()?.record.clone());
+    manager.run_line(&format!("vm delete {} --force", run.vm)).await.map(drop).or_else(
+        |error| {
+            // A guest that was lost is gone already; what came of the migration is told.
+            if waited.is_ok() { Err(error) } else { Ok(()) }
+        },
+    )?;
+    waited?;
+    record.map(|record| *record).ok_or(CommandError::Ending)
+}
+
+/// Prints the comparisons; fails when a run has failed.
+fn report(options: &Options, plan: &Plan, outcomes: &[Outcome]) -> ExitCode {
+    let console = Console::stdout();
+    let mut outcomes = outcomes.iter();
+    let mut failures = 0;
+    for group in &plan.groups {
+        let of_group: Vec<&Outcome> = outcomes.by_ref().take(group.runs.len()).collect();
+        let records = of_group.iter().filter_map(|outcome| outcome.as_ref().ok());
+        console.print(&Comparison::of(&group.title, records).to_string());
+        failures += of_group.iter().filter(|outcome| outcome.is_err()).count();
+    }
+    let total: usize = plan.groups.iter().map(|group| group.runs.len()).sum();
+    console.print(&format!(
+        "{} of {total} migrations completed; each has a directory below {}.",
+        total - failures,
+        options.out.display()
+    ));
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

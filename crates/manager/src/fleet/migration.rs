@@ -90,7 +90,8 @@ pub struct Migration {
 impl Migration {
     pub(super) fn new(request: Request, source: String) -> Self {
         let Request { vm, destination, parameters, link, scenario, .. } = request;
-        let progress = Progress::Running { source: Account::Awaited, destination: Account::Awaited };
+        let progress =
+            Progress::Running { source: Account::Awaited, destination: Account::Awaited };
         Migration { vm, source, destination, parameters, link, scenario, progress }
     }
 

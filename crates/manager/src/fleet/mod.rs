@@ -216,7 +216,8 @@ impl Fleet {
         }
         for (id, migration) in &mut self.migrations {
             if migration.silence(name) {
-                let list = if migration.is_decided() { &mut loss.concluded } else { &mut loss.halved };
+                let list =
+                    if migration.is_decided() { &mut loss.concluded } else { &mut loss.halved };
                 list.push(*id);
             }
         }

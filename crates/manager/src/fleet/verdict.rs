@@ -40,7 +40,10 @@ pub fn compose(source: Account<'_>, destination: Account<'_>) -> (Verdict, Where
         (_, Says(end)) if end.outcome == Outcome::Lost => (end.clone(), Whereabouts::Gone),
         (Says(end), Says(_)) if end.outcome == Outcome::Lost => (end.clone(), Whereabouts::Gone),
         (Says(_), Says(end)) => (
-            lost(format!("the source gave the guest away, the destination has not got it: {}", end.reason)),
+            lost(format!(
+                "the source gave the guest away, the destination has not got it: {}",
+                end.reason
+            )),
             Whereabouts::Gone,
         ),
         (Says(_), Silent { server }) => (
@@ -56,7 +59,9 @@ pub fn compose(source: Account<'_>, destination: Account<'_>) -> (Verdict, Where
             Whereabouts::Gone,
         ),
         (Silent { server: source }, Silent { server: destination }) => (
-            lost(format!("servers \"{source}\" and \"{destination}\" are gone, the guest with them")),
+            lost(format!(
+                "servers \"{source}\" and \"{destination}\" are gone, the guest with them"
+            )),
             Whereabouts::Gone,
         ),
     }

@@ -65,7 +65,7 @@ fn quoted_words_hold_blanks() {
 
 #[test]
 fn help_is_an_answer_and_no_error() {
-    for line in ["help", "help migrate", "server --help", "vm help create"]  {
+    for line in ["help", "help migrate", "server --help", "vm help create"] {
         assert!(matches!(parse_line(line), Ok(Parsed::Help(_))), "{line}: {:?}", parse_line(line));
     }
 }

@@ -2,18 +2,30 @@
 
 mod guest;
 mod host;
+mod run;
 
 pub use guest::guest_figure;
 pub use host::{figure, host_figure, phase_name, pool_table};
+pub use run::run_table;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
+use lazycopy_units::Duration;
+
+/// Columns two blanks apart, a line below the headings.
+const PLAIN: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none())
+    .header_separator(LineStyle::none().fill('-'))
+    .content_lines(ContentLineStyle::none());
 
 /// A table with these headings, as wide as its content.
 pub fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(PLAIN);
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.iter().copied());
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     table
 }
 
@@ -28,4 +40,9 @@ pub fn table_or(table: &Table, otherwise: &str) -> String {
 /// A share in per cent, or a dash for a ratio of nothing.
 pub fn percent(ratio: Option<f64>) -> String {
     ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0))
+}
+
+/// A time of a result, or a dash for null.
+pub fn time(nanos: Option<u64>) -> String {
+    nanos.map_or_else(|| "-".to_owned(), |nanos| Duration::from_nanos(nanos).to_string())
 }
