@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 /// What a manager is started with.
 #[derive(Clone, Debug)]
@@ -69,7 +69,11 @@ struct Shared {
     console: Console,
     state: Mutex<State>,
     changes: watch::Sender<()>,
+    verifying: Semaphore,
 }
+
+/// Reference runs at a time: each keeps a core busy, and another is to be left for what still runs.
+const VERIFYING_AT_ONCE: usize = 1;
 
 /// A running manager. Clones are handles to the same.
 #[derive(Clone, Debug)]
@@ -100,8 +104,9 @@ impl Manager {
         };
         let (changes, _) = watch::channel(());
         let state = Mutex::new(state);
-        let manager =
-            Manager { shared: Arc::new(Shared { settings, address, console, state, changes }) };
+        let verifying = Semaphore::new(VERIFYING_AT_ONCE);
+        let shared = Shared { settings, address, console, state, changes, verifying };
+        let manager = Manager { shared: Arc::new(shared) };
         tokio::spawn(listener::accept_all(listener, manager.clone()));
         Ok(manager)
     }
@@ -128,6 +133,11 @@ impl Manager {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the turn to do a reference run.
+    pub(crate) async fn turn_to_verify(&self) -> Option<SemaphorePermit<'_>> {
+        self.shared.verifying.acquire().await.ok()
     }
 
     /// Looks at the state.

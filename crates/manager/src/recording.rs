@@ -74,12 +74,15 @@ impl Manager {
             [case.migration.source.clone(), case.migration.destination.clone()],
         );
         let (verdict, whereabouts) = case.migration.verdict();
+        let turn = self.turn_to_verify().await;
         let written = tokio::task::spawn_blocking(move || {
             let verification = verify(&case);
             run_files::write(&out, &case, &verification, [source, destination])
-        });
+        })
+        .await;
+        drop(turn);
         let mut ended = Ended { verdict, whereabouts, record: None, directory: None, wrong: None };
-        match written.await {
+        match written {
             Ok(Written { record, directory, wrong }) => {
                 match directory {
                     Ok(directory) => ended.directory = Some(directory),
