@@ -4,6 +4,7 @@ use crate::arguments::{CtlArguments, Mode, Options};
 use crate::children::Launcher;
 use crate::commands::ScriptSource;
 use crate::console::Console;
+use crate::fleet::Ended;
 use crate::manager::{Manager, Settings};
 use crate::reply::{CommandError, Reply};
 use crate::{ctl, demo, repl};
@@ -99,26 +100,24 @@ impl Manager {
     /// Waits until no migration runs.
     ///
     /// # Errors
-    /// The first migration of this manager's life that neither completed nor was taken back.
+    /// The first migration that nobody has waited for and that neither completed nor was taken
+    /// back.
     pub(crate) async fn settle(&self) -> Result<(), CommandError> {
         let quiet = self.until(|state| {
             (state.quitting || state.fleet.running().next().is_none()).then_some(())
         });
         quiet.await;
-        self.read(|state| {
-            let ended =
-                |(id, migration)| Some((id, migration, crate::fleet::Migration::ended(migration)?));
-            match state.fleet.migrations().filter_map(ended).find(|(_, _, ended)| {
+        let failed = self.read(|state| {
+            let failed = |ended: &Ended| {
                 !matches!(ended.verdict.outcome, Outcome::Completed | Outcome::Cancelled)
-            }) {
-                Some((id, migration, ended)) => Err(CommandError::NotCompleted {
-                    id,
-                    vm: migration.vm.clone(),
-                    verdict: ended.verdict.clone(),
-                }),
-                None => Ok(()),
-            }
-        })
+            };
+            let mut untold = state.fleet.untold();
+            untold.find(|(_, migration)| migration.ended().is_some_and(failed)).map(|(id, _)| id)
+        });
+        match failed {
+            Some(id) => self.wait_for(id).await.map(drop),
+            None => Ok(()),
+        }
     }
 }
 

@@ -113,6 +113,7 @@ impl Manager {
                 None => Some((String::new(), None)),
             })
             .await;
+        self.change(|state| state.fleet.tell(id));
         let Some(ended) = ended else {
             return Err(CommandError::Scenario(format!("migration {} is not remembered", id.0)));
         };
@@ -126,15 +127,17 @@ impl Manager {
         Ok(Reply::new(metrics.unwrap_or_default(), result_json(&ended)))
     }
 
-    /// Waits for the migrations that run now, of one guest or of all.
+    /// Waits for the migrations of one guest or of all that nobody has waited for yet.
     pub(super) async fn wait_command(&self, vm: Option<String>) -> Result<Reply, CommandError> {
         let ids: Vec<MigrationId> = self.read(|state| {
-            if let Some(vm) = &vm {
-                state.fleet.vm(vm)?;
-            }
             let of_vm = |name: &str| vm.as_ref().is_none_or(|vm| vm == name);
-            let running = state.fleet.running().filter(|(_, migration)| of_vm(&migration.vm));
-            Ok::<_, FleetError>(running.map(|(id, _)| id).collect())
+            let untold = state.fleet.untold().filter(|(_, migration)| of_vm(&migration.vm));
+            let ids: Vec<MigrationId> = untold.map(|(id, _)| id).collect();
+            match &vm {
+                // A guest that was lost is unknown, but its migration is not.
+                Some(vm) if ids.is_empty() => state.fleet.vm(vm).map(|_| ids),
+                _ => Ok(ids),
+            }
         })?;
         let mut failure = None;
         let (mut texts, mut results) = (Vec::new(), Vec::new());
@@ -150,7 +153,7 @@ impl Manager {
         match failure {
             Some(error) => Err(error),
             None if ids.is_empty() => {
-                Ok(Reply::new("No migration runs.", json!({ "results": [] })))
+                Ok(Reply::new("There is no migration to wait for.", json!({ "results": [] })))
             }
             None => Ok(Reply::new(texts.join("\n"), json!({ "results": results }))),
         }
@@ -210,15 +213,6 @@ mod tests {
     }
 
     #[test]
-    /// A result for machines: the record, and where it was written.
-    pub(super) fn result_json(ended: &Ended) -> Value {
-        let mut json = serde_json::to_value(&ended.record).unwrap_or_default();
-        if let Value::Object(record) = &mut json {
-            record.insert("directory".to_owned(), json!(ended.directory));
-        }
-        json
-    }
-
     fn explicit_settings_win_over_the_policy() {
         let policy = vec![pair("link.latency", "1ms"), pair("migration.scheme", "post-copy")];
         let explicit = [pair("migration.scheme", "lazy-copy")];

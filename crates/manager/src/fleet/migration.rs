@@ -85,6 +85,8 @@ pub struct Migration {
     pub scenario: Arc<Scenario>,
     /// How far it is.
     pub progress: Progress,
+    /// Whether somebody who waited for it has been told how it ended.
+    pub told: bool,
 }
 
 impl Migration {
@@ -92,7 +94,7 @@ impl Migration {
         let Request { vm, destination, parameters, link, scenario, .. } = request;
         let progress =
             Progress::Running { source: Account::Awaited, destination: Account::Awaited };
-        Migration { vm, source, destination, parameters, link, scenario, progress }
+        Migration { vm, source, destination, parameters, link, scenario, progress, told: false }
     }
 
     /// Whether it has ended and its result is written.

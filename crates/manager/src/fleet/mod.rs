@@ -105,6 +105,18 @@ impl Fleet {
         self.migrations().filter(|(_, migration)| !migration.is_over())
     }
 
+    /// Those whose end nobody who waited for it has been told.
+    pub fn untold(&self) -> impl Iterator<Item = (MigrationId, &Migration)> {
+        self.migrations().filter(|(_, migration)| !migration.told)
+    }
+
+    /// Somebody has waited for a migration and is told how it ended.
+    pub fn tell(&mut self, id: MigrationId) {
+        if let Some(migration) = self.migrations.get_mut(&id) {
+            migration.told = true;
+        }
+    }
+
     /// A migration.
     pub fn migration(&self, id: MigrationId) -> Option<&Migration> {
         self.migrations.get(&id)

@@ -1,2 +1,310 @@
+use super::*;
+use lazycopy_migration::{DestinationReport, Outcome, SourceReport, Verdict};
+use lazycopy_protocol::control::{HostSnapshot, HostState, SideReport};
+use lazycopy_units::Duration;
+
+const FRAMES: u64 = 50;
+
+fn hello(name: &str) -> ServerHello {
+    ServerHello {
+        protocol: PROTOCOL_VERSION,
+        version: "0.1.0".to_owned(),
+        name: name.to_owned(),
+        pid: 1,
+        address: format!("127.0.0.1:{}", name.len()),
+        frames: FRAMES,
+        vms: Vec::new(),
+    }
+}
+
+fn summary(vm: &str, phase: VmPhase) -> VmSummary {
+    VmSummary {
+        vm: vm.to_owned(),
+        phase,
+        pages: 50,
+        frames: 20,
+        accesses: 0,
+        miss_ratio: None,
+        recent_miss_ratio: None,
+    }
+}
+
+/// The paper's guest: 20 frames.
+fn definition() -> Arc<Definition> {
+    Arc::new(Definition::read("paper", &[]).expect("it is shipped"))
+}
+
+fn request(vm: &str, destination: &str) -> Request {
+    let scenario = Arc::new(definition().scenario().clone());
+    Request {
+        vm: vm.to_owned(),
+        destination: destination.to_owned(),
+        parameters: scenario.migration_parameters(),
+        link: scenario.link(),
+        scenario,
+        watch_events: false,
+    }
+}
+
+/// Servers "a" and "bb", and guest "v" on "a".
+fn fleet() -> Fleet {
+    let mut fleet = Fleet::default();
+    fleet.introduce(hello("a")).unwrap();
+    fleet.introduce(hello("bb")).unwrap();
+    fleet.create_vm("v", "a", definition()).unwrap();
+    fleet
+}
+
+/// What a side says in the end.
+fn said(id: MigrationId, side: Side, outcome: Outcome) -> SideEnded {
+    let host = HostState { server: String::new(), frames: 0, frames_taken: 0, vms: Vec::new() };
+    let snapshot = HostSnapshot { host, guest: None };
+    SideEnded {
+        migration: id,
+        vm: "v".to_owned(),
+        side,
+        verdict: Verdict { outcome, reason: String::new() },
+        report: match side {
+            Side::Source => SideReport::Source(SourceReport::default()),
+            Side::Destination => SideReport::Destination(DestinationReport::default()),
+        },
+        slip: Duration::ZERO,
+        out_of_order: 0,
+        before: snapshot.clone(),
+        after: snapshot,
+        events: 0,
+    }
+}
+
+fn conclude(fleet: &mut Fleet, id: MigrationId) -> Outcome {
+    let (verdict, whereabouts) = fleet.migration(id).unwrap().verdict();
+    let outcome = verdict.outcome;
+    let ended = Ended { verdict, whereabouts, record: None, directory: None, wrong: None };
+    fleet.conclude(id, ended);
+    outcome
+}
+
 #[test]
-fn t() {}
+fn unknown_names_are_refused_with_those_that_there_are() {
+    let mut fleet = fleet();
+    let text = |error: FleetError| error.to_string();
+    assert!(text(fleet.server("c").unwrap_err()).contains("the servers are a, bb"));
+    assert!(text(fleet.vm("w").unwrap_err()).contains("the guests are v"));
+    assert!(matches!(fleet.begin_migration(request("w", "bb")), Err(FleetError::UnknownVm { .. })));
+    assert!(matches!(
+        fleet.begin_migration(request("v", "c")),
+        Err(FleetError::UnknownServer { .. })
+    ));
+    assert!(matches!(
+        fleet.create_vm("w", "c", definition()),
+        Err(FleetError::UnknownServer { .. })
+    ));
+}
+
+#[test]
+fn names_are_given_once() {
+    let mut fleet = fleet();
+    assert!(matches!(fleet.introduce(hello("a")), Err(FleetError::DuplicateServer { .. })));
+    assert!(matches!(
+        fleet.create_vm("v", "bb", definition()),
+        Err(FleetError::DuplicateVm { on, .. }) if on == "a"
+    ));
+}
+
+#[test]
+fn a_server_of_another_protocol_or_without_a_proper_name_is_refused() {
+    let mut fleet = Fleet::default();
+    let other = ServerHello { protocol: PROTOCOL_VERSION + 1, ..hello("a") };
+    assert!(matches!(fleet.introduce(other), Err(FleetError::OtherProtocol { .. })));
+    assert_eq!(fleet.introduce(hello("a b")), Err(FleetError::BadName));
+    assert_eq!(fleet.servers().count(), 0);
+}
+
+#[test]
+fn a_guest_that_does_not_fit_is_refused_with_the_numbers() {
+    let mut fleet = fleet();
+    fleet.create_vm("w", "a", definition()).unwrap();
+    let refusal = fleet.create_vm("x", "a", definition()).unwrap_err();
+    let expected = FleetError::DoesNotFit {
+        vm: "x".to_owned(),
+        server: "a".to_owned(),
+        needed: 20,
+        free: 10,
+        frames: FRAMES,
+    };
+    assert_eq!(refusal, expected);
+    fleet.set_phase("w", VmPhase::Stopped);
+    fleet.create_vm("x", "a", definition()).expect("a stopped guest takes no frames");
+}
+
+#[test]
+fn frames_of_guests_on_their_way_are_taken() {
+    let mut fleet = fleet();
+    fleet.create_vm("w", "bb", definition()).unwrap();
+    fleet.begin_migration(request("v", "bb")).unwrap();
+    assert_eq!((fleet.frames_taken("a"), fleet.frames_taken("bb")), (20, 40));
+    let refusal = fleet.create_vm("x", "bb", definition()).unwrap_err();
+    assert!(matches!(refusal, FleetError::DoesNotFit { free: 10, .. }), "{refusal}");
+}
+
+#[test]
+fn a_migration_names_the_destinations_address() {
+    let mut fleet = fleet();
+    let message = fleet.begin_migration(request("v", "bb")).unwrap();
+    assert_eq!(message.migration, MigrationId(1));
+    assert_eq!((&*message.destination, &*message.destination_address), ("bb", "127.0.0.1:2"));
+}
+
+#[test]
+fn a_migration_to_itself_is_refused() {
+    let mut fleet = fleet();
+    let refusal = fleet.begin_migration(request("v", "a")).unwrap_err();
+    assert!(matches!(refusal, FleetError::ToItself { .. }), "{refusal}");
+}
+
+#[test]
+fn a_guest_that_migrates_is_left_alone() {
+    let mut fleet = fleet();
+    let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+    for refusal in
+        [fleet.begin_migration(request("v", "bb")).err(), fleet.settled_vm("v").map(drop).err()]
+    {
+        assert!(matches!(refusal, Some(FleetError::IsMigrating { id: other, .. }) if other == id));
+    }
+}
+
+#[test]
+fn a_migration_to_a_server_that_is_gone_is_refused() {
+    let mut fleet = fleet();
+    fleet.server_lost("bb");
+    let refusal = fleet.begin_migration(request("v", "bb")).unwrap_err();
+    assert_eq!(refusal, FleetError::ServerGone { name: "bb".to_owned() });
+    fleet.introduce(hello("bb")).unwrap();
+    fleet.begin_migration(request("v", "bb")).expect("it has come back");
+}
+
+#[test]
+fn a_migration_that_the_source_refused_never_was() {
+    let mut fleet = fleet();
+    let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+    fleet.migration_refused(id);
+    assert_eq!(fleet.running().count(), 0);
+    fleet.settled_vm("v").unwrap();
+}
+
+#[test]
+fn a_guest_is_at_the_destination_once_both_sides_say_so() {
+    let mut fleet = fleet();
+    let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+    assert!(!fleet.side_ended(said(id, Side::Source, Outcome::Completed)));
+    assert!(!fleet.side_ended(said(id, Side::Source, Outcome::Lost)), "its first word counts");
+    assert!(fleet.side_ended(said(id, Side::Destination, Outcome::Completed)));
+    assert_eq!(conclude(&mut fleet, id), Outcome::Completed);
+    assert_eq!(fleet.vm("v").unwrap().server, "bb");
+    assert_eq!((fleet.frames_taken("a"), fleet.frames_taken("bb")), (0, 20));
+}
+
+#[test]
+fn a_guest_whose_migration_failed_before_the_hand_over_stays_at_the_source() {
+    let mut fleet = fleet();
+    let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+    let loss = fleet.server_lost("bb");
+    assert_eq!((loss.vms, loss.concluded, loss.halved), (vec![], vec![], vec![id]));
+    assert!(fleet.side_ended(said(id, Side::Source, Outcome::Failed)));
+    assert_eq!(conclude(&mut fleet, id), Outcome::Failed);
+    assert_eq!(fleet.settled_vm("v").unwrap().server, "a");
+}
+
+#[test]
+fn a_server_takes_its_guests_with_it() {
+    let mut fleet = fleet();
+    fleet.create_vm("w", "bb", definition()).unwrap();
+    let loss = fleet.server_lost("a");
+    assert_eq!(loss.vms, ["v"]);
+    assert!(matches!(fleet.vm("v"), Err(FleetError::UnknownVm { .. })));
+    fleet.vm("w").unwrap();
+}
+
+#[test]
+fn a_guest_that_migrates_is_lost_with_its_source_unless_the_destination_has_all_of_it() {
+    for (outcome, lost) in [(Outcome::Completed, false), (Outcome::Failed, true)] {
+        let mut fleet = fleet();
+        let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+        let loss = fleet.server_lost("a");
+        assert_eq!((loss.vms.len(), loss.halved), (0, vec![id]));
+        assert!(fleet.side_ended(said(id, Side::Destination, outcome)));
+        let expected = if lost { Outcome::Lost } else { Outcome::Completed };
+        assert_eq!(conclude(&mut fleet, id), expected);
+        assert_eq!(fleet.vm("v").is_err(), lost);
+    }
+}
+
+#[test]
+fn a_migration_between_two_servers_that_are_gone_is_lost() {
+    let mut fleet = fleet();
+    let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+    assert_eq!(fleet.server_lost("a").halved, [id]);
+    assert_eq!(fleet.server_lost("bb").concluded, [id]);
+    assert_eq!(conclude(&mut fleet, id), Outcome::Lost);
+    assert!(fleet.vm("v").is_err());
+}
+
+#[test]
+fn a_side_that_never_reports_is_given_up() {
+    let mut fleet = fleet();
+    let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+    fleet.side_ended(said(id, Side::Source, Outcome::Failed));
+    assert!(fleet.give_up_waiting(id));
+    assert!(!fleet.give_up_waiting(id), "once");
+    assert!(!fleet.side_ended(said(id, Side::Destination, Outcome::Completed)), "too late");
+    assert_eq!(conclude(&mut fleet, id), Outcome::Failed);
+}
+
+#[test]
+fn guests_are_taken_from_the_introduction_after_a_reconnection() {
+    let mut fleet = fleet();
+    fleet.server_lost("a");
+    let vms = vec![
+        summary("v", VmPhase::Running),
+        summary("new", VmPhase::Suspended),
+        summary("coming", VmPhase::MigratingIn),
+    ];
+    fleet.introduce(ServerHello { vms, ..hello("a") }).unwrap();
+    assert_eq!(fleet.vm("v").unwrap().phase, VmPhase::Running);
+    assert_eq!(fleet.vm("new").unwrap().server, "a");
+    assert!(fleet.vm("coming").is_err(), "it is still its source's");
+    assert_eq!(fleet.frames_taken("a"), 40);
+}
+
+#[test]
+fn a_server_that_brings_a_guest_of_another_one_is_refused() {
+    let mut fleet = fleet();
+    let vms = vec![summary("v", VmPhase::Running)];
+    let refusal = fleet.introduce(ServerHello { vms, ..hello("c") }).unwrap_err();
+    assert!(matches!(refusal, FleetError::GuestElsewhere { .. }), "{refusal}");
+}
+
+#[test]
+fn nothing_is_ended_while_something_would_be_lost() {
+    let mut fleet = fleet();
+    let started = ["a".to_owned()];
+    let refusal = fleet.may_quit(&started).unwrap_err().to_string();
+    assert!(refusal.contains("guest \"v\" on \"a\"") && refusal.contains("quit --force"));
+    fleet.may_quit(&["bb".to_owned()]).expect("the guest's server is not one that quit ends");
+    fleet.may_stop_server("bb").unwrap();
+    assert!(fleet.may_stop_server("a").unwrap_err().to_string().contains("server stop a --force"));
+    fleet.set_phase("v", VmPhase::Stopped);
+    fleet.may_quit(&started).expect("a stopped guest has nothing to lose");
+    fleet.set_phase("v", VmPhase::Running);
+    fleet.begin_migration(request("v", "bb")).unwrap();
+    assert!(fleet.may_stop_server("bb").unwrap_err().to_string().contains("migration 1 of \"v\""));
+    assert!(fleet.may_quit(&[]).is_err(), "a migration runs");
+}
+
+#[test]
+fn a_stopped_server_is_forgotten() {
+    let mut fleet = fleet();
+    fleet.server_lost("a");
+    fleet.server_stopped("a");
+    assert!(matches!(fleet.server("a"), Err(FleetError::UnknownServer { .. })));
+}

@@ -48,7 +48,7 @@ pub enum Command {
         /// all (or on), milestones, off; without it the level is shown
         level: Option<EventLevel>,
     },
-    /// Wait for running migrations; fails if one of them did not complete
+    /// Wait for the migrations that nobody has waited for; fails if one did not complete
     Wait {
         /// Wait for the migrations of this guest alone
         vm: Option<String>,
