@@ -20,5 +20,5 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
-    Ok(lazycopy_server::run_process(arguments.server.into())?)
+    Ok(lazycopy_server::run_process(arguments.server)?)
 }

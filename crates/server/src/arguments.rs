@@ -22,11 +22,15 @@ pub struct ServerArguments {
     /// Frames of memory for guests, 4,096 bytes each.
     #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: u64,
+    /// End when standard input is closed: whoever started this server holds its other end, and a
+    /// server is not to outlive it.
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
 }
 
 impl From<ServerArguments> for ServerConfig {
     fn from(arguments: ServerArguments) -> ServerConfig {
-        let ServerArguments { manager, name, listen, advertise, frames } = arguments;
+        let ServerArguments { manager, name, listen, advertise, frames, .. } = arguments;
         ServerConfig { manager, name, listen, advertise, frames }
     }
 }

@@ -19,6 +19,7 @@ mod migration;
 mod peers;
 mod pool;
 mod records;
+mod timer;
 mod vm;
 
 pub use arguments::ServerArguments;
@@ -87,7 +88,7 @@ pub async fn run(
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     info!(name = config.name, %address, frames = config.frames, "listening for other servers");
-    let (host, events) = Host::new(&config, address);
+    let (host, events) = Host::new(&config, address).map_err(ServerError::Runtime)?;
     let _tasks_end_with_this = host::EndTasks(Arc::clone(&host));
     tokio::select! {
         ended = manager::obey(&host, &config, events) => ended,
@@ -107,11 +108,13 @@ const EVENT_INTERVAL: u32 = 5;
 const LAST_READS: Duration = Duration::from_millis(100);
 
 /// Runs a server as a process of its own, until the manager ends it, or Ctrl-C or a termination
-/// signal does.
+/// signal does, or, where the arguments say so, the end of its standard input.
 ///
 /// # Errors
 /// As [`run`], and when the runtime cannot be set up.
-pub fn run_process(config: ServerConfig) -> Result<(), ServerError> {
+pub fn run_process(arguments: ServerArguments) -> Result<(), ServerError> {
+    let until_stdin_closes = arguments.until_stdin_closes;
+    let config = ServerConfig::from(arguments);
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .event_interval(EVENT_INTERVAL)
@@ -123,10 +126,21 @@ pub fn run_process(config: ServerConfig) -> Result<(), ServerError> {
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => {}
                 _ = terminated.recv() => {}
+                () = stdin_closed(), if until_stdin_closes => info!("standard input was closed"),
             }
         })
         .await
     });
     runtime.shutdown_timeout(LAST_READS);
     ended
+}
+
+/// Waits for the end of standard input, on a thread of its own, since reading blocks.
+async fn stdin_closed() {
+    let (closed, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = closed.send(());
+    });
+    let _ = end.await;
 }
