@@ -1,5 +1,6 @@
 //! Model time against wall time.
 
+use crate::timer::Timer;
 use lazycopy_units::Instant;
 use std::time::{Duration as WallDuration, Instant as WallInstant};
 
@@ -68,10 +69,10 @@ pub(crate) enum Wake {
 
 impl Wake {
     /// Waits for it.
-    pub(crate) async fn wait(self) {
+    pub(crate) async fn wait(self, timer: &Timer) {
         match self {
             Wake::Soon => tokio::task::yield_now().await,
-            Wake::At(wall) => tokio::time::sleep_until(wall.into()).await,
+            Wake::At(wall) => timer.sleep_until(wall).await,
             Wake::Never => std::future::pending().await,
         }
     }

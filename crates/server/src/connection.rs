@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::{Encoder, FramedRead};
 use tracing::debug;
@@ -42,14 +43,16 @@ pub(crate) struct Connection {
     outbox: BytesMut,
     /// When the other side last took a byte, or an empty outbox was filled.
     last_taken: Instant,
+    /// Its place among the connections that are taken in, if it is one.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
-    /// A connection over `stream`.
+    /// A connection over `stream`, which gives its `place` back when it is closed.
     ///
     /// # Errors
     /// What the system says about the socket.
-    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
+    pub(crate) fn new(stream: TcpStream, place: Option<OwnedSemaphorePermit>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
         Ok(Connection {
@@ -57,6 +60,7 @@ impl Connection {
             writer,
             outbox: BytesMut::new(),
             last_taken: Instant::now(),
+            _place: place,
         })
     }
 

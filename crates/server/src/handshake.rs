@@ -50,7 +50,8 @@ pub(crate) async fn offer_guest(
             format!("cannot reach server \"{destination}\" at {address}: {error}")
         })?;
         let lost = |reason| format!("server \"{destination}\" broke the handshake off: {reason}");
-        let mut connection = Connection::new(stream).map_err(|error| lost(error.to_string()))?;
+        let mut connection =
+            Connection::new(stream, None).map_err(|error| lost(error.to_string()))?;
         send(&mut connection, PeerMessage::Offer(Box::new(offer))).map_err(lost)?;
         match connection.next_message().await.map_err(lost)? {
             PeerMessage::Accept => agree_on_zero(connection).await.map_err(lost),

@@ -3,6 +3,7 @@
 use crate::ServerConfig;
 use crate::pool::Pool;
 use crate::records::Records;
+use crate::timer::Timer;
 use crate::vm::{self, Action, Arriving, Definition, Request};
 use lazycopy_guest::Guest;
 use lazycopy_migration::Event;
@@ -12,6 +13,7 @@ use lazycopy_protocol::control::{
 };
 use lazycopy_protocol::peer::Offer;
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,6 +53,8 @@ pub(crate) struct Host {
     reports: Mutex<VecDeque<FromServer>>,
     reported: Notify,
     watched: mpsc::Sender<FromServer>,
+    /// What guests are woken by.
+    pub(crate) timer: Timer,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -72,10 +76,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Host {
     /// A host without guests that listens on `address`, and the watched events that its tasks
     /// will give.
+    ///
+    /// # Errors
+    /// When the system gives no thread for the timer.
     pub(crate) fn new(
         config: &ServerConfig,
         address: SocketAddr,
-    ) -> (Arc<Self>, mpsc::Receiver<FromServer>) {
+    ) -> io::Result<(Arc<Self>, mpsc::Receiver<FromServer>)> {
         let (watched, events) = mpsc::channel(MAX_WAITING_EVENTS);
         let host = Host {
             name: config.name.clone(),
@@ -87,9 +94,10 @@ impl Host {
             reports: Mutex::default(),
             reported: Notify::new(),
             watched,
+            timer: Timer::start()?,
             tasks: Mutex::default(),
         };
-        (Arc::new(host), events)
+        Ok((Arc::new(host), events))
     }
 
     /// The server's name.

@@ -9,7 +9,7 @@ use lazycopy_protocol::peer::{Offer, PeerMessage};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
@@ -38,17 +38,20 @@ pub(crate) async fn accept(host: &Arc<Host>, listener: TcpListener) {
         };
         let visited = Arc::clone(host);
         host.spawn(async move {
-            if let Err(reason) = visit(&visited, stream).await {
+            if let Err(reason) = visit(&visited, stream, place).await {
                 warn!(%from, reason, "closed a connection");
             }
-            drop(place);
         });
     }
 }
 
-/// One connection, from its first frame to the end of the migration.
-async fn visit(host: &Arc<Host>, stream: TcpStream) -> Result<(), String> {
-    let mut connection = Connection::new(stream).map_err(|error| error.to_string())?;
+/// One connection, from its first frame to the end of the migration, and then the guest's life.
+async fn visit(
+    host: &Arc<Host>,
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+) -> Result<(), String> {
+    let mut connection = Connection::new(stream, Some(place)).map_err(|error| error.to_string())?;
     let offer = timeout(HANDSHAKE_DEADLINE, connection.next_message())
         .await
         .map_err(|_| format!("no offer came within {} s", HANDSHAKE_DEADLINE.as_secs()))??;

@@ -5,8 +5,8 @@ use super::{Log, Received, Side};
 use crate::vm::{Request, Vm};
 use lazycopy_guest::{Disk, Guest, GuestSpec, Timeout, WorkloadSpec};
 use lazycopy_migration::{
-    Context, Destination, DestinationInput, DestinationOutput, DestinationReport, LinkMessage,
-    Notice, Outcome, Reply, Verdict,
+    Context, Destination, DestinationInput, DestinationOutput, DestinationReport, Event, EventKind,
+    LinkMessage, Notice, Outcome, Reply, Verdict,
 };
 use lazycopy_protocol::control::VmPhase;
 use lazycopy_protocol::frame::PeerFrame;
@@ -153,6 +153,13 @@ impl DestinationSide {
         Received::Deliver { at, said: Instant::ZERO, input }
     }
 
+    /// After the end the guest's ordinary paging is no part of the migration's story any more.
+    fn record(&mut self, event: Event) {
+        if self.ended_at.is_none() || !matches!(event.kind, EventKind::Missed { .. }) {
+            self.log.record(event);
+        }
+    }
+
     fn source_lost(&mut self, reason: String) -> DestinationSideInput {
         self.undelivered += 1;
         DestinationSideInput::Machine(DestinationInput::SourceLost { reason })
@@ -216,7 +223,7 @@ impl Machine for DestinationSide {
                 }
                 DestinationOutput::Event(event) => {
                     last = last.max(Some(event.at));
-                    self.log.record(event);
+                    self.record(event);
                 }
                 DestinationOutput::Ended => self.ended_at = Some(last.unwrap_or_default()),
             }

@@ -86,7 +86,7 @@ pub(crate) async fn drive<S: Side>(
                     driver.handle_now(input);
                 }
             }
-            () = wake.wait() => {}
+            () = wake.wait(&vm.host.timer) => {}
         }
     }
 }

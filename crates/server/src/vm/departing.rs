@@ -146,7 +146,7 @@ impl Vm {
                     }
                     _ => request.answer(self.migrating_refusal()),
                 },
-                () = leaving.wake(behind).wait() => {}
+                () = leaving.wake(behind).wait(&self.host.timer) => {}
             }
         }
     }
@@ -158,8 +158,8 @@ impl Vm {
             let behind = leaving.catch_up(just_before.min(WallInstant::now()));
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(agreement.zero.into()) => break,
-                () = leaving.wake(behind).wait() => {}
+                () = self.host.timer.sleep_until(agreement.zero) => break,
+                () = leaving.wake(behind).wait(&self.host.timer) => {}
             }
         }
         leaving.into_guest_at(agreement.zero).await

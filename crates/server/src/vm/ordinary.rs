@@ -157,7 +157,7 @@ impl Vm {
             let request = tokio::select! {
                 biased;
                 request = self.requests.recv() => request,
-                () = ordinary.wake(behind).wait() => continue,
+                () = ordinary.wake(behind).wait(&self.host.timer) => continue,
             };
             let Some(request) = request else { return Life::Gone };
             ordinary.catch_up(WallInstant::now());

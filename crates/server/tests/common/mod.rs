@@ -27,7 +27,7 @@ use tokio_util::codec::Framed;
 pub const PATIENCE: WallDuration = WallDuration::from_secs(30);
 
 /// Frames of memory of a test's server.
-pub const SERVER_FRAMES: u64 = 1_000;
+pub const SERVER_FRAMES: u64 = 2_000;
 
 /// A manager's end of a server's connection.
 pub struct Attached {
@@ -106,6 +106,25 @@ impl Attached {
         assert_eq!(answer, Ok(ServerReply::Done), "{command:?}");
     }
 
+    /// Waits until the commands that were sent are done, in whatever order.
+    pub async fn all_done(&mut self, mut ids: Vec<u64>) {
+        let mut came = std::mem::take(&mut self.unasked);
+        while !ids.is_empty() {
+            let message = match came.pop_front() {
+                Some(message) => message,
+                None => self.receive().await,
+            };
+            match message {
+                FromServer::Reply { id, result } => {
+                    assert_eq!(result, Ok(ServerReply::Done), "command {id}");
+                    ids.retain(|waited| *waited != id);
+                }
+                other => self.unasked.push_back(other),
+            }
+        }
+        self.unasked.extend(came);
+    }
+
     pub async fn refusal(&mut self, command: ServerCommand) -> String {
         self.ask(command.clone()).await.expect_err(&format!("{command:?} was carried out"))
     }
@@ -133,14 +152,18 @@ impl Attached {
         }
     }
 
-    /// The end of a migration on this side; everything else that comes is passed over.
+    /// The end of a migration on this side; what else comes is kept.
     pub async fn ended(&mut self, migration: MigrationId) -> SideEnded {
+        let is_it = |message: &FromServer| matches!(message, FromServer::MigrationEnded(ended) if ended.migration == migration);
         loop {
-            if let FromServer::MigrationEnded(ended) = self.unasked().await
-                && ended.migration == migration
+            let found = self.unasked.iter().position(is_it);
+            if let Some(FromServer::MigrationEnded(ended)) =
+                found.and_then(|at| self.unasked.remove(at))
             {
                 return *ended;
             }
+            let message = self.receive().await;
+            self.unasked.push_back(message);
         }
     }
 
