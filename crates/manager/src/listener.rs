@@ -130,6 +130,7 @@ where
 
 async fn serve_ctl(manager: Manager, opening: Opening, request: CtlRequest, ctls: Arc<Semaphore>) {
     let mut framed = opening.map_codec(JsonCodec::retyped::<CtlRequest, CtlReply>);
+    manager.change(|state| state.unanswered += 1);
     let reply = match ctls.try_acquire() {
         Err(_) => CtlReply { ok: false, output: format!("{MAX_CTL} commands run already") },
         Ok(_) if request.protocol != PROTOCOL_VERSION => CtlReply {
@@ -144,6 +145,7 @@ async fn serve_ctl(manager: Manager, opening: Opening, request: CtlRequest, ctls
     if let Ok(Ok(())) = tokio::time::timeout(WRITE_DEADLINE, framed.send(reply)).await {
         let _ = framed.close().await;
     }
+    manager.change(|state| state.unanswered -= 1);
 }
 
 /// Carries out the command of a `ctl`. It runs to its end even if nobody waits for it any more.

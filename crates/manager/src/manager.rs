@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub stopping: BTreeSet<String>,
     pub level: EventLevel,
     pub quitting: bool,
+    /// Commands of `ctl` whose reply is not written yet.
+    pub unanswered: usize,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,9 @@ struct Shared {
 
 /// Reference runs at a time: each keeps a core busy, and another is to be left for what still runs.
 const VERIFYING_AT_ONCE: usize = 1;
+
+/// How long the end waits for replies to be written.
+const LAST_REPLIES: Duration = Duration::from_secs(2);
 
 /// A running manager. Clones are handles to the same.
 #[derive(Clone, Debug)]
@@ -101,6 +107,7 @@ impl Manager {
             stopping: BTreeSet::new(),
             level: settings.level,
             quitting: false,
+            unanswered: 0,
         };
         let (changes, _) = watch::channel(());
         let state = Mutex::new(state);
@@ -138,6 +145,13 @@ impl Manager {
     /// Waits for the turn to do a reference run.
     pub(crate) async fn turn_to_verify(&self) -> Option<SemaphorePermit<'_>> {
         self.shared.verifying.acquire().await.ok()
+    }
+
+    /// Waits until it is told to end, by whomever, and whoever waits for a reply has it.
+    pub(crate) async fn told_to_quit(&self) {
+        self.until(|state| state.quitting.then_some(())).await;
+        let answered = self.until(|state| (state.unanswered == 0).then_some(()));
+        let _ = tokio::time::timeout(LAST_REPLIES, answered).await;
     }
 
     /// Looks at the state.

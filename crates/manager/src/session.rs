@@ -84,7 +84,12 @@ async fn run_lines<R: AsyncBufRead + Unpin + Send>(
     };
     let each = |reply: &Reply| console.print(&reply.text);
     let work = async {
-        manager.run_script(lines, 0, each).await?;
+        tokio::select! {
+            biased;
+            done = manager.run_script(lines, 0, each) => done?,
+            // Through `ctl`, while the next line is waited for.
+            () = manager.told_to_quit() => {}
+        }
         manager.settle().await
     };
     let outcome = until_signal(work).await;

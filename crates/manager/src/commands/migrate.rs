@@ -107,16 +107,13 @@ impl Manager {
     /// # Errors
     /// When it did not complete.
     pub async fn wait_for(&self, id: MigrationId) -> Result<Reply, CommandError> {
-        let (vm, ended) = self
-            .until(|state| match state.fleet.migration(id) {
-                Some(migration) => Some((migration.vm.clone(), Some(migration.ended()?.clone()))),
-                None => Some((String::new(), None)),
-            })
-            .await;
+        let found = self.until(|state| match state.fleet.migration(id) {
+            _ if state.quitting => Some(None),
+            Some(migration) => Some(Some((migration.vm.clone(), migration.ended()?.clone()))),
+            None => Some(None),
+        });
+        let (vm, ended) = found.await.ok_or(CommandError::Ending)?;
         self.change(|state| state.fleet.tell(id));
-        let Some(ended) = ended else {
-            return Err(CommandError::Scenario(format!("migration {} is not remembered", id.0)));
-        };
         if ended.verdict.outcome != Outcome::Completed {
             return Err(CommandError::NotCompleted { id, vm, verdict: ended.verdict });
         }

@@ -69,7 +69,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     });
     let code = tokio::select! {
         () = obey(&manager, &console, lines) => ExitCode::SUCCESS,
-        () = told_to_quit(&manager) => ExitCode::SUCCESS,
+        () = manager.told_to_quit() => ExitCode::SUCCESS,
         code = ended_by(SignalKind::terminate()) => code,
         code = ended_by(SignalKind::hangup()) => code,
     };
@@ -77,13 +77,6 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     printer.flush();
     mode.restore();
     code
-}
-
-/// A `quit` that came through `ctl` while the prompt is open.
-async fn told_to_quit(manager: &Manager) {
-    manager.until(|state| state.quitting.then_some(())).await;
-    // The reply to whoever said it is still to be written.
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
 }
 
 /// The thread of the editor: reads a line, hands it over, waits until it is carried out.

@@ -1,0 +1,11 @@
+//! Whole runs of the real programs: a manager, its servers, their sockets, their signals.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod commands;
+mod demonstration;
+mod endings;
+mod faults;
+mod migrations;
+mod prompt;
