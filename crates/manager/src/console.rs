@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
+type Print = dyn FnMut(&str) + Send;
+
 /// Takes what is to be printed, one or more whole lines at a time. Clones print to one place.
 #[derive(Clone)]
 pub struct Console {
-    print: Arc<Mutex<dyn FnMut(&str) + Send>>,
+    print: Arc<Mutex<Print>>,
 }
 
 impl std::fmt::Debug for Console {

@@ -35,7 +35,7 @@ const DESTINATION: &str = "destination";
 /// Which demonstration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DemoArguments {
-    /// paper or fair: sets the two keys of [disk] and migration.head_start. Without it the paper's
+    /// paper or fair: sets both disk latencies and migration.head_start. Without it the paper's
     /// scenario runs in both, and another scenario as it is written
     #[arg(long)]
     pub preset: Option<Preset>,

@@ -149,7 +149,7 @@ pub enum VmAction {
 pub enum PolicyAction {
     /// Set parameters of later migrations: scheme=lazy-copy head_start=2 max_lead=10
     Set {
-        /// Keys of [migration], [link] and [disk]; KEY=none leaves it to the guest's scenario
+        /// Keys such as scheme, head_start, link.latency; KEY=none leaves it to the guest's scenario
         #[arg(required = true, value_name = "KEY=VALUE")]
         settings: Vec<KeyValue>,
     },
@@ -174,7 +174,7 @@ pub struct Migrate {
     /// stop-and-copy, post-copy, lazy-copy
     #[arg(long)]
     pub scheme: Option<Scheme>,
-    /// Another value for a key of [migration], [link] or [disk], or for measured_accesses
+    /// Another value for a key of the migration: head_start, link.latency, measured_accesses
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<KeyValue>,
     /// Wait for the end; fails if the migration does not complete
