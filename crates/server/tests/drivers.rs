@@ -2,13 +2,19 @@
 
 mod common;
 
-use common::{Fleet, WARMUP, create, destination_report, link, parameters, source_report, spec};
-use lazycopy_migration::{Event, Metrics, Scheme, Side};
+use common::{
+    Fleet, WARMUP, check_completed, create_with, destination_report, link, parameters,
+    source_report, spec,
+};
+use lazycopy_migration::{Event, Scheme, Side};
 use lazycopy_protocol::control::MigrationId;
 use lazycopy_simulation::{Migration, Run, simulate};
 use std::sync::Arc;
 
 const SEEDS: u64 = 20;
+
+/// With it the link's latency is 20 ms of wall time, which even a loaded machine keeps.
+const CALM_TIME_SCALE: u64 = 50;
 
 fn in_virtual_time(scheme: Scheme, seed: u64) -> Run {
     let migration = Migration {
@@ -35,7 +41,7 @@ async fn sixty_migrations_side_by_side_tell_the_story_of_virtual_time() {
         .collect();
     for (number, _, seed) in &runs {
         let vm = format!("guest-{number}");
-        fleet.a.done(create(&vm, *seed)).await;
+        fleet.a.done(create_with(&vm, spec(*seed), |it| it.time_scale = CALM_TIME_SCALE)).await;
     }
     let mut asked = Vec::new();
     for (number, scheme, _) in &runs {
@@ -44,32 +50,18 @@ async fn sixty_migrations_side_by_side_tell_the_story_of_virtual_time() {
     }
     fleet.a.all_done(asked).await;
     let mut in_order = 0;
-    let mut ends = std::collections::BTreeMap::new();
-    while ends.len() < 2 * runs.len() {
-        for attached in [&mut fleet.a, &mut fleet.b] {
-            if ends.len() < 2 * runs.len()
-                && let lazycopy_protocol::control::FromServer::MigrationEnded(ended) =
-                    attached.unasked().await
-            {
-                ends.insert((ended.migration, ended.side), *ended);
-            }
-        }
-    }
     for (number, scheme, seed) in runs {
         let migration = MigrationId(number);
-        let (source, destination) =
-            (&ends[&(migration, Side::Source)], &ends[&(migration, Side::Destination)]);
-        let (at_source, at_destination) = (source_report(source), destination_report(destination));
-        let verdict = destination.verdict.clone();
-        let metrics = Metrics::from_reports(scheme, at_source, at_destination, verdict);
-        metrics.check(at_source, at_destination).unwrap();
-        let expected = in_virtual_time(scheme, seed);
+        let (source, destination) = &fleet.both_ended(number).await;
+        check_completed(scheme, seed, source, destination);
+        // A run that was driven too late for its time scale is right, but a story of its own.
         if source.out_of_order + destination.out_of_order > 0 {
             continue;
         }
         in_order += 1;
-        assert_eq!(at_source, &expected.source, "{scheme}, seed {seed}");
-        assert_eq!(at_destination, &expected.destination, "{scheme}, seed {seed}");
+        let expected = in_virtual_time(scheme, seed);
+        assert_eq!(source_report(source), &expected.source, "{scheme}, seed {seed}");
+        assert_eq!(destination_report(destination), &expected.destination, "{scheme}, seed {seed}");
         let (mut from_a, mut from_b) =
             (fleet.a.events(migration).await, fleet.b.events(migration).await);
         assert_eq!(from_a.len() as u64, source.events);
@@ -78,13 +70,6 @@ async fn sixty_migrations_side_by_side_tell_the_story_of_virtual_time() {
         from_b.sort_by_key(|event| event.at);
         assert_eq!(from_a, seen_by(&expected.events, Side::Source), "{scheme}, seed {seed}");
         assert_eq!(from_b, seen_by(&expected.events, Side::Destination), "{scheme}, seed {seed}");
-    }
-    println!("in order: {in_order}, slips:");
-    for ended in ends.values() {
-        println!(
-            "{} {} {} {}",
-            ended.migration.0, ended.slip, ended.out_of_order, ended.verdict.outcome
-        );
     }
     assert!(in_order > 0, "every single run was disturbed");
 }

@@ -3,10 +3,11 @@
 #![allow(dead_code)]
 
 use futures_util::{SinkExt, StreamExt};
-use lazycopy_guest::{GuestSpec, ResidentAtStart, WorkloadSpec};
+use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, WorkloadSpec, reference_run};
 use lazycopy_link::LinkParameters;
 use lazycopy_migration::{
-    DestinationReport, Event, MigrationParameters, PushOrder, Scheme, Side, SourceReport,
+    DestinationReport, Event, EventKind, Metrics, MigrationParameters, Outcome, PushOrder, Scheme,
+    Side, SourceReport,
 };
 use lazycopy_protocol::control::{
     CreateVm, FirstFrame, FromServer, HostState, MAX_SHOWN_PAGES, MigrationId, ServerCommand,
@@ -16,6 +17,7 @@ use lazycopy_protocol::frame::JsonCodec;
 use lazycopy_server::{ServerConfig, ServerError};
 use lazycopy_units::{Duration, Rate};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration as WallDuration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -35,7 +37,7 @@ pub struct Attached {
     framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
     next_id: u64,
     /// What came while something else was awaited.
-    pub unasked: VecDeque<FromServer>,
+    unasked: VecDeque<FromServer>,
 }
 
 /// Accepts a server's connection and reads its hello; the welcome is still to be given.
@@ -86,13 +88,28 @@ impl Attached {
         self.next_id
     }
 
-    pub async fn answer(&mut self, id: u64) -> Result<ServerReply, String> {
+    /// The next message that is looked for, among those that came before or are still to come.
+    pub async fn find<T>(&mut self, looked_for: impl Fn(&FromServer) -> Option<T>) -> T {
+        let mut known = 0;
         loop {
-            match self.receive().await {
-                FromServer::Reply { id: answered, result } if answered == id => return result,
-                other => self.unasked.push_back(other),
+            if known == self.unasked.len() {
+                let message = self.receive().await;
+                self.unasked.push_back(message);
             }
+            if let Some(found) = looked_for(&self.unasked[known]) {
+                self.unasked.remove(known);
+                return found;
+            }
+            known += 1;
         }
+    }
+
+    pub async fn answer(&mut self, id: u64) -> Result<ServerReply, String> {
+        self.find(|message| match message {
+            FromServer::Reply { id: answered, result } if *answered == id => Some(result.clone()),
+            _ => None,
+        })
+        .await
     }
 
     /// Sends a command and waits for its answer.
@@ -107,22 +124,10 @@ impl Attached {
     }
 
     /// Waits until the commands that were sent are done, in whatever order.
-    pub async fn all_done(&mut self, mut ids: Vec<u64>) {
-        let mut came = std::mem::take(&mut self.unasked);
-        while !ids.is_empty() {
-            let message = match came.pop_front() {
-                Some(message) => message,
-                None => self.receive().await,
-            };
-            match message {
-                FromServer::Reply { id, result } => {
-                    assert_eq!(result, Ok(ServerReply::Done), "command {id}");
-                    ids.retain(|waited| *waited != id);
-                }
-                other => self.unasked.push_back(other),
-            }
+    pub async fn all_done(&mut self, ids: Vec<u64>) {
+        for id in ids {
+            assert_eq!(self.answer(id).await, Ok(ServerReply::Done), "command {id}");
         }
-        self.unasked.extend(came);
     }
 
     pub async fn refusal(&mut self, command: ServerCommand) -> String {
@@ -145,26 +150,37 @@ impl Attached {
     }
 
     /// The next that the server says by itself.
-    pub async fn unasked(&mut self) -> FromServer {
-        match self.unasked.pop_front() {
-            Some(message) => message,
-            None => self.receive().await,
-        }
+    pub async fn receive_unasked(&mut self) -> FromServer {
+        self.find(|message| Some(message.clone())).await
     }
 
-    /// The end of a migration on this side; what else comes is kept.
+    /// The end of a migration on this side.
     pub async fn ended(&mut self, migration: MigrationId) -> SideEnded {
-        let is_it = |message: &FromServer| matches!(message, FromServer::MigrationEnded(ended) if ended.migration == migration);
-        loop {
-            let found = self.unasked.iter().position(is_it);
-            if let Some(FromServer::MigrationEnded(ended)) =
-                found.and_then(|at| self.unasked.remove(at))
-            {
-                return *ended;
+        self.find(|message| match message {
+            FromServer::MigrationEnded(ended) if ended.migration == migration => {
+                Some((**ended).clone())
             }
-            let message = self.receive().await;
-            self.unasked.push_back(message);
-        }
+            _ => None,
+        })
+        .await
+    }
+
+    /// The first event of a watched migration that is looked for.
+    pub async fn event(&mut self, looked_for: impl Fn(&EventKind) -> bool) -> Event {
+        self.find(|message| match message {
+            FromServer::Event { event, .. } if looked_for(&event.kind) => Some(event.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Why a guest failed.
+    pub async fn failure(&mut self, failed: &str) -> String {
+        self.find(|message| match message {
+            FromServer::VmFailed { vm, reason } if vm == failed => Some(reason.clone()),
+            _ => None,
+        })
+        .await
     }
 
     pub async fn events(&mut self, migration: MigrationId) -> Vec<Event> {
@@ -240,7 +256,18 @@ impl Fleet {
         vm: &str,
         parameters: &MigrationParameters,
     ) -> ServerCommand {
-        ServerCommand::Migrate(Box::new(StartMigration {
+        self.migration_with(number, vm, parameters, |_| ())
+    }
+
+    /// Asks for a migration that differs from the usual.
+    pub fn migration_with(
+        &self,
+        number: u64,
+        vm: &str,
+        parameters: &MigrationParameters,
+        change: impl FnOnce(&mut StartMigration),
+    ) -> ServerCommand {
+        let mut start = StartMigration {
             migration: MigrationId(number),
             vm: vm.to_owned(),
             destination: "b".to_owned(),
@@ -248,7 +275,9 @@ impl Fleet {
             parameters: parameters.clone(),
             link: link(),
             watch_events: false,
-        }))
+        };
+        change(&mut start);
+        ServerCommand::Migrate(Box::new(start))
     }
 
     /// Both ends of a migration: the source's, then the destination's.
@@ -289,13 +318,20 @@ pub const WARMUP: u64 = 200;
 pub const TIME_SCALE: u64 = 200;
 
 pub fn create(vm: &str, seed: u64) -> ServerCommand {
-    ServerCommand::CreateVm(CreateVm {
+    create_with(vm, spec(seed), |_| ())
+}
+
+/// The creation of a guest that differs from the usual.
+pub fn create_with(vm: &str, spec: GuestSpec, change: impl FnOnce(&mut CreateVm)) -> ServerCommand {
+    let mut create = CreateVm {
         vm: vm.to_owned(),
-        spec: spec(seed),
+        spec,
         time_scale: TIME_SCALE,
         disk_latency: Duration::ZERO,
         warmup_accesses: WARMUP,
-    })
+    };
+    change(&mut create);
+    ServerCommand::CreateVm(create)
 }
 
 /// A link whose latency is 5 ms of wall time.
@@ -322,4 +358,26 @@ pub fn parameters(scheme: Scheme) -> MigrationParameters {
 
 pub fn start(vm: &str) -> ServerCommand {
     ServerCommand::StartVm { vm: vm.to_owned() }
+}
+
+/// What a guest has seen equals what its reference run sees.
+pub fn check_history(spec: GuestSpec, registers: Registers) {
+    let reference =
+        reference_run(&Arc::new(spec), Duration::ZERO, WARMUP, registers.accesses).unwrap();
+    assert_eq!(registers, reference.registers);
+}
+
+/// What holds after every migration that was completed.
+pub fn check_completed(scheme: Scheme, seed: u64, source: &SideEnded, destination: &SideEnded) {
+    assert_eq!(source.verdict.outcome, Outcome::Completed, "{:?}", source.verdict);
+    assert_eq!(destination.verdict.outcome, Outcome::Completed, "{:?}", destination.verdict);
+    let (at_source, at_destination) = (source_report(source), destination_report(destination));
+    let metrics =
+        Metrics::from_reports(scheme, at_source, at_destination, destination.verdict.clone());
+    metrics.check(at_source, at_destination).unwrap();
+    let registers = at_destination.ended_registers.unwrap();
+    let reference =
+        reference_run(&Arc::new(spec(seed)), Duration::ZERO, WARMUP, registers.accesses).unwrap();
+    assert_eq!(registers.digest, reference.registers.digest);
+    assert_eq!(at_destination.ended_pages_digest, Some(reference.pages_digest));
 }
