@@ -35,7 +35,7 @@ pub(crate) type Answer = Result<ServerReply, String>;
 /// An answer that is there, or will come.
 pub(crate) enum Dispatched {
     /// It is there.
-    Now(Answer),
+    Now(Box<Answer>),
     /// A task carries the command out.
     Later(oneshot::Receiver<Answer>),
     /// The process is to end.
@@ -216,13 +216,13 @@ impl Host {
             ServerCommand::CreateVm(create) => {
                 return later(Definition::of_command(create).and_then(|it| vm::create(self, it)));
             }
-            ServerCommand::ShowHost => return Dispatched::Now(Ok(ServerReply::Host(self.state()))),
+            ServerCommand::ShowHost => return now(Ok(ServerReply::Host(self.state()))),
             ServerCommand::FetchEvents { migration, from } => {
-                return Dispatched::Now(lock(&self.records).fetch(migration, from));
+                return now(lock(&self.records).fetch(migration, from));
             }
             ServerCommand::ForgetMigration { migration } => {
                 lock(&self.records).forget(migration);
-                return Dispatched::Now(Ok(ServerReply::Done));
+                return now(Ok(ServerReply::Done));
             }
             ServerCommand::CancelMigration { migration } => return later(self.cancel(migration)),
             ServerCommand::Shutdown { force } => return self.shutdown(force),
@@ -258,7 +258,7 @@ impl Host {
         if force || guests.is_empty() {
             return Dispatched::Shutdown;
         }
-        Dispatched::Now(Err(format!(
+        now(Err(format!(
             "server \"{}\" has {} that would be lost ({}): delete or move them, or use force",
             self.name,
             if guests.len() == 1 {
@@ -281,10 +281,14 @@ fn shortened(names: &[&str]) -> String {
     text
 }
 
+fn now(answer: Answer) -> Dispatched {
+    Dispatched::Now(Box::new(answer))
+}
+
 fn later(asked: Result<oneshot::Receiver<Answer>, String>) -> Dispatched {
     match asked {
         Ok(answer) => Dispatched::Later(answer),
-        Err(reason) => Dispatched::Now(Err(reason)),
+        Err(reason) => now(Err(reason)),
     }
 }
 

@@ -6,7 +6,7 @@
 //! accounts, the events of ended migrations, the reports for the manager.
 //!
 //! While a migration lasts, the machines of `lazycopy-migration` are given scheduled instants and
-//! never the clock's reading: the driver ([`migration`]) handles everything that is due by the
+//! never the clock's reading: their driver handles everything that is due by the
 //! clock in the order of its instants, and measures how late it is.
 
 mod arguments;

@@ -139,8 +139,8 @@ async fn serve(
             report = host.await_report() => deliver(host, connection, events, report).await,
             frame = connection.next(), if answers.len() < MAX_COMMANDS => match receive(frame) {
                 Ok(ToServer::Command { id, command }) => match host.dispatch(command) {
-                    Dispatched::Now(result) => {
-                        send(connection, FromServer::Reply { id, result }).await
+                    Dispatched::Now(answer) => {
+                        send(connection, FromServer::Reply { id, result: *answer }).await
                     }
                     Dispatched::Later(answer) => {
                         answers.push(async move { (id, answer.await.unwrap_or_else(|_| vanished())) });

@@ -57,7 +57,7 @@ impl Vm {
         match self.warm_up(idle.guest).await {
             WarmUp::Done(guest) => {
                 request.answer(Ok(ServerReply::Done));
-                Life::Ordinary(Ordinary::beginning(guest, &self.definition))
+                Life::Ordinary(Ordinary::beginning(*guest, &self.definition))
             }
             WarmUp::Failed(reason) => {
                 request.answer(Err(reason));
@@ -88,7 +88,7 @@ impl Vm {
         }
         match self.warm_up(idle.guest).await {
             WarmUp::Done(guest) => {
-                let leaving = Leaving::Warm { guest, phase: idle.phase };
+                let leaving = Leaving::Warm { guest: *guest, phase: idle.phase };
                 Life::Departing(Box::new(Departing { leaving, start, reply }))
             }
             WarmUp::Failed(reason) => {

@@ -15,7 +15,7 @@ const CHUNK_ACCESSES: u64 = 1 << 18;
 /// How a warm-up ended.
 pub(super) enum WarmUp {
     /// The guest is suspended at its end.
-    Done(Guest),
+    Done(Box<Guest>),
     /// The workload failed, in words.
     Failed(String),
     /// A user stopped or deleted the guest.
@@ -67,7 +67,7 @@ impl Vm {
         loop {
             tokio::select! {
                 ended = &mut running => return match ended {
-                    Ok(Ok(guest)) => WarmUp::Done(guest),
+                    Ok(Ok(guest)) => WarmUp::Done(Box::new(guest)),
                     Ok(Err(reason)) => WarmUp::Failed(reason),
                     Err(_) => WarmUp::Failed("an error in the server's program".to_owned()),
                 },

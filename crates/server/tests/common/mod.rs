@@ -1,23 +1,20 @@
 //! A scripted manager, and servers that obey it, all in one process over loopback.
 
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+mod scenario;
+
+pub use scenario::*;
 
 use futures_util::{SinkExt, StreamExt};
-use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, WorkloadSpec, reference_run};
-use lazycopy_link::LinkParameters;
-use lazycopy_migration::{
-    DestinationReport, Event, EventKind, Metrics, MigrationParameters, Outcome, PushOrder, Scheme,
-    Side, SourceReport,
-};
+use lazycopy_migration::{Event, EventKind, MigrationParameters};
 use lazycopy_protocol::control::{
-    CreateVm, FirstFrame, FromServer, HostState, MAX_SHOWN_PAGES, MigrationId, ServerCommand,
-    ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer, VmState,
+    FirstFrame, FromServer, HostState, MAX_SHOWN_PAGES, MigrationId, ServerCommand, ServerHello,
+    ServerReply, SideEnded, StartMigration, ToServer, VmState,
 };
 use lazycopy_protocol::frame::JsonCodec;
 use lazycopy_server::{ServerConfig, ServerError};
-use lazycopy_units::{Duration, Rate};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration as WallDuration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -58,18 +55,31 @@ pub async fn accept(
 
 /// Accepts and welcomes a server.
 pub async fn welcome(listener: &TcpListener) -> Attached {
-    let (hello, mut framed) = accept(listener).await;
-    framed.send(ToServer::Welcome).await.unwrap();
-    Attached { hello, framed, next_id: 0, unasked: VecDeque::new() }
+    let (hello, framed) = accept(listener).await;
+    Attached::welcome(hello, framed).await
 }
 
 impl Attached {
+    pub async fn welcome(
+        hello: ServerHello,
+        mut framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
+    ) -> Self {
+        framed.send(ToServer::Welcome).await.unwrap();
+        Attached { hello, framed, next_id: 0, unasked: VecDeque::new() }
+    }
+
     pub async fn receive(&mut self) -> FromServer {
         timeout(PATIENCE, self.framed.next())
             .await
             .expect("the server said nothing")
             .expect("the server closed its connection")
             .expect("the server sent nonsense")
+    }
+
+    /// The bare connection, and what of it had been read ahead.
+    pub fn into_stream(self) -> (TcpStream, bytes::BytesMut) {
+        let parts = self.framed.into_parts();
+        (parts.io, parts.read_buf)
     }
 
     /// Whether the server closes the connection.
@@ -234,17 +244,17 @@ pub struct Fleet {
     pub listener: TcpListener,
     pub a: Attached,
     pub b: Attached,
-    pub server_a: RunningServer,
-    pub server_b: RunningServer,
+    pub server_a: Option<RunningServer>,
+    pub server_b: Option<RunningServer>,
 }
 
 impl Fleet {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server_a = RunningServer::start(address, "a");
+        let server_a = Some(RunningServer::start(address, "a"));
         let a = welcome(&listener).await;
-        let server_b = RunningServer::start(address, "b");
+        let server_b = Some(RunningServer::start(address, "b"));
         let b = welcome(&listener).await;
         Fleet { listener, a, b, server_a, server_b }
     }
@@ -267,17 +277,11 @@ impl Fleet {
         parameters: &MigrationParameters,
         change: impl FnOnce(&mut StartMigration),
     ) -> ServerCommand {
-        let mut start = StartMigration {
-            migration: MigrationId(number),
-            vm: vm.to_owned(),
-            destination: "b".to_owned(),
-            destination_address: self.b.hello.address.clone(),
-            parameters: parameters.clone(),
-            link: link(),
-            watch_events: false,
-        };
-        change(&mut start);
-        ServerCommand::Migrate(Box::new(start))
+        let mut command = migration(number, vm, &self.b.hello.address, parameters);
+        if let ServerCommand::Migrate(start) = &mut command {
+            change(start);
+        }
+        command
     }
 
     /// Both ends of a migration: the source's, then the destination's.
@@ -285,99 +289,4 @@ impl Fleet {
         let migration = MigrationId(number);
         (self.a.ended(migration).await, self.b.ended(migration).await)
     }
-}
-
-pub fn source_report(ended: &SideEnded) -> &SourceReport {
-    assert_eq!(ended.side, Side::Source);
-    let SideReport::Source(report) = &ended.report else { panic!("{:?}", ended.report) };
-    report
-}
-
-pub fn destination_report(ended: &SideEnded) -> &DestinationReport {
-    assert_eq!(ended.side, Side::Destination);
-    let SideReport::Destination(report) = &ended.report else { panic!("{:?}", ended.report) };
-    report
-}
-
-/// The paper's guest, with writes.
-pub fn spec(seed: u64) -> GuestSpec {
-    GuestSpec {
-        seed,
-        pages: 50,
-        frames: 20,
-        think_time: Duration::from_millis(970),
-        write_fraction: 0.3,
-        workload: WorkloadSpec::Queue { length: 100 },
-        resident_at_start: ResidentAtStart::None,
-    }
-}
-
-pub const WARMUP: u64 = 200;
-
-/// Model time per wall time: a migration of the paper's scenario takes about two seconds.
-pub const TIME_SCALE: u64 = 200;
-
-pub fn create(vm: &str, seed: u64) -> ServerCommand {
-    create_with(vm, spec(seed), |_| ())
-}
-
-/// The creation of a guest that differs from the usual.
-pub fn create_with(vm: &str, spec: GuestSpec, change: impl FnOnce(&mut CreateVm)) -> ServerCommand {
-    let mut create = CreateVm {
-        vm: vm.to_owned(),
-        spec,
-        time_scale: TIME_SCALE,
-        disk_latency: Duration::ZERO,
-        warmup_accesses: WARMUP,
-    };
-    change(&mut create);
-    ServerCommand::CreateVm(create)
-}
-
-/// A link whose latency is 5 ms of wall time.
-pub fn link() -> LinkParameters {
-    LinkParameters {
-        bandwidth: Rate::from_bytes_per_sec(8_224).unwrap(),
-        latency: Duration::from_secs(1),
-    }
-}
-
-pub fn parameters(scheme: Scheme) -> MigrationParameters {
-    MigrationParameters {
-        scheme,
-        push_order: PushOrder::Lru,
-        context_bytes: 4_096,
-        head_start: 2,
-        max_lead: None,
-        fault_penalty: Duration::ZERO,
-        disk_latency_source: Duration::ZERO,
-        disk_latency_destination: Duration::from_secs(11),
-        measured_accesses: 60,
-    }
-}
-
-pub fn start(vm: &str) -> ServerCommand {
-    ServerCommand::StartVm { vm: vm.to_owned() }
-}
-
-/// What a guest has seen equals what its reference run sees.
-pub fn check_history(spec: GuestSpec, registers: Registers) {
-    let reference =
-        reference_run(&Arc::new(spec), Duration::ZERO, WARMUP, registers.accesses).unwrap();
-    assert_eq!(registers, reference.registers);
-}
-
-/// What holds after every migration that was completed.
-pub fn check_completed(scheme: Scheme, seed: u64, source: &SideEnded, destination: &SideEnded) {
-    assert_eq!(source.verdict.outcome, Outcome::Completed, "{:?}", source.verdict);
-    assert_eq!(destination.verdict.outcome, Outcome::Completed, "{:?}", destination.verdict);
-    let (at_source, at_destination) = (source_report(source), destination_report(destination));
-    let metrics =
-        Metrics::from_reports(scheme, at_source, at_destination, destination.verdict.clone());
-    metrics.check(at_source, at_destination).unwrap();
-    let registers = at_destination.ended_registers.unwrap();
-    let reference =
-        reference_run(&Arc::new(spec(seed)), Duration::ZERO, WARMUP, registers.accesses).unwrap();
-    assert_eq!(registers.digest, reference.registers.digest);
-    assert_eq!(at_destination.ended_pages_digest, Some(reference.pages_digest));
 }
