@@ -106,6 +106,16 @@ fn an_interrupt_ends_the_waiting_and_not_the_migration() {
 }
 
 #[test]
+fn what_is_typed_while_a_command_runs_is_not_lost() {
+    let mut prompt = Prompt::open(&[]);
+    prompt.say("server start a\nserver start b\nserver list");
+    prompt.expect("Server \"a\" runs");
+    prompt.expect("Server \"b\" runs");
+    prompt.expect("taken  guests");
+    prompt.quit("quit");
+}
+
+#[test]
 fn a_line_survives_what_is_printed_above_it() {
     let mut prompt = Prompt::open(&[]);
     prompt.session.send("server li").unwrap();

@@ -103,7 +103,9 @@ fn edit_lines(mut editor: LineEditor, printer: &Printer, entered: &mpsc::Sender<
         if entered.blocking_send(Entered { line, done }).is_err() {
             return;
         }
-        let _ = carried_out.blocking_recv();
+        if carried_out.blocking_recv().is_err() {
+            return;
+        }
     }
 }
 

@@ -1,0 +1,327 @@
+//! The manager among servers that are tests: what it tells them, and what it makes of what they
+//! say, true or not.
+
+use futures_util::{SinkExt, StreamExt};
+use lazycopy_guest::{GuestSpec, Registers, reference_run};
+use lazycopy_manager::children::Launcher;
+use lazycopy_manager::console::Console;
+use lazycopy_manager::grammar::EventLevel;
+use lazycopy_manager::{Manager, Settings};
+use lazycopy_migration::{DestinationReport, Outcome, PageCounts, Side, SourceReport, Verdict};
+use lazycopy_protocol::control::{
+    CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, PROTOCOL_VERSION, ServerCommand,
+    ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer,
+};
+use lazycopy_protocol::frame::JsonCodec;
+use lazycopy_results::load_run;
+use lazycopy_units::{Duration, Instant};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_util::codec::Framed;
+
+/// A manager, and what it prints of itself.
+struct Laboratory {
+    manager: Manager,
+    printed: mpsc::UnboundedReceiver<String>,
+    out: TempDir,
+}
+
+impl Laboratory {
+    async fn open() -> Laboratory {
+        let out = TempDir::new().unwrap();
+        let (print, printed) = mpsc::unbounded_channel();
+        let settings = Settings {
+            listen: "127.0.0.1:0".to_owned(),
+            out: out.path().to_owned(),
+            launcher: Launcher { program: PathBuf::from("none"), arguments: Vec::new() },
+            level: EventLevel::Off,
+        };
+        let console = Console::new(move |text| drop(print.send(text.to_owned())));
+        Laboratory { manager: Manager::start(settings, console).await.unwrap(), printed, out }
+    }
+
+    async fn expect(&mut self, part: &str) -> String {
+        loop {
+            let text = self.printed.recv().await.expect("the manager prints it");
+            if text.contains(part) {
+                return text;
+            }
+        }
+    }
+
+    /// Begins to carry out a command.
+    fn command(&self, line: &str) -> tokio::task::JoinHandle<Result<String, String>> {
+        let (manager, line) = (self.manager.clone(), line.to_owned());
+        tokio::spawn(async move {
+            let reply = manager.run_line(&line).await;
+            reply.map(|reply| reply.text).map_err(|error| error.to_string())
+        })
+    }
+
+    /// A guest on a fake server, and the message that created it.
+    async fn guest(&self, server: &mut FakeServer, line: &str) -> CreateVm {
+        let command = self.command(line);
+        let (id, created) = server.command().await;
+        let ServerCommand::CreateVm(created) = created else { panic!("{created:?}") };
+        server.reply(id, Ok(ServerReply::Done)).await;
+        command.await.unwrap().expect("the server has said yes");
+        created
+    }
+}
+
+/// A server that says what a test wants.
+struct FakeServer {
+    name: String,
+    connection: Framed<TcpStream, JsonCodec<ToServer, FromServer>>,
+}
+
+impl FakeServer {
+    async fn introduce(laboratory: &mut Laboratory, name: &str) -> FakeServer {
+        let stream = TcpStream::connect(laboratory.manager.address()).await.unwrap();
+        let mut opening = Framed::new(stream, JsonCodec::<ToServer, FirstFrame>::new());
+        let hello = ServerHello {
+            protocol: PROTOCOL_VERSION,
+            version: "0".to_owned(),
+            name: name.to_owned(),
+            pid: 1,
+            address: format!("{name}.example:1"),
+            frames: 1_000,
+            vms: Vec::new(),
+        };
+        opening.send(FirstFrame::Server(hello)).await.unwrap();
+        let mut connection = opening.map_codec(JsonCodec::retyped::<ToServer, FromServer>);
+        assert_eq!(connection.next().await.unwrap().unwrap(), ToServer::Welcome);
+        laboratory.expect(&format!("Server \"{name}\" is here")).await;
+        FakeServer { name: name.to_owned(), connection }
+    }
+
+    async fn command(&mut self) -> (u64, ServerCommand) {
+        match self.connection.next().await.expect("the manager is there").unwrap() {
+            ToServer::Command { id, command } => (id, command),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn say(&mut self, message: FromServer) {
+        self.connection.send(message).await.unwrap();
+    }
+
+    async fn reply(&mut self, id: u64, result: Result<ServerReply, String>) {
+        self.say(FromServer::Reply { id, result }).await;
+    }
+
+    /// Accepts a migration.
+    async fn migrate(&mut self) -> StartMigration {
+        let (id, command) = self.command().await;
+        let ServerCommand::Migrate(start) = command else { panic!("{command:?}") };
+        self.reply(id, Ok(ServerReply::Done)).await;
+        *start
+    }
+
+    /// Ends its side of a migration, and lets the manager forget it.
+    async fn end(&mut self, start: &StartMigration, outcome: Outcome, report: SideReport) {
+        let host = HostState {
+            server: self.name.clone(),
+            frames: 1_000,
+            frames_taken: 0,
+            vms: Vec::new(),
+        };
+        let snapshot = HostSnapshot { host, guest: None };
+        let ended = SideEnded {
+            migration: start.migration,
+            vm: start.vm.clone(),
+            side: match report {
+                SideReport::Source(_) => Side::Source,
+                SideReport::Destination(_) => Side::Destination,
+            },
+            verdict: Verdict { outcome, reason: "the test says so".to_owned() },
+            report,
+            slip: Duration::from_millis(3),
+            out_of_order: 0,
+            before: snapshot.clone(),
+            after: snapshot,
+            events: 0,
+        };
+        self.say(FromServer::MigrationEnded(Box::new(ended))).await;
+    }
+
+    async fn forgets(&mut self) {
+        let (id, command) = self.command().await;
+        assert!(matches!(command, ServerCommand::ForgetMigration { .. }), "{command:?}");
+        self.reply(id, Ok(ServerReply::Done)).await;
+    }
+}
+
+fn at(seconds: u64) -> Option<Instant> {
+    Some(Instant::ZERO + Duration::from_secs(seconds))
+}
+
+/// What a source counts that sends twenty pages.
+fn source_report() -> SideReport {
+    SideReport::Source(SourceReport {
+        requested_at: at(0),
+        suspended_at: at(0),
+        handover_at: at(0),
+        released_at: at(12),
+        sent: PageCounts { background: 20, ..PageCounts::default() },
+        bytes: 86_512,
+        ..SourceReport::default()
+    })
+}
+
+/// What a destination counts whose guest has done `accesses` accesses since access 200, and has
+/// the registers and pages of `spec`'s reference run then.
+fn destination_report(spec: &GuestSpec, accesses: u64) -> DestinationReport {
+    let spec = Arc::new(spec.clone());
+    let run = |to| reference_run(&spec, Duration::ZERO, 200, to).unwrap();
+    let (resumed, ended) = (run(200), run(200 + accesses));
+    DestinationReport {
+        resumed_at: at(1),
+        completed_at: at(11),
+        measured_at: at(100),
+        ended_at: at(100),
+        arrived: PageCounts { background: 20, ..PageCounts::default() },
+        resumed_registers: Some(resumed.registers),
+        measured_registers: Some(ended.registers),
+        ended_registers: Some(ended.registers),
+        ended_pages_digest: Some(ended.pages_digest),
+        ..DestinationReport::default()
+    }
+}
+
+/// A migration of the paper's guest from "a" to "b" whose destination reports what `report` makes
+/// of the truth; what came of `migrate --wait`.
+async fn migration(
+    report: impl FnOnce(&mut DestinationReport),
+) -> (Laboratory, Result<String, String>) {
+    let mut laboratory = Laboratory::open().await;
+    let mut a = FakeServer::introduce(&mut laboratory, "a").await;
+    let mut b = FakeServer::introduce(&mut laboratory, "b").await;
+    let created =
+        laboratory.guest(&mut a, "vm create v --on a --set guest.write_fraction=0.5").await;
+    assert_eq!((created.warmup_accesses, created.time_scale), (200, 50));
+    let waited = laboratory.command("migrate v --to b --scheme post-copy --wait");
+    let start = a.migrate().await;
+    assert_eq!(start.destination_address, "b.example:1");
+    a.end(&start, Outcome::Completed, source_report()).await;
+    let mut truth = destination_report(&created.spec, 100);
+    report(&mut truth);
+    b.end(&start, Outcome::Completed, SideReport::Destination(truth)).await;
+    tokio::join!(a.forgets(), b.forgets());
+    let waited = waited.await.unwrap();
+    (laboratory, waited)
+}
+
+#[tokio::test]
+async fn a_guest_that_equals_its_reference_run_is_told_to() {
+    let (laboratory, waited) = migration(|_| ()).await;
+    waited.unwrap();
+    let run = std::fs::read_dir(laboratory.out.path()).unwrap().next().unwrap().unwrap();
+    let record = load_run(&run.path()).unwrap();
+    assert_eq!(record.digest_matches, Some(true));
+    assert_eq!(record.metrics.total_migration_time_ns, Some(11_000_000_000));
+    assert!(record.metrics.reference_measured_time_ns.is_some());
+    assert_eq!(record.slip_bound_ns, Some(100_000_000));
+    assert_eq!((record.metrics.slip_ns, record.slip_exceeded), (Some(3_000_000), false));
+}
+
+#[tokio::test]
+async fn a_guest_that_saw_something_else_than_its_reference_run_is_no_success() {
+    let (laboratory, waited) = migration(|report| {
+        let registers = report.ended_registers.unwrap();
+        report.ended_registers = Some(Registers { digest: registers.digest ^ 1, ..registers });
+    })
+    .await;
+    assert!(waited.unwrap_err().contains("the guest's digest is"));
+    let run = std::fs::read_dir(laboratory.out.path()).unwrap().next().unwrap().unwrap();
+    assert_eq!(load_run(&run.path()).unwrap().digest_matches, Some(false));
+}
+
+#[tokio::test]
+async fn a_guest_with_another_page_than_its_reference_run_is_no_success() {
+    let (_laboratory, waited) = migration(|report| {
+        report.ended_pages_digest = report.ended_pages_digest.map(|digest| digest ^ 1);
+    })
+    .await;
+    assert!(waited.unwrap_err().contains("the pages' digest is"));
+}
+
+#[tokio::test]
+async fn sides_that_count_differently_are_no_success() {
+    let (_laboratory, waited) = migration(|report| report.arrived.background = 19).await;
+    assert!(waited.unwrap_err().contains("its parts do not add up"));
+}
+
+#[tokio::test]
+async fn a_migration_that_the_source_refuses_never_was() {
+    let mut laboratory = Laboratory::open().await;
+    let mut a = FakeServer::introduce(&mut laboratory, "a").await;
+    let _b = FakeServer::introduce(&mut laboratory, "b").await;
+    laboratory.guest(&mut a, "vm create v --on a").await;
+    for _ in 0..2 {
+        let command = laboratory.command("migrate v --to b");
+        let (id, _) = a.command().await;
+        a.reply(id, Err("the destination does not answer".to_owned())).await;
+        let refusal = command.await.unwrap().unwrap_err();
+        assert_eq!(refusal, "server \"a\": the destination does not answer");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_a_server_does_not_create_is_none() {
+    let mut laboratory = Laboratory::open().await;
+    let mut a = FakeServer::introduce(&mut laboratory, "a").await;
+    let command = laboratory.command("vm create v --on a");
+    let (id, _) = a.command().await;
+    a.reply(id, Err("no memory".to_owned())).await;
+    assert_eq!(command.await.unwrap().unwrap_err(), "server \"a\": no memory");
+    laboratory.guest(&mut a, "vm create v --on a").await;
+}
+
+#[tokio::test]
+async fn a_server_that_breaks_the_protocol_is_dropped_with_its_guests_and_nothing_else_is() {
+    let mut laboratory = Laboratory::open().await;
+    let mut a = FakeServer::introduce(&mut laboratory, "a").await;
+    let mut b = FakeServer::introduce(&mut laboratory, "b").await;
+    laboratory.guest(&mut a, "vm create v --on a").await;
+    laboratory.guest(&mut b, "vm create w --on b").await;
+    let show = laboratory.command("vm show v");
+    a.command().await;
+    a.connection.get_mut().write_all(&[0xff; 8]).await.unwrap();
+    laboratory.expect("the connection to server \"a\" broke: a frame of 4294967295 bytes").await;
+    assert!(laboratory.expect("Server \"a\" is gone").await.contains("its guests with it: v"));
+    assert_eq!(show.await.unwrap().unwrap_err(), "server \"a\" is gone");
+    let start = laboratory.command("vm start w");
+    let (id, _) = b.command().await;
+    b.reply(id, Ok(ServerReply::Done)).await;
+    start.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_server_says_of_migrations_that_never_were_is_not_believed() {
+    let mut laboratory = Laboratory::open().await;
+    let mut a = FakeServer::introduce(&mut laboratory, "a").await;
+    laboratory.guest(&mut a, "vm create v --on a").await;
+    let paper = lazycopy_scenario::Scenario::from_toml(lazycopy_scenario::SHIPPED[0].text, "paper");
+    let paper = paper.unwrap();
+    let start = StartMigration {
+        migration: lazycopy_protocol::control::MigrationId(77),
+        vm: "v".to_owned(),
+        destination: "b".to_owned(),
+        destination_address: String::new(),
+        parameters: paper.migration_parameters(),
+        link: paper.link(),
+        watch_events: false,
+    };
+    a.end(&start, Outcome::Lost, source_report()).await;
+    a.reply(12_345, Ok(ServerReply::Done)).await;
+    let command = laboratory.command("vm start v");
+    let (id, _) = a.command().await;
+    a.reply(id, Ok(ServerReply::Done)).await;
+    command.await.unwrap().expect("the guest is where it was");
+    assert!(laboratory.command("results").await.unwrap().unwrap().contains("No migration"));
+}
