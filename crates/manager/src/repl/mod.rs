@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use terminal::TerminalMode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 const PROMPT: &str = "lazycopy> ";
@@ -62,13 +62,15 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     };
     console.print("Type help for the commands, quit to leave.");
     editor.set_helper(Some(CommandHelper::new(manager.clone())));
+    // Before the editor, which puts back the handler that it finds.
+    let interrupts = signal(SignalKind::interrupt()).ok();
     let (entered, lines) = mpsc::channel(1);
     std::thread::spawn({
         let printer = Arc::clone(&printer);
         move || edit_lines(editor, &printer, &entered)
     });
     let code = tokio::select! {
-        () = obey(&manager, &console, lines) => ExitCode::SUCCESS,
+        () = obey(&manager, &console, lines, interrupts) => ExitCode::SUCCESS,
         () = manager.told_to_quit() => ExitCode::SUCCESS,
         code = ended_by(SignalKind::terminate()) => code,
         code = ended_by(SignalKind::hangup()) => code,
@@ -110,8 +112,12 @@ fn edit_lines(mut editor: LineEditor, printer: &Printer, entered: &mpsc::Sender<
 }
 
 /// Carries out lines until one of them ends the manager, or the editor is gone.
-async fn obey(manager: &Manager, console: &Console, mut lines: mpsc::Receiver<Entered>) {
-    let mut interrupts = signal(SignalKind::interrupt()).ok();
+async fn obey(
+    manager: &Manager,
+    console: &Console,
+    mut lines: mpsc::Receiver<Entered>,
+    mut interrupts: Option<Signal>,
+) {
     while let Some(Entered { line, done }) = lines.recv().await {
         let (runner, output) = (manager.clone(), console.clone());
         let command = tokio::spawn(async move {
