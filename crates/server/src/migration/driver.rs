@@ -105,6 +105,9 @@ pub(crate) struct Driver<M: Machine> {
     /// The last instant at which something other than a delivery may have been done: a delivery
     /// that was due then or before has come too late.
     passed: Option<Instant>,
+    /// The last of the deliveries that were done: when it was due, and said. One that belongs
+    /// before it has come too late, too.
+    delivered: (Instant, Instant),
     /// The last access that was taken alone, to tell how dense they are.
     last_access: Option<Instant>,
     slip: Duration,
@@ -120,6 +123,7 @@ impl<M: Machine> Driver<M> {
             sequence: 0,
             current: Instant::ZERO,
             passed: None,
+            delivered: (Instant::ZERO, Instant::ZERO),
             last_access: None,
             slip: Duration::ZERO,
             out_of_order: 0,
@@ -201,7 +205,10 @@ impl<M: Machine> Driver<M> {
         match kind {
             Kind::Delivery => {
                 let Some(Reverse(due)) = self.deliveries.pop() else { return };
-                self.out_of_order += u64::from(self.passed.is_some_and(|passed| at <= passed));
+                let place = (at, due.said);
+                let passed = self.passed.is_some_and(|passed| at <= passed);
+                self.out_of_order += u64::from(passed || place < self.delivered);
+                self.delivered = self.delivered.max(place);
                 self.machine.handle_input(at_or_late, due.input);
             }
             Kind::Disk => self.machine.disk_due(at_or_late),
@@ -260,3 +267,6 @@ impl<M: Machine> Driver<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
