@@ -117,6 +117,8 @@ pub struct Guest {
     failure: Option<WorkloadError>,
     target: u64,
     completed_at: Instant,
+    first_write_cost: Duration,
+    throttle_percent: u8,
     progress: Option<ProgressLog>,
 }
 
@@ -170,6 +172,8 @@ impl Guest {
             failure: None,
             target: u64::MAX,
             completed_at: Instant::ZERO,
+            first_write_cost: Duration::ZERO,
+            throttle_percent: 0,
             progress: None,
             spec,
         })
@@ -331,10 +335,13 @@ impl Guest {
                     self.phase = Phase::Blocked { since: at, load_due: None };
                     return Stop::Missed(page);
                 }
-                Touch::Hit { stamp, watched } => {
+                Touch::Hit { stamp, watched, first_write } => {
                     self.complete(at, page, stamp);
                     let Some(next) = self.fetch() else { return Stop::Idle };
-                    at = at + next.think;
+                    at = at + self.throttled(next.think);
+                    if first_write {
+                        at = at + self.first_write_cost;
+                    }
                     if watched {
                         self.phase = Phase::Ready { at };
                         return Stop::Touched(page);
@@ -416,7 +423,7 @@ impl Guest {
         };
         self.complete(now, page, stamp);
         if let Some(next) = self.fetch() {
-            self.phase = Phase::Ready { at: now + next.think };
+            self.phase = Phase::Ready { at: now + self.throttled(next.think) };
         }
         victim
     }
@@ -477,6 +484,25 @@ impl Guest {
         match &self.failure {
             Some(failure) => Err(failure.clone()),
             None => Ok(self.completed_at),
+        }
+    }
+
+    /// What the first write to a page costs while the dirty log is kept, besides the think time.
+    pub fn set_first_write_cost(&mut self, cost: Duration) {
+        self.first_write_cost = cost;
+    }
+
+    /// Takes away a share of the guest's processor, 0 to 99 per cent: think times grow by
+    /// 100 / (100 - percent).
+    pub fn set_throttle(&mut self, percent: u8) {
+        self.throttle_percent = percent.min(99);
+    }
+
+    #[inline]
+    fn throttled(&self, think: Duration) -> Duration {
+        match self.throttle_percent {
+            0 => think,
+            percent => Duration::from_nanos(think.as_nanos() * 100 / u64::from(100 - percent)),
         }
     }
 

@@ -74,6 +74,18 @@ pub enum FaultEnd {
 pub enum EventKind {
     /// Source: the migration was asked for.
     Requested,
+    /// Source: a round of pre-copy began.
+    RoundBegan {
+        /// Its number, from 1.
+        round: u32,
+        /// Pages that it has to send.
+        pages: u64,
+    },
+    /// Source: the guest is slowed down so that the rounds catch up with its writes.
+    Throttled {
+        /// Share of the processor that it loses.
+        percent: u8,
+    },
     /// Source: the guest was suspended.
     Suspended {
         /// Its registers.

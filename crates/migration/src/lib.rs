@@ -35,6 +35,9 @@ pub use destination::{Destination, DestinationInput, DestinationOutput};
 pub use event::{Answer, Event, EventKind, Fate, FaultEnd, Side};
 pub use message::{Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency};
 pub use metrics::{Metrics, Outcome, Verdict};
-pub use parameters::{MigrationParameters, ParameterError, Parts, PushOrder, Scheme};
+pub use parameters::{
+    BeforeHandover, MigrationParameters, ParameterError, Parts, PushOrder, RoundParameters, Scheme,
+    StopRule,
+};
 pub use report::{DestinationReport, PageCounts, SourceReport};
 pub use source::{Source, SourceInput, SourceOutput};

@@ -40,6 +40,8 @@ pub struct Residency {
     pub page: PageNumber,
     /// Whether it differed from what the disk has.
     pub dirty: bool,
+    /// Whether the copy that was sent before the hand-over is the page as it is.
+    pub current: bool,
 }
 
 /// What the destination needs to resume the guest.

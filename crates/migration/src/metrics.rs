@@ -144,7 +144,7 @@ impl Metrics {
             pages_background: source.sent.background,
             pages_forward: source.sent.forward,
             pages_demand: source.sent.demand,
-            pages_resent: 0,
+            pages_resent: source.resent,
             pages_duplicate: destination.duplicate,
             pages_discarded: destination.discarded,
             pages_dropped: source.dropped,

@@ -19,6 +19,37 @@ impl PageSet {
         self.words[page.index() / 64] & (1 << (page.index() % 64)) != 0
     }
 
+    /// The first page of the set at `from` or after it, or else from the beginning on.
+    pub(crate) fn next_from(&self, from: u32) -> Option<PageNumber> {
+        let first = (from as usize / 64).min(self.words.len());
+        let masked = self.words.get(first).map_or(0, |word| word & (u64::MAX << (from % 64)));
+        if masked != 0 {
+            return Some(Self::page(first, masked));
+        }
+        let after = (first + 1).min(self.words.len());
+        let (before, after) = (self.words[..after].iter(), self.words[after..].iter());
+        let found = (self.words.len() - after.len()..)
+            .zip(after)
+            .chain((0..).zip(before))
+            .find(|(_, word)| **word != 0)?;
+        Some(Self::page(found.0, *found.1))
+    }
+
+    fn page(word: usize, bits: u64) -> PageNumber {
+        PageNumber((word * 64) as u32 + bits.trailing_zeros())
+    }
+
+    /// The pages of the set in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = PageNumber> + '_ {
+        self.words.iter().enumerate().flat_map(|(word, bits)| {
+            std::iter::successors((*bits != 0).then_some(*bits), |bits| {
+                let rest = bits & (bits - 1);
+                (rest != 0).then_some(rest)
+            })
+            .map(move |bits| Self::page(word, bits))
+        })
+    }
+
     /// Adds `page`; whether it was new.
     #[inline]
     pub(crate) fn insert(&mut self, page: PageNumber) -> bool {

@@ -201,7 +201,13 @@ impl Engine {
                     self.schedule(at.saturating_add(latency), Delivery::Notice(notice));
                 }
                 SourceOutput::Event(event) => self.events.push(event),
-                SourceOutput::Ended => self.source_ended = true,
+                SourceOutput::Ended => {
+                    self.source_ended = true;
+                    if let Some((at, reason)) = self.source.report().returned.clone() {
+                        let input = DestinationInput::SourceLost { reason };
+                        self.destination.handle_input(at, input);
+                    }
+                }
             }
         }
         while let Some(output) = self.destination.poll_output() {

@@ -91,7 +91,11 @@ pub fn simulate(migration: &Migration) -> Result<Run, RunError> {
 
 fn verdict(source: &SourceReport, destination: &DestinationReport) -> Verdict {
     match (&source.returned, &destination.lost) {
-        (Some((_, reason)), _) => Verdict { outcome: Outcome::Failed, reason: reason.clone() },
+        (Some((_, reason)), _) => {
+            let gave_up = source.never_converges_in.is_some();
+            let outcome = if gave_up { Outcome::NeverConverges } else { Outcome::Failed };
+            Verdict { outcome, reason: reason.clone() }
+        }
         (_, Some((_, reason))) => Verdict { outcome: Outcome::Lost, reason: reason.clone() },
         _ => Verdict {
             outcome: Outcome::Completed,

@@ -2,7 +2,7 @@
 
 use lazycopy_guest::{GuestSpec, ResidentAtStart, WorkloadSpec};
 use lazycopy_link::LinkParameters;
-use lazycopy_migration::{MigrationParameters, PushOrder, Scheme};
+use lazycopy_migration::{MigrationParameters, PushOrder, RoundParameters, Scheme, StopRule};
 use lazycopy_simulation::{Migration, check_run, simulate};
 use lazycopy_units::{Duration, PAGE_MESSAGE_BYTES, PageNumber, Rate};
 use proptest::prelude::*;
@@ -46,14 +46,54 @@ fn spans(think_time: u64) -> impl Strategy<Value = Duration> {
         .prop_map(Duration::from_nanos)
 }
 
+fn rounds(think_time: u64) -> impl Strategy<Value = RoundParameters> {
+    let rule = proptest::sample::select(vec![StopRule::Clark, StopRule::Xen, StopRule::Qemu]);
+    let rate = move || {
+        (1u64..200).prop_map(move |times| {
+            let page_time = (times * think_time).div_ceil(10);
+            Rate::from_bytes_per_sec(PAGE_MESSAGE_BYTES * 1_000_000_000 / page_time).unwrap()
+        })
+    };
+    let cap = proptest::option::of(rate());
+    let time = proptest::option::of((1u64..2_000).prop_map(move |times| times * think_time));
+    let bounds = (1u32..20, time);
+    (rule, 1u64..100, cap, rate(), 1u32..4, bounds, any::<bool>(), spans(think_time)).prop_map(
+        move |(
+            stop_rule,
+            limit,
+            bandwidth_cap,
+            minimum_rate,
+            hybrid_rounds,
+            bounds,
+            auto,
+            cost,
+        )| {
+            RoundParameters {
+                stop_rule,
+                downtime_limit: Duration::from_nanos(limit * think_time),
+                bandwidth_cap,
+                minimum_rate,
+                hybrid_rounds,
+                max_rounds: bounds.0,
+                max_time: bounds.1.map(Duration::from_nanos),
+                auto_converge: auto,
+                first_write_cost: cost,
+            }
+        },
+    )
+}
+
 fn parameters(think_time: u64) -> impl Strategy<Value = MigrationParameters> {
     let scheme = proptest::sample::select(Scheme::ALL.to_vec());
     let order = proptest::sample::select(vec![PushOrder::Lru, PushOrder::Mru, PushOrder::Address]);
     let lead = proptest::option::of((1u64..40, 0u64..10));
     let penalty = prop_oneof![3 => Just(Duration::ZERO), 1 => spans(think_time)];
     let spans = || spans(think_time);
-    (scheme, order, 0u64..5_000, lead, spans(), spans(), penalty, 1u64..300).prop_map(
-        |(scheme, push_order, context_bytes, lead, source, destination, penalty, measured)| {
+    let disk = (spans(), spans());
+    let rounds = rounds(think_time);
+    (scheme, order, 0u64..5_000, lead, disk, penalty, 1u64..300, rounds).prop_map(
+        |(scheme, push_order, context_bytes, lead, disk, penalty, measured, rounds)| {
+            let (source, destination) = disk;
             let (max_lead, head_start) =
                 lead.map_or((None, 2), |(lead, head)| (Some(lead), head.min(lead)));
             MigrationParameters {
@@ -66,6 +106,7 @@ fn parameters(think_time: u64) -> impl Strategy<Value = MigrationParameters> {
                 disk_latency_source: source,
                 disk_latency_destination: destination,
                 measured_accesses: measured,
+                rounds,
             }
         },
     )

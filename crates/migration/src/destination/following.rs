@@ -63,19 +63,25 @@ impl Following {
         }
     }
 
-    /// Puts the pages that came before the context into memory, in the order of its residency
-    /// list, and notes what is missing.
-    pub(super) fn take_staged(&mut self, staged: Memory, context: &Context) {
+    /// Makes memory of the pages that came before the context: those that it calls current, in
+    /// the order of its residency list. The rest of the list is missing.
+    pub(super) fn take_staged(&mut self, mut staged: Memory, context: &Context) {
         for entry in &context.residency {
-            if let Some(stamp) = staged.stamp(entry.page) {
-                let dirty = staged.is_dirty(entry.page);
-                self.guest.memory_mut().install_most_recent(entry.page, stamp, dirty);
-                self.guest.memory_mut().watch_touch(entry.page);
+            if entry.current && staged.contains(entry.page) {
                 self.arrivals.arrived(entry.page);
                 self.arrivals.hold(entry.page);
+                staged.watch_touch(entry.page);
+                staged.make_most_recent(entry.page);
             }
             self.arrivals.list(entry.page);
         }
+        let outdated: Vec<PageNumber> =
+            staged.iter_lru().filter(|page| !self.arrivals.was_held(*page)).collect();
+        for page in outdated {
+            staged.remove(page);
+        }
+        staged.set_frames(self.guest.spec().frames);
+        *self.guest.memory_mut() = staged;
     }
 
     pub(super) fn take_effects(&mut self) -> Vec<Effect> {

@@ -86,7 +86,8 @@ pub struct Destination {
 impl Destination {
     /// A destination that waits for a guest of that definition.
     pub fn new(spec: Arc<GuestSpec>, parameters: MigrationParameters) -> Self {
-        let staged = Memory::new(spec.pages, spec.frames);
+        // Rounds send pages that the guest evicts again, so that more may come than it has frames.
+        let staged = Memory::new(spec.pages, spec.pages);
         Destination {
             head_start_done: parameters.effective_head_start() == 0,
             spec,
@@ -200,7 +201,7 @@ impl Destination {
         let PageMessage { page, stamp, dirty, cause } = message;
         let fate = match &mut self.state {
             State::AwaitingContext { staged } => {
-                staged.install_most_recent(page, stamp, dirty);
+                staged.replace(page, stamp, dirty);
                 Fate::Installed
             }
             State::AwaitingResume(following) | State::Following(following) => {

@@ -26,6 +26,7 @@ pub(super) struct Pushing {
     guest: Guest,
     preimages: Preimages,
     lanes: Lanes,
+    /// Pages that were sent as they are: since the hand-over, or current ones before it.
     sent: PageSet,
     /// Pages that the forward context has loaded from the disk.
     loaded: PageSet,
@@ -46,12 +47,16 @@ impl Pushing {
     pub(super) fn new(mut guest: Guest, context: Arc<Context>, lanes: Lanes) -> Self {
         let pages = guest.spec().pages;
         let preimages = Preimages::new(&mut guest, &context);
+        let mut sent = PageSet::new(pages);
+        for entry in context.residency.iter().filter(|entry| entry.current) {
+            sent.insert(entry.page);
+        }
         Pushing {
             preimages,
             context,
             guest,
             lanes,
-            sent: PageSet::new(pages),
+            sent,
             loaded: PageSet::new(pages),
             context_transmitted: false,
             forward: None,
