@@ -5,8 +5,8 @@ use crate::memory::{Memory, Touch, Victim};
 use crate::miss_ratio::MissRatio;
 use crate::progress::ProgressLog;
 use crate::spec::{GuestSpec, ResidentAtStart};
-use crate::stamp::{first_stamp, observe, pages_digest, written_stamp};
-use crate::workload::{Access, Workload, WorkloadError, open_workload};
+use crate::stamp::{first_stamp, observe, overwritten_stamp, pages_digest, written_stamp};
+use crate::workload::{Access, Workload, WorkloadError, Write, open_workload};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -240,6 +240,30 @@ impl Guest {
         }
     }
 
+    /// Whether the access that it is blocked on writes its page as a whole.
+    pub fn is_overwriting(&self) -> bool {
+        matches!(self.phase, Phase::Blocked { .. })
+            && self.batch[self.cursor].write == Write::WholePage
+    }
+
+    /// The pages of its last accesses, at most `most` of them, in their order. They are read
+    /// again from the workload, which yields the same accesses at the same position; empty where
+    /// that fails.
+    pub fn recent_accesses(&self, most: u64) -> Vec<PageNumber> {
+        let count = most.min(self.accesses);
+        let Ok(mut workload) = open_workload(&self.spec, self.accesses - count) else {
+            return Vec::new();
+        };
+        let mut recent = Vec::new();
+        while (recent.len() as u64) < count {
+            if workload.fill(&mut recent).is_err() {
+                return Vec::new();
+            }
+        }
+        recent.truncate(count as usize);
+        recent.into_iter().map(|access| access.page).collect()
+    }
+
     /// Whether it takes accesses, or waits for one to be completed.
     pub fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Ready { .. } | Phase::Blocked { .. })
@@ -329,7 +353,7 @@ impl Guest {
             }
             let Access { page, write, .. } = self.batch[self.cursor];
             let index = self.accesses;
-            match self.memory.touch(page, write, |stamp| written_stamp(stamp, index)) {
+            match self.memory.touch(page, write != Write::None, after_write(page, index, write)) {
                 Touch::Miss => {
                     self.misses.record_miss(index);
                     self.phase = Phase::Blocked { since: at, load_due: None };
@@ -417,7 +441,7 @@ impl Guest {
         let victim = self.install_most_recent(page, stamp, dirty);
         let index = self.accesses;
         let Touch::Hit { stamp, .. } =
-            self.memory.touch(page, write, |stamp| written_stamp(stamp, index))
+            self.memory.touch(page, write != Write::None, after_write(page, index, write))
         else {
             unreachable!("the page was installed just now");
         };
@@ -528,5 +552,15 @@ impl Guest {
                 self.phase = Phase::Failed;
             }
         }
+    }
+}
+
+/// What a write makes of a page's stamp: a part of the page keeps its history, the whole page
+/// forgets it.
+#[inline]
+fn after_write(page: PageNumber, access: u64, write: Write) -> impl FnOnce(u64) -> u64 {
+    move |stamp| match write {
+        Write::WholePage => overwritten_stamp(page, access),
+        Write::Part | Write::None => written_stamp(stamp, access),
     }
 }

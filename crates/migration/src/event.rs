@@ -127,6 +127,16 @@ pub enum EventKind {
         /// Which page.
         page: PageNumber,
     },
+    /// Source: a page that waited is not sent, since the guest has overwritten it.
+    PageExempted {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// Destination: the guest missed a page and wrote it as a whole, without waiting for it.
+    Overwritten {
+        /// Which page.
+        page: PageNumber,
+    },
     /// Source: a page loaded since was evicted before it was sent.
     PageWithdrawn {
         /// Which page.

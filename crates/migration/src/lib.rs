@@ -21,6 +21,7 @@
 //!   Released: the guest's memory is freed
 //! ```
 
+mod background;
 mod destination;
 mod event;
 mod lanes;
@@ -28,6 +29,7 @@ mod message;
 mod metrics;
 mod page_set;
 mod parameters;
+mod prediction;
 mod report;
 mod source;
 
@@ -36,7 +38,8 @@ pub use event::{Answer, Event, EventKind, Fate, FaultEnd, Side};
 pub use message::{Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency};
 pub use metrics::{Metrics, Outcome, Verdict};
 pub use parameters::{
-    BeforeHandover, MigrationParameters, ParameterError, Parts, PushOrder, RoundParameters, Scheme,
+    BeforeHandover, Direction, MigrationParameters, ParameterError, Parts, PrePaging, PushOrder,
+    RoundParameters, Scheme,
     StopRule,
 };
 pub use report::{DestinationReport, PageCounts, SourceReport};

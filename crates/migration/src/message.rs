@@ -114,6 +114,11 @@ pub enum Reply {
         /// Which page.
         page: PageNumber,
     },
+    /// The guest has written this page as a whole: no copy of it is wanted.
+    Overwritten {
+        /// Which page.
+        page: PageNumber,
+    },
     /// The following context has completed so many accesses since its resume.
     Progress {
         /// How many.

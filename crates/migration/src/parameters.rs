@@ -126,6 +126,42 @@ pub enum PushOrder {
     Mru,
     /// By page number.
     Address,
+    /// Around the pages of the last faults: pre-paging by bubbling (Hines 2009).
+    Bubbling,
+    /// What will be needed soonest first, learned from the guest's recent accesses (ours).
+    Predicted,
+}
+
+/// In which direction a bubble grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// To higher and to lower page numbers in turn.
+    #[default]
+    Dual,
+    /// To higher page numbers.
+    Forward,
+    /// To lower page numbers.
+    Backward,
+}
+
+/// The parameters of bubbling. Without effect for other push orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrePaging {
+    /// The most pivots at once, at least 1: one per recent fault. Hines found 7 best.
+    pub pivots: u32,
+    /// In which direction each bubble grows.
+    pub direction: Direction,
+    /// One more pivot that is never replaced, at the first page in the direction of growth. A
+    /// single direction needs it to reach every page.
+    pub sticky_pivot: bool,
+}
+
+impl Default for PrePaging {
+    fn default() -> Self {
+        PrePaging { pivots: 7, direction: Direction::Dual, sticky_pivot: false }
+    }
 }
 
 /// When the rounds of pre-copy end.
@@ -212,6 +248,11 @@ pub struct MigrationParameters {
     pub measured_accesses: u64,
     /// How the rounds go, where the scheme has them.
     pub rounds: RoundParameters,
+    /// How bubbles grow, where the push order has them.
+    pub pre_paging: PrePaging,
+    /// A page that the guest writes as a whole at the destination is not waited for, and exempt
+    /// from transfer (the paper's further work).
+    pub whole_page_writes: bool,
 }
 
 /// The most bytes that a context may have: 1 GiB, so that its time on the link cannot overflow.
@@ -257,6 +298,20 @@ impl MigrationParameters {
         }
         if self.rounds.downtime_limit == Duration::ZERO {
             return fail("migration.downtime_limit", "it must be at least 1ns".to_owned());
+        }
+        if self.pre_paging.pivots == 0 {
+            return fail("migration.pivots", "it must be at least 1".to_owned());
+        }
+        if self.push_order == PushOrder::Bubbling
+            && self.pre_paging.direction != Direction::Dual
+            && !self.pre_paging.sticky_pivot
+        {
+            return fail(
+                "migration.sticky_pivot",
+                "a single direction of bubbling needs it: pages behind every pivot would never \
+                 be pushed"
+                    .to_owned(),
+            );
         }
         if self.rounds.hybrid_rounds == 0 {
             return fail("migration.hybrid_rounds", "it must be at least 1".to_owned());

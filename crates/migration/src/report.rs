@@ -58,6 +58,8 @@ pub struct SourceReport {
     pub resent: u64,
     /// Pages of the residency list that were withdrawn, with a notice.
     pub dropped: u64,
+    /// Pages that waited and were not sent, since the guest had overwritten them.
+    pub exempted: u64,
     /// Bytes of contexts and pages.
     pub bytes: u64,
     /// Bytes per second in the link's busiest tenth of a second: filled in by the driver, which

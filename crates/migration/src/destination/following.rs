@@ -146,6 +146,9 @@ impl Following {
         report: &mut DestinationReport,
     ) {
         let (_, since) = self.guest.blocked_on().expect("it has just missed");
+        if self.migrating && parameters.whole_page_writes && self.guest.is_overwriting() {
+            return self.overwrite(since, page, parameters, report);
+        }
         self.fault = Some(Fault { page, since, counted: self.migrating, answered: None });
         if !self.migrating {
             self.guest.begin_load(since, parameters.disk_latency_source);
@@ -161,6 +164,25 @@ impl Following {
         } else {
             self.guest.begin_load(since, parameters.disk_latency_destination);
         }
+    }
+
+    /// The missing page is written as a whole: nothing of what it was is needed.
+    fn overwrite(
+        &mut self,
+        now: Instant,
+        page: PageNumber,
+        parameters: &MigrationParameters,
+        report: &mut DestinationReport,
+    ) {
+        report.first_touches += u64::from(self.arrivals.touch(page));
+        self.log(now, EventKind::Overwritten { page });
+        if self.arrivals.may_be_at_source(page) {
+            self.effects.push(Effect::Reply(now, Reply::Overwritten { page }));
+        }
+        self.arrivals.overwritten(page);
+        let victim = self.guest.complete_blocked(now, 0, true);
+        self.evicted(victim);
+        self.completed_accesses(parameters, report);
     }
 
     /// Reports what is to be reported after accesses were completed.

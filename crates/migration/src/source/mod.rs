@@ -9,7 +9,8 @@ use crate::event::{Event, EventKind, Side};
 use crate::lanes::Lanes;
 use crate::message::{Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency};
 use crate::page_set::PageSet;
-use crate::parameters::{BeforeHandover, MigrationParameters};
+use crate::parameters::{BeforeHandover, MigrationParameters, PushOrder};
+use crate::prediction::{HISTORY, order_by_need};
 use crate::report::SourceReport;
 use lazycopy_guest::{Guest, Timeout};
 use lazycopy_units::{Instant, PageNumber};
@@ -295,8 +296,7 @@ impl Source {
         self.report.suspended_at = Some(now);
         let (registers, resident) = (guest.registers(), u64::from(guest.memory().resident()));
         self.log(now, EventKind::Suspended { registers, resident });
-        let order = self.parameters.push_order;
-        let lanes = Lanes::new(guest.spec().pages, copied, order, Cause::Round);
+        let lanes = self.lanes_for(&guest, copied, Cause::Round);
         self.state = State::Suspended(Box::new(Suspended { guest, lanes, outdated }));
     }
 
@@ -372,13 +372,30 @@ impl Source {
         let Suspended { guest, outdated, .. } = *suspended;
         let context = Arc::new(self.context_of(&guest, &outdated));
         let waiting = guest.memory().iter_lru().filter(|page| outdated.contains(*page)).collect();
-        let order = self.parameters.push_order;
-        let lanes = Lanes::new(guest.spec().pages, waiting, order, Cause::Background);
+        let lanes = self.lanes_for(&guest, waiting, Cause::Background);
         self.report.handover_at = Some(now);
         self.log(now, EventKind::Handover { bytes: context.bytes });
         let pushing = Pushing::new(guest, context, lanes);
         self.transmit(now, pushing.context_message());
         self.state = State::Pushing(Box::new(pushing));
+    }
+
+    /// Lanes in which the pages of `waiting`, given in LRU order, wait as the push order says.
+    fn lanes_for(&self, guest: &Guest, mut waiting: Vec<PageNumber>, cause: Cause) -> Lanes {
+        let pages = guest.spec().pages;
+        match self.parameters.push_order {
+            PushOrder::Lru => {}
+            PushOrder::Mru => waiting.reverse(),
+            PushOrder::Address => waiting.sort_unstable(),
+            PushOrder::Bubbling if cause == Cause::Background => {
+                return Lanes::bubbling(pages, waiting, &self.parameters.pre_paging);
+            }
+            PushOrder::Bubbling => waiting.sort_unstable(),
+            PushOrder::Predicted => {
+                waiting = order_by_need(&guest.recent_accesses(HISTORY), waiting);
+            }
+        }
+        Lanes::in_order(pages, waiting, cause)
     }
 
     fn context_of(&self, guest: &Guest, outdated: &PageSet) -> Context {
@@ -405,6 +422,12 @@ impl Source {
             Reply::Request { page } => {
                 let effects = pushing.requested(page);
                 self.apply(now, effects);
+            }
+            Reply::Overwritten { page } => {
+                if pushing.overwritten(page) {
+                    self.report.exempted += 1;
+                    self.log(now, EventKind::PageExempted { page });
+                }
             }
             Reply::Progress { accesses } => pushing.following_progressed(now, accesses),
             Reply::Complete => self.release(now),
