@@ -1,1 +1,38 @@
-//! manager
+//! The migration manager: it takes commands from a prompt, a script, a pipe or a TCP port, and has
+//! its servers carry them out.
+//!
+//! ```text
+//! prompt, script, pipe ──┐
+//! ctl ── listener ───────┴─> grammar ─> commands ─> fleet (decides, without IO)
+//!                                          │
+//! servers ── listener ── connection <──────┘
+//!               └─> manager: events to the feed, ends to the recording of results
+//! ```
+//!
+//! [`Manager`] is the handle to all of it. The state behind it is locked for decisions alone and
+//! never while anything is awaited.
+
+pub mod arguments;
+pub mod children;
+mod commands;
+pub mod connection;
+pub mod console;
+pub mod ctl;
+pub mod definition;
+pub mod demo;
+pub mod feed;
+pub mod fleet;
+pub mod grammar;
+mod listener;
+mod manager;
+mod recording;
+pub mod render;
+mod repl;
+pub mod reply;
+mod run_files;
+mod session;
+pub mod verification;
+
+pub use arguments::{Mode, Options};
+pub use manager::{Manager, Settings, StartError};
+pub use session::run;

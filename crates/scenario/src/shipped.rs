@@ -37,6 +37,7 @@ pub const SHIPPED: &[ShippedScenario] = shipped![
     "push-order",
     "fault-penalty",
     "whole-memory",
+    "large-guest",
 ];
 
 /// A recorded program of `traces/`.

@@ -1,1 +1,132 @@
-//! server
+//! A server: a host process with a pool of guests. It runs them in scaled real time, moves them
+//! to other servers and takes them in, and obeys a manager.
+//!
+//! Every guest has a task of its own, which alone holds its state: it awaits in a `select` and
+//! decides in synchronous calls. What all share is small and behind short locks: the pool's
+//! accounts, the events of ended migrations, the reports for the manager.
+//!
+//! While a migration lasts, the machines of `lazycopy-migration` are given scheduled instants and
+//! never the clock's reading: the driver ([`migration`]) handles everything that is due by the
+//! clock in the order of its instants, and measures how late it is.
+
+mod arguments;
+mod clock;
+mod connection;
+mod handshake;
+mod host;
+mod manager;
+mod migration;
+mod peers;
+mod pool;
+mod records;
+mod vm;
+
+pub use arguments::ServerArguments;
+
+use host::Host;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+/// What a server needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where the manager listens: `host:port`.
+    pub manager: String,
+    /// The server's name, unique among the manager's servers.
+    pub name: String,
+    /// Where it listens for other servers. Port 0: the system chooses one.
+    pub listen: SocketAddr,
+    /// Where other servers reach it: `host:port`. Absent: the address that it listens on, or,
+    /// where that is every address, the one by which it reaches the manager.
+    pub advertise: Option<String>,
+    /// Frames of memory that it has for guests.
+    pub frames: u64,
+}
+
+/// Why a server ended that was not told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It could not listen.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The runtime could not be set up.
+    #[error("cannot set up the runtime: {0}")]
+    Runtime(io::Error),
+    /// The manager does not take it.
+    #[error("the manager refused this server: {reason}")]
+    Refused {
+        /// The manager's reason.
+        reason: String,
+    },
+}
+
+/// Runs a server until `shutdown` is ready or the manager ends it. Guests that it hosts then are
+/// lost. A manager that cannot be reached, or dies, is tried again for ever.
+///
+/// # Errors
+/// When it cannot listen, or the manager refuses it.
+///
+/// # Panics
+/// Outside a multi-threaded tokio runtime with time and I/O.
+pub async fn run(
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServerError> {
+    let failed = |error| ServerError::Listen { address: config.listen, error };
+    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    info!(name = config.name, %address, frames = config.frames, "listening for other servers");
+    let (host, events) = Host::new(&config, address);
+    let _tasks_end_with_this = host::EndTasks(Arc::clone(&host));
+    tokio::select! {
+        ended = manager::obey(&host, &config, events) => ended,
+        () = peers::accept(&host, listener) => Ok(()),
+        () = shutdown => {
+            info!("told to end");
+            Ok(())
+        }
+    }
+}
+
+/// How often tokio looks at its sockets and timers while tasks are ready to run: after so many of
+/// them. A burst of a guest's accesses is long for a task, so more often than usual.
+const EVENT_INTERVAL: u32 = 5;
+
+/// How long reading a recording may go on after the end before the process ends without it.
+const LAST_READS: Duration = Duration::from_millis(100);
+
+/// Runs a server as a process of its own, until the manager ends it, or Ctrl-C or a termination
+/// signal does.
+///
+/// # Errors
+/// As [`run`], and when the runtime cannot be set up.
+pub fn run_process(config: ServerConfig) -> Result<(), ServerError> {
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .build()
+        .map_err(ServerError::Runtime)?;
+    let ended = runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate()).map_err(ServerError::Runtime)?;
+        run(config, async move {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminated.recv() => {}
+            }
+        })
+        .await
+    });
+    runtime.shutdown_timeout(LAST_READS);
+    ended
+}

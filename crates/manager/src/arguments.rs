@@ -1,0 +1,51 @@
+//! The command line of the manager.
+
+use crate::grammar::EventLevel;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Where a manager listens unless it is told otherwise.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7070";
+
+/// What holds in every mode.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Where servers and ctl reach this manager; with port 0 the system chooses a free port
+    #[arg(long, global = true, value_name = "HOST:PORT", default_value = DEFAULT_ADDRESS)]
+    pub listen: String,
+    /// Where each run's directory goes
+    #[arg(long, global = true, value_name = "DIRECTORY", default_value = "results")]
+    pub out: PathBuf,
+    /// Which events of running migrations are printed: all, milestones, off
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "all")]
+    pub events: EventLevel,
+}
+
+/// What the manager is to do. Without a mode it reads commands: from a prompt on a terminal, else
+/// from standard input.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Mode {
+    /// Run the commands of a file
+    Run {
+        /// The file: one command a line; '#' begins a comment
+        script: PathBuf,
+    },
+    /// Two servers, the paper's scenario under every scheme, and what came of it
+    Demo(crate::demo::DemoArguments),
+    /// Send one command to a running manager and print the reply
+    Ctl(CtlArguments),
+}
+
+/// A command for a running manager.
+#[derive(Args, Clone, Debug)]
+pub struct CtlArguments {
+    /// Where the manager listens
+    #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_ADDRESS)]
+    pub connect: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The command, as typed at the prompt; several words make one
+    #[arg(required = true, trailing_var_arg = true)]
+    pub command: Vec<String>,
+}

@@ -1,0 +1,231 @@
+//! `migrate`, `migrate cancel`, `wait`.
+
+use crate::definition::{Definition, is_of_migration};
+use crate::fleet::{Ended, FleetError, Request, full_key};
+use crate::grammar::{EventLevel, KeyValue, Migrate, MigrateAction};
+use crate::manager::Manager;
+use crate::recording::summary_line;
+use crate::reply::{CommandError, Reply};
+use lazycopy_migration::{Outcome, Scheme};
+use lazycopy_protocol::control::{MigrationId, ServerCommand};
+use lazycopy_scenario::Scenario;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+impl Manager {
+    pub(super) async fn migrate_command(&self, migrate: Migrate) -> Result<Reply, CommandError> {
+        let Migrate { action, vm, to, scheme, set, wait } = migrate;
+        if let Some(MigrateAction::Cancel { vm }) = action {
+            return self.cancel(&vm).await;
+        }
+        // The grammar demands both where there is no action.
+        let (vm, to) = (vm.unwrap_or_default(), to.unwrap_or_default());
+        let id = self.migrate(&vm, &to, &explicit_settings(scheme, &set)).await?;
+        if wait {
+            return self.wait_for(id).await;
+        }
+        let json = self.read(|state| {
+            let migration = state.fleet.migration(id);
+            json!({
+                "migration": id,
+                "vm": vm,
+                "source": migration.map(|migration| &migration.source),
+                "destination": to,
+                "parameters": migration.map(|migration| &migration.parameters),
+            })
+        });
+        let scheme = json["parameters"]["scheme"].as_str().unwrap_or_default();
+        let text = format!("Migration {} of \"{vm}\" to \"{to}\" runs: {scheme}.", id.0);
+        Ok(Reply::new(text, json))
+    }
+
+    /// Begins a migration: the guest's scenario, the policy over it, and `settings` over both.
+    ///
+    /// # Errors
+    /// When it cannot be, or the source or the destination refuses.
+    pub async fn migrate(
+        &self,
+        vm: &str,
+        to: &str,
+        settings: &[(String, String)],
+    ) -> Result<MigrationId, CommandError> {
+        let (definition, policy, watch_events) = self.read(|state| {
+            let definition = state.fleet.vm(vm)?.definition.clone();
+            let policy: Vec<(String, String)> = state
+                .fleet
+                .policy
+                .settings()
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect();
+            Ok::<_, FleetError>((definition, policy, state.level != EventLevel::Off))
+        })?;
+        let set = merged(policy, settings)?;
+        let scenario = Arc::new(scenario_of(definition, set).await?);
+        let request = Request {
+            vm: vm.to_owned(),
+            destination: to.to_owned(),
+            parameters: scenario.migration_parameters(),
+            link: scenario.link(),
+            scenario,
+            watch_events,
+        };
+        let (message, connection) = self.change(|state| -> Result<_, FleetError> {
+            let message = state.fleet.begin_migration(request)?;
+            let source = &state.fleet.vm(vm)?.server;
+            Ok((message, state.connections.get(source).cloned()))
+        })?;
+        let id = message.migration;
+        let told = match connection {
+            Some(connection) => connection.tell(ServerCommand::Migrate(Box::new(message))).await,
+            None => Err(crate::connection::AskError::Gone { server: vm.to_owned() }),
+        };
+        if let Err(error) = told {
+            self.change(|state| state.fleet.migration_refused(id));
+            return Err(error.into());
+        }
+        Ok(id)
+    }
+
+    async fn cancel(&self, vm: &str) -> Result<Reply, CommandError> {
+        let (id, source) = self.read(|state| {
+            state.fleet.vm(vm)?;
+            let (id, migration) = state
+                .fleet
+                .migration_of(vm)
+                .ok_or_else(|| FleetError::NotMigrating { vm: vm.to_owned() })?;
+            Ok::<_, FleetError>((id, migration.source.clone()))
+        })?;
+        self.connection(&source)?.tell(ServerCommand::CancelMigration { migration: id }).await?;
+        Ok(Reply::message(format!(
+            "Migration {} of \"{vm}\" is taken back; the guest stays on server \"{source}\".",
+            id.0
+        )))
+    }
+
+    /// Waits until a migration is over and its result is written.
+    ///
+    /// # Errors
+    /// When it did not complete.
+    pub async fn wait_for(&self, id: MigrationId) -> Result<Reply, CommandError> {
+        let (vm, ended) = self
+            .until(|state| match state.fleet.migration(id) {
+                Some(migration) => Some((migration.vm.clone(), Some(migration.ended()?.clone()))),
+                None => Some((String::new(), None)),
+            })
+            .await;
+        let Some(ended) = ended else {
+            return Err(CommandError::Scenario(format!("migration {} is not remembered", id.0)));
+        };
+        if ended.verdict.outcome != Outcome::Completed {
+            return Err(CommandError::NotCompleted { id, vm, verdict: ended.verdict });
+        }
+        if let Some(what) = &ended.wrong {
+            return Err(CommandError::WrongResult { id, vm, what: what.clone() });
+        }
+        Ok(Reply::new(summary_line(id, &vm, &ended), result_json(&ended)))
+    }
+
+    /// Waits for the migrations that run now, of one guest or of all.
+    pub(super) async fn wait_command(&self, vm: Option<String>) -> Result<Reply, CommandError> {
+        let ids: Vec<MigrationId> = self.read(|state| {
+            if let Some(vm) = &vm {
+                state.fleet.vm(vm)?;
+            }
+            let of_vm = |name: &str| vm.as_ref().is_none_or(|vm| vm == name);
+            let running = state.fleet.running().filter(|(_, migration)| of_vm(&migration.vm));
+            Ok::<_, FleetError>(running.map(|(id, _)| id).collect())
+        })?;
+        let mut failure = None;
+        let (mut texts, mut results) = (Vec::new(), Vec::new());
+        for id in &ids {
+            match self.wait_for(*id).await {
+                Ok(reply) => {
+                    texts.push(reply.text);
+                    results.push(reply.json);
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None if ids.is_empty() => Ok(Reply::new("No migration runs.", json!({ "results": [] }))),
+            None => Ok(Reply::new(texts.join("\n"), json!({ "results": results }))),
+        }
+    }
+}
+
+/// A result for machines: the record, and where it was written.
+pub(super) fn result_json(ended: &Ended) -> Value {
+    let mut json = serde_json::to_value(&ended.record).unwrap_or_default();
+    if let Value::Object(record) = &mut json {
+        record.insert("directory".to_owned(), json!(ended.directory));
+    }
+    json
+}
+
+fn explicit_settings(scheme: Option<Scheme>, set: &[KeyValue]) -> Vec<(String, String)> {
+    let scheme = scheme.map(|scheme| ("migration.scheme".to_owned(), scheme.to_string()));
+    let set = set.iter().map(|set| (full_key(&set.key), set.value.clone()));
+    scheme.into_iter().chain(set).collect()
+}
+
+/// Policy and explicit settings as `KEY=VALUE`; the explicit ones win.
+fn merged(
+    policy: Vec<(String, String)>,
+    explicit: &[(String, String)],
+) -> Result<Vec<String>, CommandError> {
+    if let Some((key, _)) = explicit.iter().find(|(key, _)| !is_of_migration(key)) {
+        return Err(CommandError::NotOfMigration { key: key.clone() });
+    }
+    let overridden = |key: &str| explicit.iter().any(|(other, _)| other == key);
+    let policy = policy.iter().filter(|(key, _)| !overridden(key));
+    Ok(policy.chain(explicit).map(|(key, value)| format!("{key}={value}")).collect())
+}
+
+/// The scenario of a migration. A guest that this manager has not created migrates by the
+/// scenario `paper`.
+async fn scenario_of(
+    definition: Option<Arc<Definition>>,
+    set: Vec<String>,
+) -> Result<Scenario, CommandError> {
+    let made = tokio::task::spawn_blocking(move || match definition {
+        Some(definition) => definition.for_migration(&set),
+        None => Definition::read("paper", &set).map(|paper| paper.scenario().clone()),
+    });
+    match made.await {
+        Ok(scenario) => scenario.map_err(|error| CommandError::Scenario(error.to_string())),
+        Err(error) => Err(CommandError::Scenario(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(key: &str, value: &str) -> (String, String) {
+        (key.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    /// A result for machines: the record, and where it was written.
+pub(super) fn result_json(ended: &Ended) -> Value {
+    let mut json = serde_json::to_value(&ended.record).unwrap_or_default();
+    if let Value::Object(record) = &mut json {
+        record.insert("directory".to_owned(), json!(ended.directory));
+    }
+    json
+}
+
+fn explicit_settings_win_over_the_policy() {
+        let policy = vec![pair("link.latency", "1ms"), pair("migration.scheme", "post-copy")];
+        let explicit = [pair("migration.scheme", "lazy-copy")];
+        let set = merged(policy, &explicit).unwrap();
+        assert_eq!(set, ["link.latency=1ms", "migration.scheme=lazy-copy"]);
+    }
+
+    #[test]
+    fn what_belongs_to_the_guest_cannot_be_set_for_a_migration() {
+        let error = merged(Vec::new(), &[pair("guest.frames", "10")]).unwrap_err();
+        assert!(error.to_string().contains("\"guest.frames\" belongs to the guest"), "{error}");
+    }
+}

@@ -1,0 +1,83 @@
+//! `manager ctl`: one command for a running manager.
+
+use crate::arguments::CtlArguments;
+use futures_util::{SinkExt, StreamExt};
+use lazycopy_protocol::control::{CtlReply, CtlRequest, FirstFrame, PROTOCOL_VERSION};
+use lazycopy_protocol::frame::{FrameError, JsonCodec};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_util::codec::Framed;
+
+/// How long connecting may take. A command may take as long as it needs.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a command could not be sent, or its reply not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CtlError {
+    /// Nobody is there.
+    #[error("no manager at {address}: {problem}; start one, or choose another with --connect")]
+    NoManager {
+        /// The address.
+        address: String,
+        /// What the system said.
+        problem: String,
+    },
+    /// The connection broke.
+    #[error("the connection to the manager at {address} broke: {problem}")]
+    Broken {
+        /// The address.
+        address: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Sends a command and awaits the reply.
+///
+/// # Errors
+/// When there is no manager, or it does not answer. A command that failed is a reply.
+pub async fn send(arguments: &CtlArguments) -> Result<CtlReply, CtlError> {
+    let address = || arguments.connect.clone();
+    let no_manager = |problem: String| CtlError::NoManager { address: address(), problem };
+    let connecting = tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(&arguments.connect));
+    let stream = match connecting.await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(no_manager(error.to_string())),
+        Err(_) => return Err(no_manager("it does not answer".to_owned())),
+    };
+    let broken = |problem: String| CtlError::Broken { address: address(), problem };
+    let failed = |error: FrameError| broken(error.to_string());
+    let mut framed = Framed::new(stream, JsonCodec::<CtlReply, FirstFrame>::new());
+    let request = CtlRequest {
+        protocol: PROTOCOL_VERSION,
+        command: command_line(&arguments.command),
+        json: arguments.json,
+    };
+    framed.send(FirstFrame::Ctl(request)).await.map_err(failed)?;
+    match framed.next().await {
+        Some(reply) => reply.map_err(failed),
+        None => Err(broken("it was closed without a reply".to_owned())),
+    }
+}
+
+/// One word is a line as typed at the prompt; several are its words, quoted where they need it.
+fn command_line(words: &[String]) -> String {
+    match words {
+        [line] => line.clone(),
+        words => shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_word_is_a_line_and_several_are_its_words() {
+        let line = |words: &[&str]| {
+            command_line(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(line(&["vm list"]), "vm list");
+        assert_eq!(line(&["script", "a b"]), "script 'a b'");
+    }
+}

@@ -1,0 +1,125 @@
+//! The events of running migrations, as the paper's program prints them.
+
+use crate::grammar::EventLevel;
+use lazycopy_migration::{Answer, Cause, Event, EventKind, Fate, FaultEnd};
+
+/// One line for an event, model time and guest in front; `None` where `level` is silent about it.
+pub fn line(level: EventLevel, vm: &str, event: &Event) -> Option<String> {
+    let (least, text) = describe(&event.kind)?;
+    (level >= least).then(|| {
+        let millis = event.at.as_nanos() / 1_000_000;
+        format!("[{:>5}.{:03} s] {vm}: {text}", millis / 1000, millis % 1000)
+    })
+}
+
+/// The words for an event, and the level from which on it is printed.
+fn describe(kind: &EventKind) -> Option<(EventLevel, String)> {
+    use EventKind as Kind;
+    let milestone = |text: String| Some((EventLevel::Milestones, text));
+    let detail = |text: String| Some((EventLevel::All, text));
+    match kind {
+        Kind::Requested => milestone("Migration requested.".to_owned()),
+        Kind::Suspended { registers, resident } => milestone(format!(
+            "Suspended at the source: pc {}, {resident} pages in memory.",
+            registers.accesses
+        )),
+        Kind::Handover { bytes } => {
+            milestone(format!("Hand-over: the context ({bytes} bytes) leaves the source."))
+        }
+        Kind::ForwardResumed => {
+            milestone("Resumed at the source as the forward context.".to_owned())
+        }
+        Kind::Resumed { registers } => {
+            milestone(format!("Resumed at the destination: pc {}.", registers.accesses))
+        }
+        Kind::Completed => milestone("Migration complete.".to_owned()),
+        Kind::Returned { reason } => milestone(format!("Back at the source: {reason}.")),
+        Kind::Lost { reason } => milestone(format!("Lost: {reason}.")),
+        Kind::Released => milestone("Freed at the source.".to_owned()),
+        Kind::Measured { registers } => {
+            milestone(format!("The measured accesses are completed: pc {}.", registers.accesses))
+        }
+        Kind::PageSent { page, cause } => {
+            detail(format!("Page{page} is transferred ({}).", cause_name(*cause)))
+        }
+        Kind::FaultBegan { page, .. } => detail(format!("Page fault: Page{page} is required.")),
+        Kind::PageRequested { page, answer } => detail(match answer {
+            Answer::InSourceMemory => format!("PF Handle: Page{page} is in source memory!"),
+            Answer::OnItsWay => {
+                format!("PF Handle: Page{page} is in source memory! It is on its way already.")
+            }
+            Answer::NotResident => format!("PF Handle: Page{page} is not in source memory!"),
+        }),
+        Kind::FaultEnded { page, by: FaultEnd::Disk, stalled } => {
+            detail(format!("PF Handle: Page{page} is loaded from disk! (waited {stalled})"))
+        }
+        Kind::FaultEnded { page, by: FaultEnd::Remote, stalled } => {
+            detail(format!("PF Handle: Page{page} has come from the source! (waited {stalled})"))
+        }
+        Kind::PageArrived { page, fate, .. } => match fate {
+            Fate::Installed | Fate::EndedFault => None,
+            Fate::Discarded => detail(format!("Page{page} is discarded: memory is full.")),
+            Fate::WrittenBack => detail(format!("Page{page} goes to the disk: memory is full.")),
+            Fate::Duplicate => detail(format!("Page{page} is a duplicate.")),
+            Fate::Late => detail(format!("Page{page} came after completion.")),
+        },
+        Kind::PageDropped { page } => {
+            detail(format!("Page{page} is dropped: the forward context evicted it."))
+        }
+        Kind::ForwardMissed { page } => {
+            detail(format!("Forward context: Page{page} is loaded from disk."))
+        }
+        Kind::JoinedForward { page } => {
+            detail(format!("Forward context: Page{page} is needed soon."))
+        }
+        Kind::ContextSent
+        | Kind::HeadStartCompleted
+        | Kind::PageWithdrawn { .. }
+        | Kind::ContextArrived
+        | Kind::PageNotResident { .. }
+        | Kind::Missed { .. }
+        | Kind::Ended { .. }
+        | Kind::Progress { .. } => None,
+    }
+}
+
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Round => "before the hand-over",
+        Cause::Background => "background",
+        Cause::Forward => "forward context",
+        Cause::Demand => "on demand",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lazycopy_migration::Side;
+    use lazycopy_units::{Instant, PageNumber};
+
+    fn event(kind: EventKind) -> Event {
+        Event { at: Instant::from_nanos(1_234_567_890), side: Side::Destination, kind }
+    }
+
+    #[test]
+    fn a_fault_reads_as_in_the_papers_listing() {
+        let page = PageNumber(17);
+        let said = |kind| line(EventLevel::All, "v1", &event(kind)).unwrap();
+        let began = EventKind::FaultBegan { page, asked: true };
+        assert_eq!(said(began), "[    1.234 s] v1: Page fault: Page17 is required.");
+        let requested = |answer| EventKind::PageRequested { page, answer };
+        assert!(said(requested(Answer::InSourceMemory)).ends_with("Page17 is in source memory!"));
+        assert!(said(requested(Answer::NotResident)).ends_with("Page17 is not in source memory!"));
+    }
+
+    #[test]
+    fn a_level_silences_what_is_below_it() {
+        let (page, milestone) = (PageNumber(1), event(EventKind::Completed));
+        let detail = event(EventKind::PageSent { page, cause: Cause::Forward });
+        assert_eq!(line(EventLevel::Off, "v1", &milestone), None);
+        assert!(line(EventLevel::Milestones, "v1", &milestone).is_some());
+        assert_eq!(line(EventLevel::Milestones, "v1", &detail), None);
+        assert!(line(EventLevel::All, "v1", &detail).unwrap().contains("forward context"));
+    }
+}

@@ -1,0 +1,117 @@
+//! What the fleet refuses.
+
+use crate::grammar::MAX_NAME_BYTES;
+use lazycopy_protocol::control::MigrationId;
+
+/// Why the fleet refuses something. Each names the thing and says what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FleetError {
+    /// No server of that name.
+    #[error("there is no server \"{name}\"; {known}")]
+    UnknownServer {
+        /// The name.
+        name: String,
+        /// Those that there are, in words.
+        known: String,
+    },
+    /// The server's connection is gone.
+    #[error("server \"{name}\" is gone; start it again, or wait until it reconnects")]
+    ServerGone {
+        /// The name.
+        name: String,
+    },
+    /// A connected server has that name already.
+    #[error("there is a server \"{name}\" already; servers need different names")]
+    DuplicateServer {
+        /// The name.
+        name: String,
+    },
+    /// A server speaks another version of the protocol.
+    #[error("it speaks version {theirs} of the protocol, the manager version {ours}")]
+    OtherProtocol {
+        /// The server's.
+        theirs: u32,
+        /// The manager's.
+        ours: u32,
+    },
+    /// A name that cannot be typed.
+    #[error(
+        "its name is no name: 1 to {MAX_NAME_BYTES} letters, digits, '-', '_' and '.' make one"
+    )]
+    BadName,
+    /// A server brings a guest that another server has.
+    #[error("its guest \"{vm}\" is on server \"{on}\" already")]
+    GuestElsewhere {
+        /// The guest.
+        vm: String,
+        /// Where it is.
+        on: String,
+    },
+    /// No guest of that name.
+    #[error("there is no guest \"{name}\"; {known}")]
+    UnknownVm {
+        /// The name.
+        name: String,
+        /// Those that there are, in words.
+        known: String,
+    },
+    /// A guest has that name already.
+    #[error("there is a guest \"{name}\" already, on server \"{on}\"")]
+    DuplicateVm {
+        /// The name.
+        name: String,
+        /// Where it is.
+        on: String,
+    },
+    /// A server has too few frames left.
+    #[error(
+        "guest \"{vm}\" needs {needed} frames, server \"{server}\" has {free} of {frames} left"
+    )]
+    DoesNotFit {
+        /// The guest.
+        vm: String,
+        /// The server.
+        server: String,
+        /// The guest's frames.
+        needed: u64,
+        /// The server's free ones.
+        free: u64,
+        /// The server's frames in all.
+        frames: u64,
+    },
+    /// Source and destination are one.
+    #[error("guest \"{vm}\" is on server \"{server}\" already: a migration needs another one")]
+    ToItself {
+        /// The guest.
+        vm: String,
+        /// The server.
+        server: String,
+    },
+    /// The guest is migrating.
+    #[error(
+        "guest \"{vm}\" is migrating to server \"{to}\" (migration {}): wait for it, or take it \
+         back with: migrate cancel {vm}", id.0
+    )]
+    IsMigrating {
+        /// The guest.
+        vm: String,
+        /// The destination.
+        to: String,
+        /// The migration.
+        id: MigrationId,
+    },
+    /// The guest is not migrating.
+    #[error("guest \"{vm}\" is not migrating")]
+    NotMigrating {
+        /// The guest.
+        vm: String,
+    },
+    /// Guests or migrations would be lost.
+    #[error("{what} would be lost; to do it all the same: {command} --force")]
+    WouldBeLost {
+        /// What, in words.
+        what: String,
+        /// The command that would do it.
+        command: String,
+    },
+}

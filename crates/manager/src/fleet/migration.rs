@@ -1,0 +1,183 @@
+//! One migration, as the manager follows it.
+
+use super::verdict::{self, Whereabouts, compose};
+use lazycopy_link::LinkParameters;
+use lazycopy_migration::{MigrationParameters, Verdict};
+use lazycopy_protocol::control::SideEnded;
+use lazycopy_results::RunRecord;
+use lazycopy_scenario::Scenario;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use lazycopy_migration::Side;
+
+/// A migration to begin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The guest.
+    pub vm: String,
+    /// The server that it goes to.
+    pub destination: String,
+    /// How it is moved.
+    pub parameters: MigrationParameters,
+    /// The link, the migration's own.
+    pub link: LinkParameters,
+    /// The scenario that both are from.
+    pub scenario: Arc<Scenario>,
+    /// Whether the servers send its events while it runs.
+    pub watch_events: bool,
+}
+
+/// What is known of one side.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Account {
+    /// It has yet to report.
+    Awaited,
+    /// It has reported.
+    Reported(Box<SideEnded>),
+    /// It died, or did not report in time.
+    Silent,
+}
+
+/// How far a migration is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// It runs, or its result is being written.
+    Running {
+        /// What the source says.
+        source: Account,
+        /// What the destination says.
+        destination: Account,
+    },
+    /// It is over.
+    Ended(Ended),
+}
+
+/// A migration that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Where the guest is.
+    pub whereabouts: Whereabouts,
+    /// Its result.
+    pub record: Option<Box<RunRecord>>,
+    /// Its run directory, if it could be written.
+    pub directory: Option<PathBuf>,
+    /// What is wrong with the result, in words, if anything is.
+    pub wrong: Option<String>,
+}
+
+/// A migration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Migration {
+    /// The guest.
+    pub vm: String,
+    /// The server that it leaves.
+    pub source: String,
+    /// The server that it goes to.
+    pub destination: String,
+    /// How it is moved.
+    pub parameters: MigrationParameters,
+    /// The link.
+    pub link: LinkParameters,
+    /// The scenario that both are from.
+    pub scenario: Arc<Scenario>,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+impl Migration {
+    pub(super) fn new(request: Request, source: String) -> Self {
+        let Request { vm, destination, parameters, link, scenario, .. } = request;
+        let progress = Progress::Running { source: Account::Awaited, destination: Account::Awaited };
+        Migration { vm, source, destination, parameters, link, scenario, progress }
+    }
+
+    /// Whether it has ended and its result is written.
+    pub fn is_over(&self) -> bool {
+        matches!(self.progress, Progress::Ended(_))
+    }
+
+    /// Whether nothing more is awaited from its sides.
+    pub fn is_decided(&self) -> bool {
+        let awaited = |account: &Account| *account == Account::Awaited;
+        match &self.progress {
+            Progress::Running { source, destination } => !awaited(source) && !awaited(destination),
+            Progress::Ended(_) => true,
+        }
+    }
+
+    /// How it ended, once it is over.
+    pub fn ended(&self) -> Option<&Ended> {
+        match &self.progress {
+            Progress::Ended(ended) => Some(ended),
+            Progress::Running { .. } => None,
+        }
+    }
+
+    /// What a side has reported, while the result is not written yet.
+    pub fn reported(&self, side: Side) -> Option<&SideEnded> {
+        let Progress::Running { source, destination } = &self.progress else { return None };
+        match if side == Side::Source { source } else { destination } {
+            Account::Reported(report) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// Whether a side has yet to report.
+    pub fn awaits(&self, side: Side) -> bool {
+        let Progress::Running { source, destination } = &self.progress else { return false };
+        *(if side == Side::Source { source } else { destination }) == Account::Awaited
+    }
+
+    /// The verdict from what both sides say, and where the guest is; a side that has yet to report
+    /// counts as silent.
+    pub fn verdict(&self) -> (Verdict, Whereabouts) {
+        let account = |side, server| match self.reported(side) {
+            Some(report) => verdict::Account::Says(&report.verdict),
+            None => verdict::Account::Silent { server },
+        };
+        match &self.progress {
+            Progress::Ended(ended) => (ended.verdict.clone(), ended.whereabouts),
+            Progress::Running { .. } => compose(
+                account(Side::Source, &self.source),
+                account(Side::Destination, &self.destination),
+            ),
+        }
+    }
+
+    /// A side reports; its first word counts.
+    pub(super) fn report(&mut self, ended: SideEnded) -> bool {
+        let Progress::Running { source, destination } = &mut self.progress else { return false };
+        let account = if ended.side == Side::Source { source } else { destination };
+        let first = *account == Account::Awaited;
+        if first {
+            *account = Account::Reported(Box::new(ended));
+        }
+        first
+    }
+
+    /// A server is gone; returns whether a side of this migration fell silent with it.
+    pub(super) fn silence(&mut self, server: &str) -> bool {
+        let (is_source, is_destination) = (self.source == server, self.destination == server);
+        let Progress::Running { source, destination } = &mut self.progress else { return false };
+        let mut fell_silent = false;
+        for (concerned, account) in [(is_source, source), (is_destination, destination)] {
+            if concerned && *account == Account::Awaited {
+                *account = Account::Silent;
+                fell_silent = true;
+            }
+        }
+        fell_silent
+    }
+
+    pub(super) fn silence_all(&mut self) -> bool {
+        let (source, destination) = (self.source.clone(), self.destination.clone());
+        self.silence(&source) | self.silence(&destination)
+    }
+
+    pub(super) fn end(&mut self, ended: Ended) {
+        self.progress = Progress::Ended(ended);
+    }
+}

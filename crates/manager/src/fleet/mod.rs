@@ -1,0 +1,429 @@
+//! What the manager knows and decides, without IO: servers, guests, migrations, policy.
+//!
+//! Commands ask the fleet first and tell it what the servers answered; connections tell it what
+//! servers say by themselves. It refuses what cannot be ([`FleetError`]) and says what follows
+//! from what happened.
+
+mod error;
+mod migration;
+mod policy;
+mod verdict;
+
+pub use error::FleetError;
+pub use migration::{Account, Ended, Migration, Progress, Request, Side};
+pub use policy::{Policy, full_key};
+pub use verdict::{Whereabouts, compose};
+
+use crate::definition::Definition;
+use crate::grammar::Name;
+use lazycopy_protocol::control::{
+    MigrationId, PROTOCOL_VERSION, ServerHello, SideEnded, StartMigration, VmPhase, VmSummary,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The most ended migrations that are remembered; their run directories are not touched.
+pub const MAX_REMEMBERED: usize = 10_000;
+
+/// A server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Whether its connection stands.
+    pub connected: bool,
+    /// Where other servers reach it.
+    pub address: String,
+    /// Its process.
+    pub pid: u32,
+    /// Version of its program.
+    pub version: String,
+    /// Frames of its memory for guests.
+    pub frames: u64,
+}
+
+/// A guest.
+#[derive(Clone, Debug)]
+pub struct Vm {
+    /// The server that it is on; while it migrates, the source.
+    pub server: String,
+    /// What it is doing, as far as the manager has heard.
+    pub phase: VmPhase,
+    /// Pages that it can address.
+    pub pages: u32,
+    /// Frames of its memory.
+    pub frames: u32,
+    /// What it was created from; absent for a guest that this manager has not created.
+    pub definition: Option<Arc<Definition>>,
+}
+
+impl Vm {
+    /// Whether its execution is over and its memory freed.
+    fn is_idle(&self) -> bool {
+        matches!(self.phase, VmPhase::Stopped | VmPhase::Failed)
+    }
+}
+
+/// What is gone with a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Guests that were on it.
+    pub vms: Vec<String>,
+    /// Migrations that had nothing else to wait for.
+    pub concluded: Vec<MigrationId>,
+    /// Migrations whose other side has yet to report.
+    pub halved: Vec<MigrationId>,
+}
+
+/// What the manager knows.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    servers: BTreeMap<String, Server>,
+    vms: BTreeMap<String, Vm>,
+    migrations: BTreeMap<MigrationId, Migration>,
+    /// What later migrations are asked for with.
+    pub policy: Policy,
+    last_migration: u64,
+}
+
+impl Fleet {
+    /// The servers, those that are gone, too.
+    pub fn servers(&self) -> impl Iterator<Item = (&str, &Server)> {
+        self.servers.iter().map(|(name, server)| (name.as_str(), server))
+    }
+
+    /// The guests.
+    pub fn vms(&self) -> impl Iterator<Item = (&str, &Vm)> {
+        self.vms.iter().map(|(name, vm)| (name.as_str(), vm))
+    }
+
+    /// The migrations, in the order of their beginning.
+    pub fn migrations(&self) -> impl DoubleEndedIterator<Item = (MigrationId, &Migration)> {
+        self.migrations.iter().map(|(id, migration)| (*id, migration))
+    }
+
+    /// Those that have not ended.
+    pub fn running(&self) -> impl Iterator<Item = (MigrationId, &Migration)> {
+        self.migrations().filter(|(_, migration)| !migration.is_over())
+    }
+
+    /// A migration.
+    pub fn migration(&self, id: MigrationId) -> Option<&Migration> {
+        self.migrations.get(&id)
+    }
+
+    /// A connected server.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it is gone.
+    pub fn server(&self, name: &str) -> Result<&Server, FleetError> {
+        match self.servers.get(name) {
+            Some(server) if server.connected => Ok(server),
+            Some(_) => Err(FleetError::ServerGone { name: name.to_owned() }),
+            None => Err(FleetError::UnknownServer {
+                name: name.to_owned(),
+                known: known("servers", self.servers.keys()),
+            }),
+        }
+    }
+
+    /// A guest.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn vm(&self, name: &str) -> Result<&Vm, FleetError> {
+        self.vms.get(name).ok_or_else(|| FleetError::UnknownVm {
+            name: name.to_owned(),
+            known: known("guests", self.vms.keys()),
+        })
+    }
+
+    /// A guest that is at rest on a connected server: not migrating.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it is migrating.
+    pub fn settled_vm(&self, name: &str) -> Result<&Vm, FleetError> {
+        let vm = self.vm(name)?;
+        match self.migration_of(name) {
+            Some((id, migration)) => Err(FleetError::IsMigrating {
+                vm: name.to_owned(),
+                to: migration.destination.clone(),
+                id,
+            }),
+            None => self.server(&vm.server).map(|_| vm),
+        }
+    }
+
+    /// The migration of a guest that runs.
+    pub fn migration_of(&self, vm: &str) -> Option<(MigrationId, &Migration)> {
+        self.running().find(|(_, migration)| migration.vm == vm)
+    }
+
+    /// Whether a server may be started under that name.
+    ///
+    /// # Errors
+    /// When a connected one has it.
+    pub fn name_is_free(&self, name: &str) -> Result<(), FleetError> {
+        match self.servers.get(name) {
+            Some(server) if server.connected => {
+                Err(FleetError::DuplicateServer { name: name.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A server introduces itself. Its guests are taken from what it says.
+    ///
+    /// # Errors
+    /// Why it is not accepted.
+    pub fn introduce(&mut self, hello: ServerHello) -> Result<(), FleetError> {
+        let ServerHello { protocol, version, name, pid, address, frames, vms } = hello;
+        if protocol != PROTOCOL_VERSION {
+            return Err(FleetError::OtherProtocol { theirs: protocol, ours: PROTOCOL_VERSION });
+        }
+        name.parse::<Name>().map_err(|_| FleetError::BadName)?;
+        self.name_is_free(&name)?;
+        for vm in &vms {
+            if let Some(known) = self.vms.get(&vm.vm)
+                && known.server != name
+                && vm.phase != VmPhase::MigratingIn
+                && self.migration_of(&vm.vm).is_none()
+            {
+                let (vm, on) = (vm.vm.clone(), known.server.clone());
+                return Err(FleetError::GuestElsewhere { vm, on });
+            }
+        }
+        for summary in vms {
+            self.adopt(&name, summary);
+        }
+        self.servers.insert(name, Server { connected: true, address, pid, version, frames });
+        Ok(())
+    }
+
+    /// A guest that a server brought along.
+    fn adopt(&mut self, server: &str, summary: VmSummary) {
+        if summary.phase == VmPhase::MigratingIn || self.vms.contains_key(&summary.vm) {
+            return;
+        }
+        let VmSummary { vm, phase, pages, frames, .. } = summary;
+        let server = server.to_owned();
+        self.vms.insert(vm, Vm { server, phase, pages, frames, definition: None });
+    }
+
+    /// A server's connection is gone, and with it its guests.
+    pub fn server_lost(&mut self, name: &str) -> Loss {
+        let mut loss = Loss::default();
+        if let Some(server) = self.servers.get_mut(name) {
+            server.connected = false;
+        }
+        for (id, migration) in &mut self.migrations {
+            if migration.silence(name) {
+                let list = if migration.is_decided() { &mut loss.concluded } else { &mut loss.halved };
+                list.push(*id);
+            }
+        }
+        let migrating = |vm: &str| self.migrations.values().any(|m| !m.is_over() && m.vm == vm);
+        loss.vms = self
+            .vms
+            .iter()
+            .filter(|(vm, state)| state.server == name && !migrating(vm))
+            .map(|(vm, _)| vm.clone())
+            .collect();
+        self.vms.retain(|vm, _| !loss.vms.contains(vm));
+        loss
+    }
+
+    /// A server ended as it was told to: it is forgotten, its guests with it.
+    pub fn server_stopped(&mut self, name: &str) {
+        self.servers.remove(name);
+        self.vms.retain(|_, vm| vm.server != name);
+    }
+
+    /// Reserves name and frames for a guest to be created.
+    ///
+    /// # Errors
+    /// When the name is taken, or the guest does not fit the server.
+    pub fn create_vm(
+        &mut self,
+        name: &str,
+        server: &str,
+        definition: Arc<Definition>,
+    ) -> Result<(), FleetError> {
+        if let Some(vm) = self.vms.get(name) {
+            let (name, on) = (name.to_owned(), vm.server.clone());
+            return Err(FleetError::DuplicateVm { name, on });
+        }
+        let spec = definition.spec();
+        let (pages, frames) = (spec.pages, spec.frames);
+        self.fits(name, frames, server)?;
+        let (server, phase) = (server.to_owned(), VmPhase::Created);
+        let definition = Some(definition);
+        self.vms.insert(name.to_owned(), Vm { server, phase, pages, frames, definition });
+        Ok(())
+    }
+
+    /// A guest is doing something else now.
+    pub fn set_phase(&mut self, vm: &str, phase: VmPhase) {
+        if let Some(vm) = self.vms.get_mut(vm) {
+            vm.phase = phase;
+        }
+    }
+
+    /// A guest is no more, or was not created after all.
+    pub fn forget_vm(&mut self, vm: &str) {
+        self.vms.remove(vm);
+    }
+
+    /// Whether the guest fits the frames that are left on a server.
+    fn fits(&self, vm: &str, needed: u32, server: &str) -> Result<(), FleetError> {
+        let frames = self.server(server)?.frames;
+        let free = frames.saturating_sub(self.frames_taken(server));
+        if u64::from(needed) <= free {
+            return Ok(());
+        }
+        let (vm, server) = (vm.to_owned(), server.to_owned());
+        Err(FleetError::DoesNotFit { vm, server, needed: needed.into(), free, frames })
+    }
+
+    /// Frames that guests on a server, and guests on their way to it, take. A stopped guest takes
+    /// none.
+    pub fn frames_taken(&self, server: &str) -> u64 {
+        let arriving = |vm: &str| {
+            self.migration_of(vm).is_some_and(|(_, migration)| migration.destination == server)
+        };
+        self.vms
+            .iter()
+            .filter(|(name, vm)| (vm.server == server && !vm.is_idle()) || arriving(name))
+            .map(|(_, vm)| u64::from(vm.frames))
+            .sum()
+    }
+
+    /// Begins a migration: the message for the source, or why there will be none.
+    ///
+    /// # Errors
+    /// When the guest cannot be moved there now.
+    pub fn begin_migration(&mut self, request: Request) -> Result<StartMigration, FleetError> {
+        let vm = self.settled_vm(&request.vm)?;
+        let destination_address = self.server(&request.destination)?.address.clone();
+        if vm.server == request.destination {
+            return Err(FleetError::ToItself { vm: request.vm, server: request.destination });
+        }
+        self.fits(&request.vm, vm.frames, &request.destination)?;
+        let source = vm.server.clone();
+        self.last_migration += 1;
+        let id = MigrationId(self.last_migration);
+        let message = StartMigration {
+            migration: id,
+            vm: request.vm.clone(),
+            destination: request.destination.clone(),
+            destination_address,
+            parameters: request.parameters.clone(),
+            link: request.link,
+            watch_events: request.watch_events,
+        };
+        self.migrations.insert(id, Migration::new(request, source));
+        self.forget_oldest();
+        Ok(message)
+    }
+
+    fn forget_oldest(&mut self) {
+        if self.migrations.len() > MAX_REMEMBERED {
+            let oldest = self.migrations.iter().find(|(_, migration)| migration.is_over());
+            if let Some(id) = oldest.map(|(id, _)| *id) {
+                self.migrations.remove(&id);
+            }
+        }
+    }
+
+    /// The source refused: there was no migration.
+    pub fn migration_refused(&mut self, id: MigrationId) {
+        self.migrations.remove(&id);
+    }
+
+    /// A side's part is over. Returns whether nothing is left to wait for.
+    pub fn side_ended(&mut self, ended: SideEnded) -> bool {
+        let Some(migration) = self.migrations.get_mut(&ended.migration) else { return false };
+        !migration.is_over() && migration.report(ended) && migration.is_decided()
+    }
+
+    /// Nothing more is waited for from sides that have not reported: their silence is final.
+    /// Returns whether the migration had waited at all.
+    pub fn give_up_waiting(&mut self, id: MigrationId) -> bool {
+        self.migrations.get_mut(&id).is_some_and(|migration| {
+            !migration.is_over() && !migration.is_decided() && migration.silence_all()
+        })
+    }
+
+    /// A migration is over, its result written: the guest is where the verdict says.
+    pub fn conclude(&mut self, id: MigrationId, ended: Ended) {
+        let Some(migration) = self.migrations.get_mut(&id) else { return };
+        let (vm, whereabouts) = (migration.vm.clone(), ended.whereabouts);
+        let destination = migration.destination.clone();
+        migration.end(ended);
+        match whereabouts {
+            Whereabouts::Source => {}
+            Whereabouts::Destination => {
+                if let Some(vm) = self.vms.get_mut(&vm) {
+                    vm.server = destination;
+                    vm.phase = VmPhase::Running;
+                }
+            }
+            Whereabouts::Gone => self.forget_vm(&vm),
+        }
+        let gone = self.vms.get(&vm).is_some_and(|vm| self.server(&vm.server).is_err());
+        if gone {
+            self.forget_vm(&vm);
+        }
+    }
+
+    /// Whether a server may be ended without losing anything.
+    ///
+    /// # Errors
+    /// What would be lost.
+    pub fn may_stop_server(&self, name: &str) -> Result<(), FleetError> {
+        self.server(name)?;
+        let on_it = |server: &str| server == name;
+        self.nothing_lost(on_it, format!("server stop {name}"))
+    }
+
+    /// Whether the servers among `started` may be ended without losing anything, and no migration
+    /// runs.
+    ///
+    /// # Errors
+    /// What would be lost.
+    pub fn may_quit(&self, started: &[String]) -> Result<(), FleetError> {
+        let migrating = self.running().next().is_some();
+        let on_them = |server: &str| migrating || started.iter().any(|name| name == server);
+        self.nothing_lost(on_them, "quit".to_owned())
+    }
+
+    fn nothing_lost(&self, on: impl Fn(&str) -> bool, command: String) -> Result<(), FleetError> {
+        let migrations: Vec<String> = self
+            .running()
+            .filter(|(_, migration)| on(&migration.source) || on(&migration.destination))
+            .map(|(id, migration)| format!("migration {} of \"{}\"", id.0, migration.vm))
+            .collect();
+        let vms: Vec<String> = self
+            .vms
+            .iter()
+            .filter(|(_, vm)| on(&vm.server) && !vm.is_idle())
+            .filter(|(_, vm)| self.server(&vm.server).is_ok())
+            .map(|(name, vm)| format!("guest \"{name}\" on \"{}\"", vm.server))
+            .collect();
+        if migrations.is_empty() && vms.is_empty() {
+            return Ok(());
+        }
+        let what = migrations.into_iter().chain(vms).collect::<Vec<_>>().join(", ");
+        Err(FleetError::WouldBeLost { what, command })
+    }
+}
+
+/// Says which names there are.
+fn known<'a>(things: &str, names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    match names.is_empty() {
+        true => format!("there are no {things} yet"),
+        false => format!("the {things} are {}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

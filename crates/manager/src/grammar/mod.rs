@@ -1,0 +1,268 @@
+//! The command language: one grammar for the prompt, script files, piped input and the TCP port.
+
+mod words;
+
+pub use words::{EventLevel, KeyValue, MAX_NAME_BYTES, Name};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use lazycopy_migration::Scheme;
+use std::path::PathBuf;
+
+/// The most bytes of a command line, so that an endless line of a script or of a peer cannot fill
+/// memory.
+pub const MAX_LINE_BYTES: usize = 16 * 1024;
+
+#[derive(Debug, Parser)]
+#[command(multicall = true, max_term_width = 100, subcommand_value_name = "COMMAND")]
+#[command(subcommand_help_heading = "Commands")]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What a user can tell the manager.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Start, list, show and stop servers
+    #[command(subcommand)]
+    Server(ServerAction),
+    /// Create, run and look at guests
+    #[command(subcommand)]
+    Vm(VmAction),
+    /// How later migrations move their guest
+    #[command(subcommand)]
+    Policy(PolicyAction),
+    /// Move a guest to another server, or take a migration back
+    Migrate(Migrate),
+    /// Servers, guests, and migrations that run
+    Status,
+    /// The migrations that have ended, with their metrics
+    Results,
+    /// Run the commands of a file
+    Script {
+        /// The file: one command a line; '#' begins a comment
+        file: PathBuf,
+    },
+    /// Which events of running migrations are printed
+    Events {
+        /// all (or on), milestones, off; without it the level is shown
+        level: Option<EventLevel>,
+    },
+    /// Wait for running migrations; fails if one of them did not complete
+    Wait {
+        /// Wait for the migrations of this guest alone
+        vm: Option<String>,
+    },
+    /// End the manager and the servers that it started
+    #[command(alias = "exit")]
+    Quit {
+        /// Even if guests or migrations are lost
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// What can be done with servers.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum ServerAction {
+    /// Start a server on this machine
+    Start {
+        /// Its name
+        name: Name,
+        /// Frames of memory for guests
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        frames: Option<u64>,
+    },
+    /// List the servers
+    List,
+    /// Show a server and its pool of guests
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// End a server
+    Stop {
+        /// Its name
+        name: String,
+        /// Even if guests or migrations are lost
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// What can be done with guests.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum VmAction {
+    /// Define a guest on a server; it does not run yet
+    Create {
+        /// Its name
+        name: Name,
+        /// The server
+        #[arg(long, value_name = "SERVER")]
+        on: String,
+        /// A scenario file, or the name of a preset: paper, fair
+        #[arg(long, value_name = "FILE|PRESET", default_value = "paper")]
+        scenario: String,
+        /// Another value for a key of the scenario
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<KeyValue>,
+    },
+    /// Run a guest: its warm-up, which takes no time, and then on
+    Start {
+        /// The guest
+        name: String,
+    },
+    /// Halt a guest, its memory kept
+    Suspend {
+        /// The guest
+        name: String,
+    },
+    /// Go on with a suspended guest
+    Resume {
+        /// The guest
+        name: String,
+    },
+    /// End a guest's execution and free its memory
+    Stop {
+        /// The guest
+        name: String,
+    },
+    /// Forget a guest
+    Delete {
+        /// The guest
+        name: String,
+        /// Even if it runs
+        #[arg(long)]
+        force: bool,
+    },
+    /// List the guests
+    List,
+    /// Memory in LRU order, page table, registers, miss ratio
+    Show {
+        /// The guest
+        name: String,
+    },
+}
+
+/// What can be done with the policy.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum PolicyAction {
+    /// Set parameters of later migrations: scheme=lazy-copy head_start=2 max_lead=10
+    Set {
+        /// Keys of [migration], [link] and [disk]; KEY=none leaves it to the guest's scenario
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        settings: Vec<KeyValue>,
+    },
+    /// Show what was set
+    Show,
+}
+
+/// A migration to begin, or to take back.
+#[derive(Clone, Debug, PartialEq, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(override_usage = "migrate VM --to SERVER [OPTIONS]\n       migrate cancel VM")]
+pub struct Migrate {
+    /// Taking a migration back instead of beginning one.
+    #[command(subcommand)]
+    pub action: Option<MigrateAction>,
+    /// The guest
+    #[arg(required = true)]
+    pub vm: Option<String>,
+    /// The destination
+    #[arg(long, required = true, value_name = "SERVER")]
+    pub to: Option<String>,
+    /// stop-and-copy, post-copy, lazy-copy
+    #[arg(long)]
+    pub scheme: Option<Scheme>,
+    /// Another value for a key of [migration], [link] or [disk], or for measured_accesses
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<KeyValue>,
+    /// Wait for the end; fails if the migration does not complete
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// What can be done with a migration that runs.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum MigrateAction {
+    /// Take a migration back, before the hand-over
+    Cancel {
+        /// The guest that is migrating
+        vm: String,
+    },
+}
+
+/// What a line holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Parsed {
+    /// Nothing but blanks and comment.
+    Nothing,
+    /// A command.
+    Command(Command),
+    /// A question about the language itself, and its answer.
+    Help(String),
+}
+
+/// Why a line is no command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GrammarError {
+    /// A quotation mark or a backslash has no partner.
+    #[error("a quotation mark or a backslash at the end has no partner")]
+    Unbalanced,
+    /// The line is too long.
+    #[error("a line of {bytes} bytes is longer than {MAX_LINE_BYTES}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The words make no command.
+    #[error("{0}")]
+    Words(String),
+}
+
+/// Reads one line.
+///
+/// # Errors
+/// When it is no command; the message says what would be one.
+pub fn parse_line(line: &str) -> Result<Parsed, GrammarError> {
+    if line.len() > MAX_LINE_BYTES {
+        return Err(GrammarError::TooLong { bytes: line.len() });
+    }
+    let words = shlex::split(line).ok_or(GrammarError::Unbalanced)?;
+    if words.is_empty() {
+        return Ok(Parsed::Nothing);
+    }
+    match Line::try_parse_from(words) {
+        Ok(line) => Ok(Parsed::Command(line.command)),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                Ok(Parsed::Help(error.render().to_string().trim_end().to_owned()))
+            }
+            _ => {
+                let text = error.render().to_string();
+                let text = text.trim_end();
+                Err(GrammarError::Words(text.strip_prefix("error: ").unwrap_or(text).to_owned()))
+            }
+        },
+    }
+}
+
+/// The words that may follow `words` at the prompt: subcommands and options, for completion.
+pub fn continuations(words: &[&str]) -> Vec<String> {
+    let root = <Line as clap::CommandFactory>::command();
+    let mut command = &root;
+    for word in words {
+        match command.find_subcommand(word) {
+            Some(subcommand) => command = subcommand,
+            None => break,
+        }
+    }
+    let subcommands = command.get_subcommands().map(|command| command.get_name().to_owned());
+    let options =
+        command.get_arguments().filter_map(|argument| Some(format!("--{}", argument.get_long()?)));
+    let help = words.is_empty().then(|| "help".to_owned());
+    subcommands.chain(options).chain(help).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! The running manager: its state, and who is told when it changes.
+
+use crate::children::{Child, Launcher};
+use crate::connection::{AskError, Connection};
+use crate::console::Console;
+use crate::feed;
+use crate::fleet::{Fleet, FleetError, Loss};
+use crate::grammar::EventLevel;
+use crate::listener;
+use lazycopy_protocol::control::{FromServer, MigrationId, ServerHello, VmPhase};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// What a manager is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where servers and `ctl` reach it: `host:port`; port 0 lets the system choose.
+    pub listen: String,
+    /// Where each run's directory goes.
+    pub out: PathBuf,
+    /// How servers are started.
+    pub launcher: Launcher,
+    /// Which events are printed at first.
+    pub level: EventLevel,
+}
+
+/// Why a manager cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process listens there.
+    #[error(
+        "{listen} is in use, perhaps by another manager; choose another address with --listen \
+         (with port 0 the system chooses a free one)"
+    )]
+    InUse {
+        /// The address.
+        listen: String,
+    },
+    /// It is no address of this machine.
+    #[error("cannot listen on {listen}: {problem}")]
+    Unusable {
+        /// The address.
+        listen: String,
+        /// What the system said.
+        problem: std::io::Error,
+    },
+}
+
+/// What changes. Its lock is held for a decision and never while waiting for anything.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub fleet: Fleet,
+    pub connections: BTreeMap<String, Connection>,
+    pub children: BTreeMap<String, Child>,
+    /// Servers that were told to end: their going is no loss.
+    pub stopping: BTreeSet<String>,
+    pub level: EventLevel,
+    pub quitting: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    address: SocketAddr,
+    console: Console,
+    state: Mutex<State>,
+    changes: watch::Sender<()>,
+}
+
+/// A running manager. Clones are handles to the same.
+#[derive(Clone, Debug)]
+pub struct Manager {
+    shared: Arc<Shared>,
+}
+
+impl Manager {
+    /// Starts a manager: from here on servers and `ctl` can connect.
+    ///
+    /// # Errors
+    /// When it cannot listen where it should.
+    pub async fn start(settings: Settings, console: Console) -> Result<Manager, StartError> {
+        let listen = settings.listen.clone();
+        let unusable = |problem: std::io::Error| match problem.kind() {
+            std::io::ErrorKind::AddrInUse => StartError::InUse { listen: listen.clone() },
+            _ => StartError::Unusable { listen: listen.clone(), problem },
+        };
+        let listener = TcpListener::bind(&settings.listen).await.map_err(unusable)?;
+        let address = listener.local_addr().map_err(unusable)?;
+        let state = State {
+            fleet: Fleet::default(),
+            connections: BTreeMap::new(),
+            children: BTreeMap::new(),
+            stopping: BTreeSet::new(),
+            level: settings.level,
+            quitting: false,
+        };
+        let (changes, _) = watch::channel(());
+        let state = Mutex::new(state);
+        let manager =
+            Manager { shared: Arc::new(Shared { settings, address, console, state, changes }) };
+        tokio::spawn(listener::accept_all(listener, manager.clone()));
+        Ok(manager)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// What it was started with.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Prints something that no command asked for.
+    pub fn notice(&self, text: &str) {
+        self.shared.console.print(text);
+    }
+
+    /// Whether it was told to end.
+    pub fn is_quitting(&self) -> bool {
+        self.read(|state| state.quitting)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the state.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.lock())
+    }
+
+    /// Changes the state and wakes whoever waits for a change.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.shared.changes.send_replace(());
+        result
+    }
+
+    /// Waits until `look` finds what it looks for.
+    pub(crate) async fn until<T>(&self, mut look: impl FnMut(&State) -> Option<T>) -> T {
+        let mut changes = self.shared.changes.subscribe();
+        loop {
+            if let Some(found) = self.read(&mut look) {
+                return found;
+            }
+            // The sender lives as long as `self`.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// The connection to a server.
+    pub(crate) fn connection(&self, server: &str) -> Result<Connection, AskError> {
+        self.read(|state| state.connections.get(server).cloned())
+            .ok_or_else(|| AskError::Gone { server: server.to_owned() })
+    }
+
+    /// A server introduces itself over a connection.
+    pub(crate) fn introduce(
+        &self,
+        hello: ServerHello,
+        connection: &Connection,
+    ) -> Result<(), FleetError> {
+        let (name, vms) = (hello.name.clone(), hello.vms.len());
+        let (address, frames) = (hello.address.clone(), hello.frames);
+        self.change(|state| {
+            state.fleet.introduce(hello)?;
+            state.connections.insert(name.clone(), connection.clone());
+            Ok(())
+        })?;
+        let brings = if vms == 0 { String::new() } else { format!(" and brings {vms} guest(s)") };
+        self.notice(&format!(
+            "server \"{name}\" is here: {address}, {frames} frames for guests{brings}"
+        ));
+        Ok(())
+    }
+
+    /// A server says something that is no answer.
+    pub(crate) fn hear(&self, server: &str, message: FromServer) {
+        match message {
+            FromServer::Reply { .. } => {}
+            FromServer::Event { migration, event } => {
+                let (level, vm) = self.read(|state| {
+                    let vm = state.fleet.migration(migration).map(|migration| migration.vm.clone());
+                    (state.level, vm)
+                });
+                let vm = vm.unwrap_or_default();
+                if let Some(line) = feed::line(level, &vm, &event) {
+                    self.notice(&line);
+                }
+            }
+            FromServer::MigrationEnded(ended) => {
+                let id = ended.migration;
+                let decided = self.change(|state| state.fleet.side_ended(*ended));
+                self.side_settled(id, decided);
+            }
+            FromServer::VmFailed { vm, reason } => {
+                self.change(|state| state.fleet.set_phase(&vm, VmPhase::Failed));
+                self.notice(&format!("guest \"{vm}\" on server \"{server}\" failed: {reason}"));
+            }
+        }
+    }
+
+    /// The connection to a server is gone.
+    pub(crate) fn lost(&self, server: &str, connection: &Connection) {
+        connection.close();
+        let loss = self.change(|state| {
+            if !state.connections.get(server).is_some_and(|current| current.is(connection)) {
+                return None;
+            }
+            state.connections.remove(server);
+            let loss = state.fleet.server_lost(server);
+            if state.stopping.remove(server) {
+                state.fleet.server_stopped(server);
+                return Some((loss, true));
+            }
+            Some((loss, false))
+        });
+        let Some((loss, expected)) = loss else { return };
+        if !expected {
+            self.notice(&describe_loss(server, &loss));
+        }
+        for id in loss.concluded {
+            self.side_settled(id, true);
+        }
+        for id in loss.halved {
+            self.side_settled(id, false);
+        }
+    }
+
+    /// A side of a migration has reported or died.
+    fn side_settled(&self, id: MigrationId, decided: bool) {
+        let manager = self.clone();
+        if decided {
+            tokio::spawn(async move { manager.conclude(id).await });
+        } else {
+            tokio::spawn(async move { manager.await_other_side(id).await });
+        }
+    }
+}
+
+fn describe_loss(server: &str, loss: &Loss) -> String {
+    let mut text = format!("server \"{server}\" is gone");
+    if !loss.vms.is_empty() {
+        text.push_str(&format!(", and its guests with it: {}", loss.vms.join(", ")));
+    }
+    let migrations: Vec<String> =
+        loss.concluded.iter().chain(&loss.halved).map(|id| id.0.to_string()).collect();
+    if !migrations.is_empty() {
+        text.push_str(&format!("; it took part in migration {}", migrations.join(", ")));
+    }
+    text
+}

@@ -1,0 +1,115 @@
+//! What a command gives: a reply in words and as JSON, or an error.
+
+use crate::children::LaunchError;
+use crate::connection::AskError;
+use crate::fleet::FleetError;
+use crate::grammar::GrammarError;
+use lazycopy_migration::Verdict;
+use lazycopy_protocol::control::MigrationId;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// What a command that succeeded says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reply {
+    /// For people.
+    pub text: String,
+    /// For machines.
+    pub json: Value,
+}
+
+impl Reply {
+    /// A reply that differs in form alone.
+    pub fn new(text: impl Into<String>, json: Value) -> Self {
+        Reply { text: text.into(), json }
+    }
+
+    /// A reply of one sentence: `{"message": ...}` for machines.
+    pub fn message(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Reply { json: json!({ "message": text }), text }
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The line is no command.
+    #[error(transparent)]
+    Grammar(#[from] GrammarError),
+    /// It cannot be, as things stand.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// A server refused, or did not answer.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// A server could not be started.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// A scenario, or a value for one of its keys, is wrong.
+    #[error("{0}")]
+    Scenario(String),
+    /// A setting of a migration that belongs to the guest, and cannot be changed any more.
+    #[error(
+        "\"{key}\" belongs to the guest and is fixed when it is created; a migration's own are \
+         the keys of [migration] and [link], disk.latency_destination and measured_accesses"
+    )]
+    NotOfMigration {
+        /// The key.
+        key: String,
+    },
+    /// A migration that was waited for did not complete.
+    #[error("migration {} of \"{vm}\" did not complete: {}: {}", id.0, verdict.outcome, verdict.reason)]
+    NotCompleted {
+        /// Which.
+        id: MigrationId,
+        /// Its guest.
+        vm: String,
+        /// What came of it.
+        verdict: Verdict,
+    },
+    /// A migration has completed and its result is wrong, or not written.
+    #[error("migration {} of \"{vm}\": {what}", id.0)]
+    WrongResult {
+        /// Which.
+        id: MigrationId,
+        /// Its guest.
+        vm: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A script cannot be read.
+    #[error("script {}: {problem}", file.display())]
+    Unreadable {
+        /// The script.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A line of a script failed.
+    #[error("{}line {number}: {error}", file.as_ref().map(|file| format!("{}, ", file.display())).unwrap_or_default())]
+    Line {
+        /// The script; absent for standard input.
+        file: Option<PathBuf>,
+        /// Number of the line, from 1.
+        number: u64,
+        /// Why.
+        error: Box<CommandError>,
+    },
+    /// Scripts that run scripts, too deep.
+    #[error("scripts run scripts {limit} deep: does one run itself?")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// The manager is ending.
+    #[error("the manager is ending")]
+    Ending,
+}
+
+impl CommandError {
+    /// For machines.
+    pub fn json(&self) -> Value {
+        json!({ "error": self.to_string() })
+    }
+}

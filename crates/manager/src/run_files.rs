@@ -1,0 +1,141 @@
+//! A run's directory: `result.json`, `events.jsonl`, `before.txt`, `after.txt`.
+
+use crate::fleet::Side;
+use crate::recording::Case;
+use crate::render::figure;
+use crate::verification::Verification;
+use lazycopy_migration::{DestinationReport, Event, Metrics, SourceReport};
+use lazycopy_protocol::control::{HostSnapshot, SideEnded, SideReport};
+use lazycopy_results::{
+    PROGRAM_VERSION, ResultsError, RunFiles, RunRecord, SCHEMA_VERSION, forward_lead_mean,
+    merge_events, write_run,
+};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// What was written of a run.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// Its record.
+    pub record: RunRecord,
+    /// Its directory, or why there is none.
+    pub directory: Result<PathBuf, ResultsError>,
+    /// What makes the record wrong, if anything does: parts that do not add up, a guest that
+    /// differs from its reference run.
+    pub wrong: Option<String>,
+}
+
+/// Writes a run's directory below `out`.
+pub(crate) fn write(
+    out: &Path,
+    case: &Case,
+    verification: &Verification,
+    events: [Vec<Event>; 2],
+) -> Written {
+    let [source, destination] = events;
+    let events = merge_events(source, destination);
+    let reports = reports(case);
+    let mut metrics = metrics(case, verification, &reports);
+    metrics.forward_lead_mean = forward_lead_mean(&events);
+    let wrong = match (metrics.check(&reports.0, &reports.1), verification) {
+        (Err(problem), _) => Some(format!("its parts do not add up: {problem}")),
+        (Ok(()), Verification::Different { what }) => Some(what.clone()),
+        (Ok(()), _) => None,
+    };
+    let mut record = record(case, verification, metrics);
+    let (before, after) = (drawn(case, "before", |side| &side.before), drawn(case, "after", |side| &side.after));
+    let files = RunFiles { record: &record, events: &events, before: &before, after: &after };
+    let directory = write_run(out, files);
+    if let Ok(directory) = &directory
+        && let Some(name) = directory.file_name()
+    {
+        record.run = name.to_string_lossy().into_owned();
+    }
+    Written { record, directory, wrong }
+}
+
+fn sides(case: &Case) -> impl Iterator<Item = &SideEnded> {
+    [Side::Source, Side::Destination].into_iter().filter_map(|side| case.migration.reported(side))
+}
+
+/// What both sides counted; nothing for a side that did not report.
+fn reports(case: &Case) -> (SourceReport, DestinationReport) {
+    let mut reports = <(SourceReport, DestinationReport)>::default();
+    for side in sides(case) {
+        match &side.report {
+            SideReport::Source(report) => reports.0 = report.clone(),
+            SideReport::Destination(report) => reports.1 = report.clone(),
+        }
+    }
+    reports
+}
+
+fn metrics(
+    case: &Case,
+    verification: &Verification,
+    (source, destination): &(SourceReport, DestinationReport),
+) -> Metrics {
+    let (verdict, _) = case.migration.verdict();
+    let scheme = case.migration.parameters.scheme;
+    let mut metrics = Metrics::from_reports(scheme, source, destination, verdict);
+    metrics.slip_ns = sides(case).map(|side| side.slip.as_nanos()).max();
+    if let Verification::Equal { measured_time } = verification {
+        metrics.reference_measured_time_ns = measured_time.map(|time| time.as_nanos());
+    }
+    metrics
+}
+
+fn record(case: &Case, verification: &Verification, metrics: Metrics) -> RunRecord {
+    let migration = &case.migration;
+    let out_of_order = sides(case).map(|side| side.out_of_order).sum();
+    // A message that comes later than half its time on the way may meet a decision that was made
+    // without it.
+    let slip_bound = migration.link.latency.as_nanos() / 2;
+    RunRecord {
+        schema_version: SCHEMA_VERSION,
+        program_version: PROGRAM_VERSION.to_owned(),
+        run: run_name(case),
+        preset: case
+            .definition
+            .as_ref()
+            .and_then(|definition| definition.preset())
+            .map(|preset| preset.name().to_owned()),
+        scheme: migration.parameters.scheme,
+        seed: migration.scenario.seed,
+        source_server: migration.source.clone(),
+        destination_server: migration.destination.clone(),
+        scenario: serde_json::to_value(&*migration.scenario).unwrap_or(Value::Null),
+        digest_matches: match verification {
+            Verification::Equal { .. } => Some(true),
+            Verification::Different { .. } => Some(false),
+            Verification::Unknown { .. } => None,
+        },
+        slip_bound_ns: Some(slip_bound),
+        slip_exceeded: metrics.slip_ns.is_some_and(|slip| slip > slip_bound) || out_of_order > 0,
+        out_of_order,
+        metrics,
+    }
+}
+
+/// The date, the guest and the scheme, as a name of a directory.
+fn run_name(case: &Case) -> String {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let date = now.trim_end_matches('Z').replace(':', "-");
+    format!("{date}-{}-{}", case.migration.vm, case.migration.parameters.scheme)
+}
+
+/// Both hosts at one instant, as in the paper's figures 1 and 2.
+fn drawn(case: &Case, when: &str, snapshot: fn(&SideEnded) -> &HostSnapshot) -> String {
+    let migration = &case.migration;
+    let title = format!(
+        "Guest \"{}\" {when} its migration from \"{}\" to \"{}\", {}, seed {}",
+        migration.vm,
+        migration.source,
+        migration.destination,
+        migration.parameters.scheme,
+        migration.scenario.seed
+    );
+    let side = |side| migration.reported(side).map(snapshot);
+    figure(&title, &migration.vm, side(Side::Source), side(Side::Destination))
+}

@@ -1,0 +1,146 @@
+//! The modes of the manager, from their beginning to an exit code.
+
+use crate::arguments::{CtlArguments, Mode, Options};
+use crate::children::Launcher;
+use crate::commands::ScriptSource;
+use crate::console::Console;
+use crate::manager::{Manager, Settings};
+use crate::reply::{CommandError, Reply};
+use crate::{ctl, demo, repl};
+use lazycopy_migration::Outcome;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use tokio::io::{AsyncBufRead, BufReader};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What a process that a signal ends gives back to its shell: 128 and the signal's number.
+const ENDED_BY_SIGNAL: u8 = 128;
+
+/// Runs the manager in a mode; without one it reads commands, from a prompt where standard input
+/// and output are a terminal.
+pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
+    match mode {
+        Some(Mode::Ctl(arguments)) => run_ctl(&arguments).await,
+        Some(Mode::Demo(arguments)) => demo::run(&options, arguments).await,
+        Some(Mode::Run { script }) => run_file(options, &script).await,
+        None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => {
+            repl::run(options).await
+        }
+        None => {
+            let lines = ScriptSource::unnamed(BufReader::new(tokio::io::stdin()));
+            run_lines(options, lines).await
+        }
+    }
+}
+
+/// Says on standard error why nothing came of it.
+pub(crate) fn fail(problem: impl std::fmt::Display) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {problem}");
+    ExitCode::FAILURE
+}
+
+/// Starts a manager that prints to `console`.
+pub(crate) async fn start(options: &Options, console: Console) -> Result<Manager, String> {
+    let launcher = Launcher::beside_this_program().map_err(|error| error.to_string())?;
+    let settings = Settings {
+        listen: options.listen.clone(),
+        out: options.out.clone(),
+        launcher,
+        level: options.events,
+    };
+    let manager = Manager::start(settings, console).await.map_err(|error| error.to_string())?;
+    manager.notice(&format!("The manager listens on {}.", manager.address()));
+    Ok(manager)
+}
+
+async fn run_ctl(arguments: &CtlArguments) -> ExitCode {
+    match ctl::send(arguments).await {
+        Ok(reply) if reply.ok || arguments.json => {
+            Console::stdout().print(&reply.output);
+            if reply.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Ok(reply) => fail(reply.output),
+        Err(error) => fail(error),
+    }
+}
+
+async fn run_file(options: Options, script: &Path) -> ExitCode {
+    match ScriptSource::open(script).await {
+        Ok(lines) => run_lines(options, lines).await,
+        Err(error) => fail(error),
+    }
+}
+
+async fn run_lines<R: AsyncBufRead + Unpin + Send>(
+    options: Options,
+    lines: ScriptSource<R>,
+) -> ExitCode {
+    let console = Console::stdout();
+    let manager = match start(&options, console.clone()).await {
+        Ok(manager) => manager,
+        Err(problem) => return fail(problem),
+    };
+    let each = |reply: &Reply| console.print(&reply.text);
+    let work = async {
+        manager.run_script(lines, 0, each).await?;
+        manager.settle().await
+    };
+    let outcome = until_signal(work).await;
+    manager.end_children().await;
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => fail(error),
+        Err(code) => code,
+    }
+}
+
+impl Manager {
+    /// Waits until no migration runs.
+    ///
+    /// # Errors
+    /// The first migration of this manager's life that neither completed nor was taken back.
+    pub(crate) async fn settle(&self) -> Result<(), CommandError> {
+        let quiet = self.until(|state| {
+            (state.quitting || state.fleet.running().next().is_none()).then_some(())
+        });
+        quiet.await;
+        self.read(|state| {
+            let ended = |(id, migration)| Some((id, migration, crate::fleet::Migration::ended(migration)?));
+            match state.fleet.migrations().filter_map(ended).find(|(_, _, ended)| {
+                !matches!(ended.verdict.outcome, Outcome::Completed | Outcome::Cancelled)
+            }) {
+                Some((id, migration, ended)) => Err(CommandError::NotCompleted {
+                    id,
+                    vm: migration.vm.clone(),
+                    verdict: ended.verdict.clone(),
+                }),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// Does the work, unless a signal ends the program before: then the exit code for it.
+pub(crate) async fn until_signal<T>(work: impl Future<Output = T>) -> Result<T, ExitCode> {
+    tokio::select! {
+        done = work => Ok(done),
+        code = ended_by(SignalKind::interrupt()) => Err(code),
+        code = ended_by(SignalKind::terminate()) => Err(code),
+        code = ended_by(SignalKind::hangup()) => Err(code),
+    }
+}
+
+/// Waits for a signal that ends the program.
+pub(crate) async fn ended_by(kind: SignalKind) -> ExitCode {
+    match signal(kind) {
+        Ok(mut signals) => {
+            signals.recv().await;
+        }
+        Err(error) => {
+            tracing::warn!("signals cannot be watched: {error}");
+            std::future::pending::<()>().await;
+        }
+    }
+    ExitCode::from(ENDED_BY_SIGNAL + kind.as_raw_value() as u8)
+}

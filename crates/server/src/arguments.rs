@@ -1,0 +1,32 @@
+//! The command line of a server.
+
+use crate::ServerConfig;
+use clap::Args;
+use std::net::SocketAddr;
+
+/// Host guests and obey a manager.
+#[derive(Args, Clone, Debug)]
+pub struct ServerArguments {
+    /// Where the manager listens. It may start later: the server keeps trying.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub manager: String,
+    /// This server's name, unique among the manager's servers.
+    #[arg(long)]
+    pub name: String,
+    /// Where to listen for other servers; pages come in there. Port 0: the system chooses one.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Where other servers reach this one, if not at the address that it listens on.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// Frames of memory for guests, 4,096 bytes each.
+    #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: u64,
+}
+
+impl From<ServerArguments> for ServerConfig {
+    fn from(arguments: ServerArguments) -> ServerConfig {
+        let ServerArguments { manager, name, listen, advertise, frames } = arguments;
+        ServerConfig { manager, name, listen, advertise, frames }
+    }
+}

@@ -1,0 +1,162 @@
+//! A connection between two servers.
+
+use bytes::{Buf, BytesMut};
+use futures_util::{FutureExt, StreamExt};
+use lazycopy_protocol::frame::{FrameError, PeerCodec, PeerFrame};
+use lazycopy_protocol::peer::PeerMessage;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::codec::{Encoder, FramedRead};
+use tracing::debug;
+
+/// Bytes that may wait to be written before the machine that produces them has to wait: some
+/// hundred pages, so that a slow socket delays and memory stays bounded.
+const OUTBOX_ROOM: usize = 1 << 20;
+
+/// How long the other side may take not a single byte of what waits: then it is taken for dead.
+const STALL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the last frames and the other side's goodbye may take.
+const FAREWELL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What happened on a connection.
+#[derive(Debug)]
+pub(crate) enum Traffic {
+    /// A frame came.
+    Arrived(PeerFrame),
+    /// Some of what waited was written.
+    Wrote,
+    /// The connection is of no use any more, in words.
+    Lost(String),
+}
+
+/// A connection to another server. Frames wait in an outbox, so that sending never blocks.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    frames: FramedRead<OwnedReadHalf, PeerCodec>,
+    writer: OwnedWriteHalf,
+    outbox: BytesMut,
+    /// When the other side last took a byte, or an empty outbox was filled.
+    last_taken: Instant,
+}
+
+impl Connection {
+    /// A connection over `stream`.
+    ///
+    /// # Errors
+    /// What the system says about the socket.
+    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let (reader, writer) = stream.into_split();
+        Ok(Connection {
+            frames: FramedRead::new(reader, PeerCodec::new()),
+            writer,
+            outbox: BytesMut::new(),
+            last_taken: Instant::now(),
+        })
+    }
+
+    /// Puts a frame into the outbox.
+    ///
+    /// # Errors
+    /// When it is larger than a frame may be.
+    pub(crate) fn send(&mut self, frame: PeerFrame) -> Result<(), FrameError> {
+        if self.outbox.is_empty() {
+            self.last_taken = Instant::now();
+        }
+        PeerCodec::new().encode(frame, &mut self.outbox)
+    }
+
+    /// Whether more may be put into the outbox.
+    pub(crate) fn has_room(&self) -> bool {
+        self.outbox.len() < OUTBOX_ROOM
+    }
+
+    /// A frame that has come already, if one has.
+    pub(crate) fn poll_arrived(&mut self) -> Option<Traffic> {
+        self.frames.next().now_or_never().map(arrived)
+    }
+
+    /// Waits until something happens. May be given up and called again.
+    pub(crate) async fn next(&mut self) -> Traffic {
+        let deadline = self.last_taken + STALL_DEADLINE;
+        tokio::select! {
+            biased;
+            frame = self.frames.next() => arrived(frame),
+            written = timeout_at(deadline, self.writer.write(&self.outbox)),
+                if !self.outbox.is_empty() =>
+            {
+                match written {
+                    Ok(Ok(count)) if count > 0 => {
+                        self.outbox.advance(count);
+                        self.last_taken = Instant::now();
+                        Traffic::Wrote
+                    }
+                    Ok(Ok(_)) => Traffic::Lost("the other server closed the connection".to_owned()),
+                    Ok(Err(error)) => Traffic::Lost(error.to_string()),
+                    Err(_) => Traffic::Lost(format!(
+                        "the other server has taken nothing for {} s",
+                        STALL_DEADLINE.as_secs()
+                    )),
+                }
+            }
+        }
+    }
+
+    /// The next message, after everything in the outbox has been written; for handshakes, where
+    /// no page is due.
+    ///
+    /// # Errors
+    /// In words: the connection was lost, or something else came.
+    pub(crate) async fn next_message(&mut self) -> Result<PeerMessage, String> {
+        loop {
+            match self.next().await {
+                Traffic::Arrived(PeerFrame::Message(message)) => return Ok(message),
+                Traffic::Arrived(PeerFrame::Page(_)) => {
+                    return Err("a page came before the migration had begun".to_owned());
+                }
+                Traffic::Wrote => {}
+                Traffic::Lost(reason) => return Err(reason),
+            }
+        }
+    }
+
+    /// Writes everything that waits in the outbox.
+    ///
+    /// # Errors
+    /// In words, when the connection was lost.
+    pub(crate) async fn flush(&mut self) -> Result<(), String> {
+        self.writer.write_all_buf(&mut self.outbox).await.map_err(|error| error.to_string())
+    }
+
+    /// Ends the connection: the other side still gets everything in the outbox. What it has sent
+    /// is read to its end, since closing a socket with something unread takes back what the other
+    /// side has not read yet.
+    pub(crate) async fn bid_farewell(mut self) {
+        let farewell = async {
+            self.flush().await?;
+            self.writer.shutdown().await.map_err(|error| error.to_string())?;
+            let reader = self.frames.get_mut();
+            let mut unread = [0; 4_096];
+            while reader.read(&mut unread).await.map_err(|error| error.to_string())? > 0 {}
+            Ok::<(), String>(())
+        };
+        match timeout(FAREWELL_DEADLINE, farewell).await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => debug!(reason, "the other server did not wait for the end"),
+            Err(_) => debug!("the other server did not close its end"),
+        }
+    }
+}
+
+fn arrived(frame: Option<Result<PeerFrame, FrameError>>) -> Traffic {
+    match frame {
+        Some(Ok(frame)) => Traffic::Arrived(frame),
+        Some(Err(error)) => Traffic::Lost(error.to_string()),
+        None => Traffic::Lost("the other server closed the connection".to_owned()),
+    }
+}

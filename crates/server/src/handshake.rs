@@ -1,0 +1,154 @@
+//! Before a migration: the source offers the guest, the destination accepts it, and both agree on
+//! when model time begins.
+//!
+//! The source asks for the destination's clock several times. The answer with the least round
+//! trip is taken; the destination's clock was read within it, at its middle give or take half.
+
+use crate::connection::Connection;
+use lazycopy_protocol::frame::PeerFrame;
+use lazycopy_protocol::peer::{Offer, PeerMessage};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long a handshake may take on either side. Nothing in it needs more than round trips, so
+/// that only a host that is gone or overloaded for seconds misses it.
+pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Round trips from which the least is taken: scheduling seldom delays so many in a row.
+const PINGS: u32 = 8;
+
+/// From the agreement to the beginning of model time: enough for the last message of the
+/// handshake to arrive, and for both sides to be ready, on a busy host.
+const LEAD_TIME: Duration = Duration::from_millis(50);
+
+/// How far from now a source may place the beginning of model time.
+const FARTHEST_ZERO: Duration = Duration::from_secs(10);
+
+/// What source and destination have agreed on.
+#[derive(Debug)]
+pub(crate) struct Agreement {
+    /// The connection between the two.
+    pub(crate) connection: Connection,
+    /// When model time begins, on this side's clock.
+    pub(crate) zero: Instant,
+    /// By how much the clocks may disagree, in nanoseconds of wall time.
+    pub(crate) uncertainty_ns: u64,
+}
+
+/// The source's part. May be given up at any point.
+///
+/// # Errors
+/// In words: the destination cannot be reached, refuses, or does not answer in time.
+pub(crate) async fn offer_guest(
+    address: &str,
+    destination: &str,
+    offer: Offer,
+) -> Result<Agreement, String> {
+    let handshake = async {
+        let stream = TcpStream::connect(address).await.map_err(|error| {
+            format!("cannot reach server \"{destination}\" at {address}: {error}")
+        })?;
+        let lost = |reason| format!("server \"{destination}\" broke the handshake off: {reason}");
+        let mut connection = Connection::new(stream).map_err(|error| lost(error.to_string()))?;
+        send(&mut connection, PeerMessage::Offer(Box::new(offer))).map_err(lost)?;
+        match connection.next_message().await.map_err(lost)? {
+            PeerMessage::Accept => agree_on_zero(connection).await.map_err(lost),
+            PeerMessage::Refuse { reason } => {
+                Err(format!("server \"{destination}\" refuses the guest: {reason}"))
+            }
+            other => Err(lost(unexpected("Accept or Refuse", &other))),
+        }
+    };
+    timeout(HANDSHAKE_DEADLINE, handshake).await.unwrap_or_else(|_| {
+        let seconds = HANDSHAKE_DEADLINE.as_secs();
+        Err(format!("server \"{destination}\" at {address} did not answer within {seconds} s"))
+    })
+}
+
+/// A reading of the destination's clock.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    asked: Instant,
+    round_trip: Duration,
+    clock_ns: u64,
+}
+
+async fn agree_on_zero(mut connection: Connection) -> Result<Agreement, String> {
+    let mut best: Option<Reading> = None;
+    for number in 0..PINGS {
+        let reading = read_clock(&mut connection, number).await?;
+        if best.is_none_or(|best| reading.round_trip < best.round_trip) {
+            best = Some(reading);
+        }
+    }
+    let Some(best) = best else { return Err("no clock was read".to_owned()) };
+    let zero = Instant::now() + LEAD_TIME;
+    let half = best.round_trip / 2;
+    let since_reading = zero.saturating_duration_since(best.asked + half);
+    let zero_clock_ns = best.clock_ns.saturating_add(nanos(since_reading));
+    let uncertainty_ns = nanos(half);
+    send(&mut connection, PeerMessage::Begin { zero_clock_ns, uncertainty_ns })?;
+    connection.flush().await?;
+    Ok(Agreement { connection, zero, uncertainty_ns })
+}
+
+async fn read_clock(connection: &mut Connection, number: u32) -> Result<Reading, String> {
+    let asked = Instant::now();
+    send(connection, PeerMessage::Ping { number })?;
+    match connection.next_message().await? {
+        PeerMessage::Pong { number: answered, clock_ns } if answered == number => {
+            Ok(Reading { asked, round_trip: asked.elapsed(), clock_ns })
+        }
+        other => Err(unexpected("Pong", &other)),
+    }
+}
+
+/// The destination's part, after it has accepted the guest.
+///
+/// # Errors
+/// In words: the source went away, says something unexpected, or is too slow.
+pub(crate) async fn await_beginning(mut connection: Connection) -> Result<Agreement, String> {
+    let accepted = Instant::now();
+    send(&mut connection, PeerMessage::Accept)?;
+    let handshake = async {
+        loop {
+            match connection.next_message().await? {
+                PeerMessage::Ping { number } => {
+                    let clock_ns = nanos(accepted.elapsed());
+                    send(&mut connection, PeerMessage::Pong { number, clock_ns })?;
+                }
+                PeerMessage::Begin { zero_clock_ns, uncertainty_ns } => {
+                    let zero = accepted.checked_add(Duration::from_nanos(zero_clock_ns));
+                    let farthest = Instant::now() + FARTHEST_ZERO;
+                    let zero = zero.filter(|zero| *zero <= farthest).ok_or_else(|| {
+                        let seconds = FARTHEST_ZERO.as_secs();
+                        format!("the source wants to begin in more than {seconds} s")
+                    })?;
+                    return Ok((zero, uncertainty_ns));
+                }
+                other => return Err(unexpected("Ping or Begin", &other)),
+            }
+        }
+    };
+    let (zero, uncertainty_ns) = timeout(HANDSHAKE_DEADLINE, handshake)
+        .await
+        .unwrap_or_else(|_| Err("the source did not begin in time".to_owned()))?;
+    Ok(Agreement { connection, zero, uncertainty_ns })
+}
+
+fn send(connection: &mut Connection, message: PeerMessage) -> Result<(), String> {
+    connection.send(PeerFrame::Message(message)).map_err(|error| error.to_string())
+}
+
+pub(crate) fn unexpected(expected: &str, seen: &PeerMessage) -> String {
+    let mut seen = format!("{seen:?}");
+    if let Some((cut, _)) = seen.char_indices().nth(80) {
+        seen.truncate(cut);
+    }
+    format!("expected {expected}, seen {seen}")
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,295 @@
+//! What the tasks of a server share, and how a command finds the task that carries it out.
+
+use crate::ServerConfig;
+use crate::pool::Pool;
+use crate::records::Records;
+use crate::vm::{self, Action, Arriving, Definition, Request};
+use lazycopy_guest::Guest;
+use lazycopy_migration::Event;
+use lazycopy_protocol::control::{
+    FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, PROTOCOL_VERSION,
+    ServerCommand, ServerHello, ServerReply, SideEnded,
+};
+use lazycopy_protocol::peer::Offer;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+/// Watched events that wait for the manager. Beyond it events are left out, for the watcher alone:
+/// no machine waits for a manager that reads slowly.
+const MAX_WAITING_EVENTS: usize = 8_192;
+
+/// Reports that wait for a manager that is away. Each is of one migration's end or one guest's
+/// failure, and guests that have left do not come back without a manager.
+const MAX_WAITING_REPORTS: usize = 16_384;
+
+/// The answer to a command.
+pub(crate) type Answer = Result<ServerReply, String>;
+
+/// An answer that is there, or will come.
+pub(crate) enum Dispatched {
+    /// It is there.
+    Now(Answer),
+    /// A task carries the command out.
+    Later(oneshot::Receiver<Answer>),
+    /// The process is to end.
+    Shutdown,
+}
+
+/// What the tasks of a server share. No lock is held while anything is awaited.
+pub(crate) struct Host {
+    name: String,
+    frames: u64,
+    address: SocketAddr,
+    advertise: Option<String>,
+    pool: Mutex<Pool>,
+    records: Mutex<Records>,
+    reports: Mutex<VecDeque<FromServer>>,
+    reported: Notify,
+    watched: mpsc::Sender<FromServer>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// Ends all tasks of a host when it is dropped.
+pub(crate) struct EndTasks(pub(crate) Arc<Host>);
+
+impl Drop for EndTasks {
+    fn drop(&mut self) {
+        lock(&self.0.tasks).abort_all();
+    }
+}
+
+/// A task that panicked has been reported already; what it left behind is still sound, since
+/// nothing panics between two changes that belong together.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Host {
+    /// A host without guests that listens on `address`, and the watched events that its tasks
+    /// will give.
+    pub(crate) fn new(
+        config: &ServerConfig,
+        address: SocketAddr,
+    ) -> (Arc<Self>, mpsc::Receiver<FromServer>) {
+        let (watched, events) = mpsc::channel(MAX_WAITING_EVENTS);
+        let host = Host {
+            name: config.name.clone(),
+            frames: config.frames,
+            address,
+            advertise: config.advertise.clone(),
+            pool: Mutex::new(Pool::new(config.name.clone(), config.frames)),
+            records: Mutex::default(),
+            reports: Mutex::default(),
+            reported: Notify::new(),
+            watched,
+            tasks: Mutex::default(),
+        };
+        (Arc::new(host), events)
+    }
+
+    /// The server's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The accounts of the pool.
+    pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
+        lock(&self.pool)
+    }
+
+    /// How the server introduces itself over a connection whose own end has the address `local`.
+    pub(crate) fn hello(&self, local: SocketAddr) -> ServerHello {
+        let mut reached_at = self.address;
+        if reached_at.ip().is_unspecified() {
+            reached_at.set_ip(local.ip());
+        }
+        ServerHello {
+            protocol: PROTOCOL_VERSION,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: self.name.clone(),
+            pid: std::process::id(),
+            address: self.advertise.clone().unwrap_or_else(|| reached_at.to_string()),
+            frames: self.frames,
+            vms: self.pool().summaries(),
+        }
+    }
+
+    /// The server and its pool.
+    pub(crate) fn state(&self) -> HostState {
+        let pool = self.pool();
+        HostState {
+            server: self.name.clone(),
+            frames: self.frames,
+            frames_taken: pool.taken(),
+            vms: pool.summaries(),
+        }
+    }
+
+    /// The server at this instant of a migration.
+    pub(crate) fn snapshot(&self, guest: Option<&Guest>) -> HostSnapshot {
+        let guest = guest.map(|guest| guest.snapshot(MAX_SHOWN_PAGES as usize));
+        HostSnapshot { host: self.state(), guest }
+    }
+
+    /// Runs a task until it ends or the server does.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    /// Runs a guest's task. One that panics takes its guest along, and nothing else.
+    pub(crate) async fn supervise(self: Arc<Self>, vm: String, task: impl Future<Output = ()>) {
+        use futures_util::FutureExt;
+        if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            error!(vm, "the guest's task ended by an error in this program");
+            self.pool().remove(&vm);
+            let reason = "an error in the server's program; its log tells more".to_owned();
+            self.report(FromServer::VmFailed { vm, reason });
+        }
+    }
+
+    /// Tells the manager something that it must learn, now or when it is back.
+    pub(crate) fn report(&self, report: FromServer) {
+        let mut reports = lock(&self.reports);
+        if reports.len() == MAX_WAITING_REPORTS {
+            warn!("{MAX_WAITING_REPORTS} reports wait for the manager: the oldest is given up");
+            reports.pop_front();
+        }
+        reports.push_back(report);
+        drop(reports);
+        self.reported.notify_one();
+    }
+
+    /// Waits until there is a report.
+    pub(crate) async fn await_report(&self) -> FromServer {
+        loop {
+            if let Some(report) = lock(&self.reports).front() {
+                return report.clone();
+            }
+            self.reported.notified().await;
+        }
+    }
+
+    /// The report of [`Host::await_report`] has been delivered.
+    pub(crate) fn report_delivered(&self) {
+        lock(&self.reports).pop_front();
+    }
+
+    /// Shows an event to the manager, if it is not too far behind.
+    pub(crate) fn show_event(&self, migration: MigrationId, event: &Event) {
+        let _ = self.watched.try_send(FromServer::Event { migration, event: event.clone() });
+    }
+
+    /// A side of a migration has ended: its events can be fetched, and the manager is told.
+    pub(crate) fn side_ended(&self, ended: SideEnded, events: Vec<Event>) {
+        lock(&self.records).keep(ended.migration, events);
+        self.report(FromServer::MigrationEnded(Box::new(ended)));
+    }
+
+    /// Lets a guest in that another server offers.
+    ///
+    /// # Errors
+    /// In words, why not.
+    pub(crate) fn admit_arriving(self: &Arc<Self>, offer: Offer) -> Result<Arriving, String> {
+        let definition = Definition::of_offer(&offer)?;
+        vm::admit_arriving(self, definition, offer)
+    }
+
+    /// Carries a command out, or hands it to the task that does. Commands reach a guest's task in
+    /// the order of these calls.
+    pub(crate) fn dispatch(self: &Arc<Self>, command: ServerCommand) -> Dispatched {
+        let (vm, action) = match command {
+            ServerCommand::CreateVm(create) => {
+                return later(Definition::of_command(create).and_then(|it| vm::create(self, it)));
+            }
+            ServerCommand::ShowHost => return Dispatched::Now(Ok(ServerReply::Host(self.state()))),
+            ServerCommand::FetchEvents { migration, from } => {
+                return Dispatched::Now(lock(&self.records).fetch(migration, from));
+            }
+            ServerCommand::ForgetMigration { migration } => {
+                lock(&self.records).forget(migration);
+                return Dispatched::Now(Ok(ServerReply::Done));
+            }
+            ServerCommand::CancelMigration { migration } => return later(self.cancel(migration)),
+            ServerCommand::Shutdown { force } => return self.shutdown(force),
+            ServerCommand::StartVm { vm } => (vm, Action::Start),
+            ServerCommand::SuspendVm { vm } => (vm, Action::Suspend),
+            ServerCommand::ResumeVm { vm } => (vm, Action::Resume),
+            ServerCommand::StopVm { vm } => (vm, Action::Stop),
+            ServerCommand::DeleteVm { vm, force } => (vm, Action::Delete { force }),
+            ServerCommand::ShowVm { vm, limit } => {
+                (vm, Action::Show { limit: limit.min(MAX_SHOWN_PAGES) })
+            }
+            ServerCommand::Migrate(start) => (start.vm.clone(), Action::Migrate(start)),
+        };
+        let pool = self.pool();
+        later(pool.entry(&vm).and_then(|entry| ask(&entry.requests, &vm, action)))
+    }
+
+    fn cancel(&self, migration: MigrationId) -> Result<oneshot::Receiver<Answer>, String> {
+        if let Some(entry) = self.pool().departing_by(migration) {
+            return ask(&entry.requests, &entry.status.summary().vm, Action::Cancel);
+        }
+        let (number, name) = (migration.0, &self.name);
+        Err(if lock(&self.records).has(migration) {
+            format!("migration {number} has ended on server \"{name}\"")
+        } else {
+            format!("no guest leaves server \"{name}\" by a migration {number}")
+        })
+    }
+
+    fn shutdown(&self, force: bool) -> Dispatched {
+        let pool = self.pool();
+        let guests = pool.names();
+        if force || guests.is_empty() {
+            return Dispatched::Shutdown;
+        }
+        Dispatched::Now(Err(format!(
+            "server \"{}\" has {} that would be lost ({}): delete or move them, or use force",
+            self.name,
+            if guests.len() == 1 {
+                "a guest".to_owned()
+            } else {
+                format!("{} guests", guests.len())
+            },
+            shortened(&guests),
+        )))
+    }
+}
+
+/// The first few of some names.
+fn shortened(names: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        text.push_str(", ...");
+    }
+    text
+}
+
+fn later(asked: Result<oneshot::Receiver<Answer>, String>) -> Dispatched {
+    match asked {
+        Ok(answer) => Dispatched::Later(answer),
+        Err(reason) => Dispatched::Now(Err(reason)),
+    }
+}
+
+/// Puts an action into the queue of a guest's task.
+fn ask(
+    requests: &mpsc::Sender<Request>,
+    vm: &str,
+    action: Action,
+) -> Result<oneshot::Receiver<Answer>, String> {
+    let (reply, answer) = oneshot::channel();
+    requests.try_send(Request { action, reply }).map_err(|error| match error {
+        mpsc::error::TrySendError::Full(_) => format!("guest \"{vm}\" is busy with other commands"),
+        mpsc::error::TrySendError::Closed(_) => format!("guest \"{vm}\" is just being deleted"),
+    })?;
+    Ok(answer)
+}

@@ -1,0 +1,184 @@
+//! The connection to the manager.
+
+use crate::host::{Answer, Dispatched, Host};
+use crate::{ServerConfig, ServerError};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{SinkExt, StreamExt};
+use lazycopy_protocol::control::{FirstFrame, FromServer, ServerReply, ToServer};
+use lazycopy_protocol::frame::{FrameError, JsonCodec};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_util::codec::Framed;
+use tracing::{info, warn};
+
+/// The pause after the first failed attempt; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause: what a user waits at most after starting the manager.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a connection or the manager's welcome may take.
+const WELCOME_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the manager may take a message: then it is taken for dead.
+const SEND_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Commands that are carried out at a time. Beyond it the next one waits in the socket.
+const MAX_COMMANDS: usize = 1_024;
+
+type ToManager = Framed<TcpStream, JsonCodec<ToServer, FromServer>>;
+
+/// Why a connection is of no further use.
+enum Parted {
+    /// It was lost, in words: try again.
+    Lost(String),
+    /// The manager does not take this server.
+    Refused(String),
+    /// The manager ended this server.
+    Shutdown,
+}
+
+/// Obeys the manager, reconnecting for ever, until it ends this server.
+///
+/// # Errors
+/// When it refuses this server.
+pub(crate) async fn obey(
+    host: &Arc<Host>,
+    config: &ServerConfig,
+    mut events: mpsc::Receiver<FromServer>,
+) -> Result<(), ServerError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let parted = match connect(host, &config.manager).await {
+            Ok(mut connection) => {
+                info!(manager = config.manager, "connected");
+                pause = FIRST_PAUSE;
+                while events.try_recv().is_ok() {}
+                serve(host, &mut connection, &mut events).await
+            }
+            Err(parted) => parted,
+        };
+        match parted {
+            Parted::Shutdown => {
+                info!("ended by the manager");
+                return Ok(());
+            }
+            Parted::Refused(reason) => return Err(ServerError::Refused { reason }),
+            Parted::Lost(reason) => {
+                warn!(manager = config.manager, reason, "no manager: trying again in {pause:?}");
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn lost(reason: impl ToString) -> Parted {
+    Parted::Lost(reason.to_string())
+}
+
+async fn connect(host: &Host, manager: &str) -> Result<ToManager, Parted> {
+    let welcome = async {
+        let stream = TcpStream::connect(manager).await.map_err(lost)?;
+        stream.set_nodelay(true).map_err(lost)?;
+        let hello = host.hello(stream.local_addr().map_err(lost)?);
+        let mut framed = Framed::new(stream, JsonCodec::<ToServer, FirstFrame>::new());
+        framed.send(FirstFrame::Server(hello)).await.map_err(lost)?;
+        let mut framed = framed.map_codec(JsonCodec::retyped::<ToServer, FromServer>);
+        match receive(framed.next().await)? {
+            ToServer::Welcome => Ok(framed),
+            ToServer::Refused { reason } => Err(Parted::Refused(reason)),
+            ToServer::Command { .. } => Err(lost("a command came before the welcome")),
+        }
+    };
+    timeout(WELCOME_DEADLINE, welcome)
+        .await
+        .unwrap_or_else(|_| Err(lost("it did not welcome this server in time")))
+}
+
+fn receive(frame: Option<Result<ToServer, FrameError>>) -> Result<ToServer, Parted> {
+    match frame {
+        Some(frame) => frame.map_err(lost),
+        None => Err(lost("it closed the connection")),
+    }
+}
+
+async fn send(connection: &mut ToManager, message: FromServer) -> Result<(), Parted> {
+    let id = match &message {
+        FromServer::Reply { id, .. } => Some(*id),
+        _ => None,
+    };
+    let sent = timeout(SEND_DEADLINE, connection.send(message))
+        .await
+        .map_err(|_| lost("it does not read what it is sent"))?;
+    match (sent, id) {
+        (Err(error @ FrameError::Unsendable { .. }), Some(id)) => {
+            let result = Err(format!("the answer is too large: {error}"));
+            connection.send(FromServer::Reply { id, result }).await.map_err(lost)
+        }
+        (sent, _) => sent.map_err(lost),
+    }
+}
+
+/// Carries out commands until the connection is lost or the server is to end.
+async fn serve(
+    host: &Arc<Host>,
+    connection: &mut ToManager,
+    events: &mut mpsc::Receiver<FromServer>,
+) -> Parted {
+    let mut answers = FuturesUnordered::new();
+    loop {
+        let step = tokio::select! {
+            Some((id, result)) = answers.next() => {
+                send(connection, FromServer::Reply { id, result }).await
+            }
+            Some(event) = events.recv() => send(connection, event).await,
+            report = host.await_report() => deliver(host, connection, events, report).await,
+            frame = connection.next(), if answers.len() < MAX_COMMANDS => match receive(frame) {
+                Ok(ToServer::Command { id, command }) => match host.dispatch(command) {
+                    Dispatched::Now(result) => {
+                        send(connection, FromServer::Reply { id, result }).await
+                    }
+                    Dispatched::Later(answer) => {
+                        answers.push(async move { (id, answer.await.unwrap_or_else(|_| vanished())) });
+                        Ok(())
+                    }
+                    Dispatched::Shutdown => {
+                        let result = Ok(ServerReply::Done);
+                        let _ = send(connection, FromServer::Reply { id, result }).await;
+                        Err(Parted::Shutdown)
+                    }
+                },
+                Ok(ToServer::Refused { reason }) => Err(Parted::Refused(reason)),
+                Ok(ToServer::Welcome) => Ok(()),
+                Err(parted) => Err(parted),
+            },
+        };
+        if let Err(parted) = step {
+            return parted;
+        }
+    }
+}
+
+/// Delivers a report, after the events that were shown before it.
+async fn deliver(
+    host: &Host,
+    connection: &mut ToManager,
+    events: &mut mpsc::Receiver<FromServer>,
+    report: FromServer,
+) -> Result<(), Parted> {
+    while let Ok(event) = events.try_recv() {
+        send(connection, event).await?;
+    }
+    send(connection, report).await?;
+    host.report_delivered();
+    Ok(())
+}
+
+/// A guest's task ended before it answered.
+fn vanished() -> Answer {
+    Err("the guest ended before it could be done".to_owned())
+}

@@ -1,0 +1,84 @@
+//! Guests that come from other servers: who listens for them, and what is let in.
+
+use crate::connection::Connection;
+use crate::handshake::{HANDSHAKE_DEADLINE, unexpected};
+use crate::host::Host;
+use lazycopy_protocol::control::PROTOCOL_VERSION;
+use lazycopy_protocol::frame::PeerFrame;
+use lazycopy_protocol::peer::{Offer, PeerMessage};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+/// The most connections of other servers at a time: far more guests than move side by side, and
+/// far fewer than there are file descriptors.
+const MAX_PEER_CONNECTIONS: usize = 256;
+
+/// After the system could not give a connection, for instance for want of file descriptors.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// Takes in connections of other servers, for ever.
+pub(crate) async fn accept(host: &Arc<Host>, listener: TcpListener) {
+    let places = Arc::new(Semaphore::new(MAX_PEER_CONNECTIONS));
+    loop {
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%error, "cannot take in a connection");
+                sleep(PAUSE_AFTER_FAILURE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            warn!(%from, "closed a connection: there are {MAX_PEER_CONNECTIONS} already");
+            continue;
+        };
+        let visited = Arc::clone(host);
+        host.spawn(async move {
+            if let Err(reason) = visit(&visited, stream).await {
+                warn!(%from, reason, "closed a connection");
+            }
+            drop(place);
+        });
+    }
+}
+
+/// One connection, from its first frame to the end of the migration.
+async fn visit(host: &Arc<Host>, stream: TcpStream) -> Result<(), String> {
+    let mut connection = Connection::new(stream).map_err(|error| error.to_string())?;
+    let offer = timeout(HANDSHAKE_DEADLINE, connection.next_message())
+        .await
+        .map_err(|_| format!("no offer came within {} s", HANDSHAKE_DEADLINE.as_secs()))??;
+    let PeerMessage::Offer(offer) = offer else {
+        return Err(unexpected("Offer", &offer));
+    };
+    let (vm, source) = (offer.vm.clone(), offer.source.clone());
+    match check(&offer).and_then(|()| host.admit_arriving(*offer)) {
+        Ok(arriving) => {
+            info!(vm, source, "a guest is coming");
+            arriving.live(connection).await;
+            Ok(())
+        }
+        Err(reason) => {
+            warn!(vm, source, reason, "refused a guest");
+            let refusal = PeerFrame::Message(PeerMessage::Refuse { reason });
+            connection.send(refusal).map_err(|error| error.to_string())?;
+            connection.bid_farewell().await;
+            Ok(())
+        }
+    }
+}
+
+/// What can be said of an offer without looking at the pool.
+fn check(offer: &Offer) -> Result<(), String> {
+    if offer.protocol != PROTOCOL_VERSION {
+        return Err(format!(
+            "server \"{}\" speaks protocol {}, this one {PROTOCOL_VERSION}",
+            offer.source, offer.protocol
+        ));
+    }
+    offer.parameters.validate().map_err(|error| error.to_string())
+}

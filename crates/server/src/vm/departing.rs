@@ -1,0 +1,172 @@
+//! A guest that is about to leave: its server agrees with the destination while it goes on.
+
+use super::idle::Idle;
+use super::ordinary::Ordinary;
+use super::{Action, Life, Vm};
+use crate::clock::Wake;
+use crate::handshake::{Agreement, offer_guest};
+use crate::host::Answer;
+use lazycopy_guest::Guest;
+use lazycopy_protocol::control::{PROTOCOL_VERSION, ServerReply, StartMigration, VmPhase};
+use lazycopy_protocol::peer::Offer;
+use std::pin::pin;
+use std::time::{Duration, Instant as WallInstant};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+/// A guest that is about to leave.
+pub(super) struct Departing {
+    pub(super) leaving: Leaving,
+    pub(super) start: Box<StartMigration>,
+    /// Where the answer to the command goes.
+    pub(super) reply: oneshot::Sender<Answer>,
+}
+
+/// What the guest does meanwhile.
+pub(super) enum Leaving {
+    /// It runs.
+    Running(Ordinary),
+    /// It stands at the end of its warm-up.
+    Warm {
+        guest: Guest,
+        /// What it was before, and is again if it cannot leave.
+        phase: VmPhase,
+    },
+}
+
+impl Leaving {
+    fn guest(&self) -> &Guest {
+        match self {
+            Leaving::Running(ordinary) => &ordinary.guest,
+            Leaving::Warm { guest, .. } => guest,
+        }
+    }
+
+    fn catch_up(&mut self, wall: WallInstant) -> bool {
+        match self {
+            Leaving::Running(ordinary) => ordinary.catch_up(wall),
+            Leaving::Warm { .. } => false,
+        }
+    }
+
+    fn wake(&self, behind: bool) -> Wake {
+        match self {
+            Leaving::Running(ordinary) => ordinary.wake(behind),
+            Leaving::Warm { .. } => Wake::Never,
+        }
+    }
+
+    /// The guest at the beginning of model time.
+    async fn into_guest_at(self, zero: WallInstant) -> Guest {
+        match self {
+            Leaving::Running(ordinary) => ordinary.into_guest_at(zero).await,
+            Leaving::Warm { guest, .. } => guest,
+        }
+    }
+}
+
+impl Vm {
+    /// What can be said of a migration before its destination is asked.
+    pub(super) fn check_departure(&self, start: &StartMigration) -> Result<(), String> {
+        if start.destination == self.host.name() {
+            return Err(format!(
+                "guest \"{}\" is on server \"{}\" already: name another one",
+                start.vm, start.destination
+            ));
+        }
+        start.parameters.validate().map_err(|error| error.to_string())
+    }
+
+    fn offer(&self, start: &StartMigration) -> Offer {
+        Offer {
+            protocol: PROTOCOL_VERSION,
+            migration: start.migration,
+            source: self.host.name().to_owned(),
+            vm: start.vm.clone(),
+            spec: (*self.definition.spec).clone(),
+            warmup_accesses: self.definition.warmup_accesses,
+            time_scale: self.definition.time_scale,
+            parameters: start.parameters.clone(),
+            link: start.link,
+            watch_events: start.watch_events,
+        }
+    }
+
+    pub(super) async fn depart(&mut self, departing: Departing) -> Life {
+        let Departing { mut leaving, start, reply } = departing;
+        self.status.set_departure(Some(start.migration));
+        let agreed = self.agree(&mut leaving, &start).await;
+        match agreed {
+            Ok(agreement) => {
+                info!(vm = self.name(), to = start.destination, "a guest leaves");
+                let _ = reply.send(Ok(ServerReply::Done));
+                let guest = self.await_zero(leaving, &agreement).await;
+                self.leave(guest, *start, agreement).await
+            }
+            Err(reason) => {
+                warn!(vm = self.name(), to = start.destination, reason, "a guest cannot leave");
+                self.status.set_departure(None);
+                let life = match leaving {
+                    Leaving::Running(ordinary) => Life::Ordinary(ordinary),
+                    Leaving::Warm { guest, phase: VmPhase::Created } => {
+                        Life::Idle(Idle { phase: VmPhase::Created, guest: Some(guest) })
+                    }
+                    Leaving::Warm { phase, .. } => self.stopped(phase),
+                };
+                let _ = reply.send(Err(reason));
+                life
+            }
+        }
+    }
+
+    /// Agrees with the destination, while the guest goes on. A user may take it back.
+    async fn agree(
+        &mut self,
+        leaving: &mut Leaving,
+        start: &StartMigration,
+    ) -> Result<Agreement, String> {
+        let offer = self.offer(start);
+        let handshake = offer_guest(&start.destination_address, &start.destination, offer);
+        let mut handshake = pin!(handshake);
+        loop {
+            let behind = leaving.catch_up(WallInstant::now());
+            self.publish(VmPhase::MigratingOut, Some(leaving.guest()));
+            tokio::select! {
+                biased;
+                agreed = &mut handshake => return agreed,
+                Some(request) = self.requests.recv() => match request.action {
+                    Action::Cancel => {
+                        request.answer(Ok(ServerReply::Done));
+                        return Err("the migration was cancelled before it began".to_owned());
+                    }
+                    Action::Show { limit } => {
+                        let guest = Some(leaving.guest());
+                        let shown = self.show(VmPhase::MigratingOut, guest, limit);
+                        request.answer(shown);
+                    }
+                    _ => request.answer(self.migrating_refusal()),
+                },
+                () = leaving.wake(behind).wait() => {}
+            }
+        }
+    }
+
+    /// Lets the guest go on until model time begins.
+    async fn await_zero(&mut self, mut leaving: Leaving, agreement: &Agreement) -> Guest {
+        let just_before = agreement.zero - Duration::from_nanos(1);
+        loop {
+            let behind = leaving.catch_up(just_before.min(WallInstant::now()));
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(agreement.zero.into()) => break,
+                () = leaving.wake(behind).wait() => {}
+            }
+        }
+        leaving.into_guest_at(agreement.zero).await
+    }
+
+    /// An error: nothing else can be done with a guest that migrates.
+    pub(super) fn migrating_refusal(&self) -> Answer {
+        self.refusal("is migrating", "wait for the end, or cancel the migration")
+    }
+}

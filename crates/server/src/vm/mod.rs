@@ -1,0 +1,222 @@
+//! A guest in the pool: a task that alone holds its state, and what can be asked of it.
+//!
+//! ```text
+//!            StartVm             SuspendVm, ResumeVm
+//!  Idle ----------------> Ordinary <----+
+//!   ^ |     StopVm         |  ^  |      |
+//!   | |<-------------------+  |  +------+
+//!   | |                       |
+//!   | | Migrate       Migrate |   returned
+//!   | +-------> Departing <---+<----------+
+//!   |  refused    |  |  refused           |
+//!   +-------------+  +----------> the source's side ---> Gone
+//!
+//!  the destination's side ---> Ordinary
+//! ```
+
+mod definition;
+mod departing;
+mod idle;
+mod moving;
+mod ordinary;
+mod status;
+mod warm_up;
+
+pub(crate) use definition::Definition;
+pub(crate) use status::Status;
+
+use crate::connection::Connection;
+use crate::host::{Answer, Host};
+use departing::Departing;
+use idle::Idle;
+use lazycopy_guest::Guest;
+use lazycopy_protocol::control::{FromServer, ServerReply, StartMigration, VmPhase, VmState};
+use lazycopy_protocol::peer::Offer;
+use ordinary::Ordinary;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Requests that wait for a guest's task: a user's commands, one after the other.
+const MAX_WAITING_REQUESTS: usize = 64;
+
+/// What is asked of a guest.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Run.
+    Start,
+    /// Halt, keep the memory.
+    Suspend,
+    /// Go on.
+    Resume,
+    /// Halt, free the memory.
+    Stop,
+    /// Be forgotten.
+    Delete {
+        /// Even while it runs.
+        force: bool,
+    },
+    /// Tell its state.
+    Show {
+        /// The most resident pages to list.
+        limit: u32,
+    },
+    /// Move to another server.
+    Migrate(Box<StartMigration>),
+    /// Take the migration back.
+    Cancel,
+}
+
+/// An action, and where its answer goes. Nobody may wait for it any more.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) action: Action,
+    pub(crate) reply: oneshot::Sender<Answer>,
+}
+
+impl Request {
+    /// Answers a request.
+    pub(crate) fn answer(self, answer: Answer) {
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// What a guest's task does next.
+enum Life {
+    /// It does not run.
+    Idle(Idle),
+    /// It runs in scaled real time, or is suspended.
+    Ordinary(Ordinary),
+    /// It is about to leave for another server.
+    Departing(Box<Departing>),
+    /// It is not here any more.
+    Gone,
+}
+
+/// A guest in the pool, as its task sees it.
+pub(crate) struct Vm {
+    pub(crate) host: Arc<Host>,
+    pub(crate) definition: Definition,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) status: Arc<Status>,
+}
+
+/// A guest that another server offers; its frames are taken.
+pub(crate) struct Arriving {
+    vm: Vm,
+    offer: Offer,
+}
+
+/// Takes a new guest into the pool and opens it. The answer comes when that is done.
+pub(crate) fn create(
+    host: &Arc<Host>,
+    definition: Definition,
+) -> Result<oneshot::Receiver<Answer>, String> {
+    let vm = admit(host, definition, VmPhase::Created)?;
+    let (reply, answer) = oneshot::channel();
+    let task = Arc::clone(host).supervise(vm.name().to_owned(), vm.open_and_live(reply));
+    host.spawn(task);
+    Ok(answer)
+}
+
+/// Takes a guest into the pool that another server offers.
+pub(crate) fn admit_arriving(
+    host: &Arc<Host>,
+    definition: Definition,
+    offer: Offer,
+) -> Result<Arriving, String> {
+    Ok(Arriving { vm: admit(host, definition, VmPhase::MigratingIn)?, offer })
+}
+
+fn admit(host: &Arc<Host>, definition: Definition, phase: VmPhase) -> Result<Vm, String> {
+    let (sender, requests) = mpsc::channel(MAX_WAITING_REQUESTS);
+    let status = Arc::new(Status::new(definition.summary(phase, None)));
+    let (vm, frames) = (&definition.vm, u64::from(definition.spec.frames));
+    host.pool().admit(vm, frames, sender, Arc::clone(&status))?;
+    Ok(Vm { host: Arc::clone(host), definition, requests, status })
+}
+
+impl Arriving {
+    /// The guest's life here, from the handshake on.
+    pub(crate) async fn live(self, connection: Connection) {
+        let Arriving { vm, offer } = self;
+        let host = Arc::clone(&vm.host);
+        host.supervise(vm.name().to_owned(), vm.arrive_and_live(connection, offer)).await;
+    }
+}
+
+impl Vm {
+    fn name(&self) -> &str {
+        &self.definition.vm
+    }
+
+    async fn open_and_live(self, reply: oneshot::Sender<Answer>) {
+        match warm_up::open(&self.definition).await {
+            Ok(guest) => {
+                let _ = reply.send(Ok(ServerReply::Done));
+                self.live(Life::Idle(Idle { phase: VmPhase::Created, guest: Some(guest) })).await;
+            }
+            Err(reason) => {
+                self.host.pool().remove(self.name());
+                let _ = reply.send(Err(reason));
+            }
+        }
+    }
+
+    async fn arrive_and_live(mut self, connection: Connection, offer: Offer) {
+        let life = self.arrive(connection, offer).await;
+        self.live(life).await;
+    }
+
+    async fn live(mut self, mut life: Life) {
+        loop {
+            life = match life {
+                Life::Idle(idle) => self.idle(idle).await,
+                Life::Ordinary(ordinary) => self.ordinary(ordinary).await,
+                Life::Departing(departing) => self.depart(*departing).await,
+                Life::Gone => break,
+            };
+        }
+    }
+
+    /// Tells the others what the guest is doing.
+    pub(crate) fn publish(&self, phase: VmPhase, guest: Option<&Guest>) {
+        self.status.publish(self.definition.summary(phase, guest));
+    }
+
+    fn show(&self, phase: VmPhase, guest: Option<&Guest>, limit: u32) -> Answer {
+        let summary = self.definition.summary(phase, guest);
+        self.status.publish(summary.clone());
+        Ok(ServerReply::Vm(VmState {
+            summary,
+            spec: (*self.definition.spec).clone(),
+            snapshot: guest.map(|guest| guest.snapshot(limit as usize)),
+        }))
+    }
+
+    /// Forgets the guest. To be called before its deletion is confirmed.
+    fn forget(&self) -> Life {
+        self.host.pool().remove(self.name());
+        Life::Gone
+    }
+
+    /// The guest's memory is freed, its definition stays.
+    fn stopped(&self, phase: VmPhase) -> Life {
+        self.host.pool().release_frames(self.name());
+        Life::Idle(Idle { phase, guest: None })
+    }
+
+    /// The guest's workload has failed by itself.
+    fn failed(&self, reason: String) -> Life {
+        tracing::warn!(vm = self.name(), reason, "the guest failed and was stopped");
+        let vm = self.name().to_owned();
+        let life = self.stopped(VmPhase::Failed);
+        self.publish(VmPhase::Failed, None);
+        self.host.report(FromServer::VmFailed { vm, reason });
+        life
+    }
+
+    /// An error: the guest is in no state for that.
+    fn refusal(&self, state: &str, right: &str) -> Answer {
+        Err(format!("guest \"{}\" {state}: {right}", self.name()))
+    }
+}

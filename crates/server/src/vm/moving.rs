@@ -1,0 +1,150 @@
+//! A guest on the move, seen from its task: leaving for another server, or coming from one.
+
+use super::ordinary::Ordinary;
+use super::{Action, Life, Request, Vm};
+use crate::clock::ModelClock;
+use crate::connection::Connection;
+use crate::handshake::{Agreement, await_beginning};
+use crate::migration::{DestinationSide, Driver, Log, Machine, SourceSide, drive};
+use lazycopy_guest::Guest;
+use lazycopy_migration::{Side, SourceInput, Verdict};
+use lazycopy_protocol::control::{
+    HostSnapshot, MigrationId, SideEnded, SideReport, StartMigration, VmPhase,
+};
+use lazycopy_protocol::peer::{Offer, uncertainty_in_model_time};
+use lazycopy_units::Duration;
+use std::sync::Arc;
+use tracing::{info, warn};
+
+/// What is known of a side when it is over, besides what it counted.
+struct Books {
+    migration: MigrationId,
+    side: Side,
+    verdict: Verdict,
+    report: SideReport,
+    slip: Duration,
+    out_of_order: u64,
+    before: HostSnapshot,
+}
+
+impl Books {
+    fn new<M: Machine>(
+        driver: &Driver<M>,
+        migration: MigrationId,
+        verdict: Verdict,
+        report: SideReport,
+        uncertainty: Duration,
+        before: HostSnapshot,
+    ) -> Self {
+        let side = match report {
+            SideReport::Source(_) => Side::Source,
+            SideReport::Destination(_) => Side::Destination,
+        };
+        let slip = driver.slip().as_nanos().saturating_add(uncertainty.as_nanos());
+        let slip = Duration::from_nanos(slip);
+        let out_of_order = driver.out_of_order();
+        Books { migration, side, verdict, report, slip, out_of_order, before }
+    }
+}
+
+impl Vm {
+    /// The guest leaves by a migration whose time begins now.
+    pub(super) async fn leave(
+        &mut self,
+        guest: Guest,
+        start: StartMigration,
+        agreement: Agreement,
+    ) -> Life {
+        let scale = self.definition.time_scale;
+        let clock = ModelClock::from_zero(agreement.zero, scale);
+        let log = Log::new(Arc::clone(&self.host), start.migration, start.watch_events);
+        let mut driver = Driver::new(SourceSide::new(guest, start.parameters, start.link, log));
+        driver.begin(clock, SourceInput::Requested);
+        let before = self.host.snapshot(driver.machine.guest());
+        let mut connection = Some(agreement.connection);
+        drive(self, &mut driver, &mut connection, clock).await;
+        if let Some(mut connection) = connection {
+            match connection.send(driver.machine.farewell()) {
+                Ok(()) => drop(tokio::spawn(connection.bid_farewell())),
+                Err(error) => warn!(%error, "the destination cannot be told of the end"),
+            }
+        }
+        self.status.set_departure(None);
+        let uncertainty = uncertainty_in_model_time(agreement.uncertainty_ns, scale);
+        let report = SideReport::Source(driver.machine.report());
+        let verdict = driver.machine.verdict();
+        let books = Books::new(&driver, start.migration, verdict, report, uncertainty, before);
+        let (guest, log) = driver.machine.into_parts();
+        self.end(books, guest, log, clock)
+    }
+
+    /// The guest comes from another server; its frames are taken.
+    pub(super) async fn arrive(&mut self, connection: Connection, offer: Offer) -> Life {
+        let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch_events);
+        let spec = Arc::clone(&self.definition.spec);
+        let mut driver = Driver::new(DestinationSide::new(spec, &offer, log));
+        let before = self.host.snapshot(None);
+        let agreement = match await_beginning(connection).await {
+            Ok(agreement) => agreement,
+            Err(reason) => {
+                warn!(vm = self.name(), from = offer.source, reason, "a guest did not come");
+                return self.forget();
+            }
+        };
+        let clock = ModelClock::from_zero(agreement.zero, offer.time_scale);
+        let mut connection = Some(agreement.connection);
+        drive(self, &mut driver, &mut connection, clock).await;
+        if let Some(connection) = connection {
+            tokio::spawn(connection.bid_farewell());
+        }
+        let uncertainty = uncertainty_in_model_time(agreement.uncertainty_ns, offer.time_scale);
+        let report = SideReport::Destination(driver.machine.report());
+        let verdict = driver.machine.verdict();
+        let books = Books::new(&driver, offer.migration, verdict, report, uncertainty, before);
+        let (guest, log) = driver.machine.into_parts();
+        self.end(books, guest, log, clock)
+    }
+
+    /// Closes the books of a side. A guest that is here goes on by the clock of its migration.
+    fn end(&mut self, books: Books, guest: Option<Guest>, log: Log, clock: ModelClock) -> Life {
+        let (vm, verdict) = (self.name().to_owned(), &books.verdict);
+        info!(vm, outcome = %verdict.outcome, reason = verdict.reason, "a migration ended here");
+        match &guest {
+            Some(guest) => self.publish(VmPhase::Running, Some(guest)),
+            None => self.host.pool().remove(&vm),
+        }
+        let after = self.host.snapshot(guest.as_ref());
+        let events = log.into_events();
+        let ended = SideEnded {
+            migration: books.migration,
+            vm,
+            side: books.side,
+            verdict: books.verdict,
+            report: books.report,
+            slip: books.slip,
+            out_of_order: books.out_of_order,
+            before: books.before,
+            after,
+            events: events.len() as u64,
+        };
+        self.host.side_ended(ended, events);
+        match guest {
+            Some(guest) => Life::Ordinary(Ordinary::going_on(guest, clock, &self.definition)),
+            None => Life::Gone,
+        }
+    }
+
+    /// Answers what can be asked of a guest on the move.
+    pub(crate) fn answer_while_migrating(
+        &self,
+        phase: VmPhase,
+        guest: Option<&Guest>,
+        request: Request,
+    ) {
+        let answer = match request.action {
+            Action::Show { limit } => self.show(phase, guest, limit),
+            _ => self.migrating_refusal(),
+        };
+        request.answer(answer);
+    }
+}

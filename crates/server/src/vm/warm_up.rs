@@ -1,0 +1,97 @@
+//! Opening a guest's workload, and its warm-up. Both may take long (a recording is read), and so
+//! run beside the tasks.
+
+use super::{Action, Definition, Request, Vm};
+use lazycopy_guest::Guest;
+use lazycopy_protocol::control::{ServerReply, VmPhase};
+use lazycopy_units::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::task::spawn_blocking;
+
+/// Accesses of a warm-up between two looks at whether it is still wanted: some milliseconds.
+const CHUNK_ACCESSES: u64 = 1 << 18;
+
+/// How a warm-up ended.
+pub(super) enum WarmUp {
+    /// The guest is suspended at its end.
+    Done(Guest),
+    /// The workload failed, in words.
+    Failed(String),
+    /// A user stopped or deleted the guest.
+    GivenUp(Request),
+}
+
+/// Ends a warm-up that nobody waits for any more.
+struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A new guest, suspended before its first access.
+pub(super) async fn open(definition: &Definition) -> Result<Guest, String> {
+    let spec = Arc::clone(&definition.spec);
+    let opened = spawn_blocking(move || Guest::new(spec)).await;
+    opened.map_err(|_| "the guest could not be set up".to_owned())?.map_err(|e| e.to_string())
+}
+
+fn run(
+    definition: &Definition,
+    guest: Option<Guest>,
+    wanted: &AtomicBool,
+) -> Result<Guest, String> {
+    let mut guest = match guest {
+        Some(guest) => guest,
+        None => Guest::new(Arc::clone(&definition.spec)).map_err(|error| error.to_string())?,
+    };
+    while guest.registers().accesses < definition.warmup_accesses && wanted.load(Ordering::Relaxed)
+    {
+        let chunk_end = guest.registers().accesses.saturating_add(CHUNK_ACCESSES);
+        let target = chunk_end.min(definition.warmup_accesses);
+        guest.run_to(Instant::ZERO, target, Duration::ZERO).map_err(|error| error.to_string())?;
+    }
+    Ok(guest)
+}
+
+impl Vm {
+    /// Warms a guest up, or a new one where there is none yet, and answers what is asked
+    /// meanwhile.
+    pub(super) async fn warm_up(&mut self, guest: Option<Guest>) -> WarmUp {
+        let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+        let (definition, flag) = (self.definition.clone(), Arc::clone(&wanted.0));
+        let mut running = spawn_blocking(move || run(&definition, guest, &flag));
+        self.publish(VmPhase::Running, None);
+        loop {
+            tokio::select! {
+                ended = &mut running => return match ended {
+                    Ok(Ok(guest)) => WarmUp::Done(guest),
+                    Ok(Err(reason)) => WarmUp::Failed(reason),
+                    Err(_) => WarmUp::Failed("an error in the server's program".to_owned()),
+                },
+                Some(request) = self.requests.recv() => match request.action {
+                    Action::Stop | Action::Delete { force: true } => {
+                        return WarmUp::GivenUp(request);
+                    }
+                    Action::Show { limit } => {
+                        let shown = self.show(VmPhase::Running, None, limit);
+                        request.answer(shown);
+                    }
+                    _ => request.answer(self.refusal("is warming up", "wait, or stop it")),
+                }
+            }
+        }
+    }
+
+    /// Carries out what a warm-up was given up for.
+    pub(super) fn give_up(&mut self, request: Request) -> super::Life {
+        let life = match request.action {
+            Action::Delete { .. } => self.forget(),
+            _ => self.stopped(VmPhase::Stopped),
+        };
+        request.answer(Ok(ServerReply::Done));
+        life
+    }
+}
