@@ -50,7 +50,8 @@ impl Bubble {
     /// The next page of `waiting` at an edge; both edges take turns.
     fn grow(&mut self, waiting: &PageSet) -> Option<PageNumber> {
         for _ in 0..2 {
-            let upwards = std::mem::replace(&mut self.upwards, !self.upwards);
+            let upwards = self.upwards;
+            self.upwards = !upwards;
             let found = if upwards {
                 self.above.and_then(|from| waiting.at_or_after(from))
             } else {
@@ -122,8 +123,7 @@ impl Background {
     pub(crate) fn next(&mut self, waiting: &PageSet) -> Option<PageNumber> {
         match self {
             Background::Ordered { order, next } => {
-                let skipped =
-                    order[*next..].iter().position(|page| waiting.contains(*page))?;
+                let skipped = order[*next..].iter().position(|page| waiting.contains(*page))?;
                 *next += skipped + 1;
                 Some(order[*next - 1])
             }

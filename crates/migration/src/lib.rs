@@ -39,8 +39,7 @@ pub use message::{Cause, Context, LinkMessage, Notice, PageMessage, Reply, Resid
 pub use metrics::{Metrics, Outcome, Verdict};
 pub use parameters::{
     BeforeHandover, Direction, MigrationParameters, ParameterError, Parts, PrePaging, PushOrder,
-    RoundParameters, Scheme,
-    StopRule,
+    RoundParameters, Scheme, StopRule,
 };
 pub use report::{DestinationReport, PageCounts, SourceReport};
 pub use source::{Source, SourceInput, SourceOutput};

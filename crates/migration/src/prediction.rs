@@ -43,9 +43,10 @@ fn predicted(history: &[PageNumber]) -> &[PageNumber] {
         let (before, now) = (history[..end].iter().rev(), history.iter().rev());
         before.zip(now).take(LONGEST_CONTEXT).take_while(|(then, now)| then == now).count()
     };
-    let best = (1..history.len()).rev().map(|end| (matched(end), end)).reduce(|best, other| {
-        if other.0 > best.0 { other } else { best }
-    });
+    let best = (1..history.len())
+        .rev()
+        .map(|end| (matched(end), end))
+        .reduce(|best, other| if other.0 > best.0 { other } else { best });
     match best {
         Some((length, end)) if length > 0 => &history[end..],
         _ => &[],

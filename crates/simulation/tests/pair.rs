@@ -2,7 +2,9 @@
 
 use lazycopy_guest::{GuestSpec, ResidentAtStart, WorkloadSpec};
 use lazycopy_link::LinkParameters;
-use lazycopy_migration::{MigrationParameters, PushOrder, RoundParameters, Scheme, StopRule};
+use lazycopy_migration::{
+    Direction, MigrationParameters, PrePaging, PushOrder, RoundParameters, Scheme, StopRule,
+};
 use lazycopy_simulation::{Migration, check_run, simulate};
 use lazycopy_units::{Duration, PAGE_MESSAGE_BYTES, PageNumber, Rate};
 use proptest::prelude::*;
@@ -25,16 +27,18 @@ fn guests(think_time: u64) -> impl Strategy<Value = GuestSpec> {
                 Just((pages, seed)),
                 1..=pages,
                 prop_oneof![Just(0.0), Just(0.2), Just(1.0)],
+                prop_oneof![Just(0.0), Just(0.5), Just(1.0)],
                 workloads(pages),
                 any::<bool>(),
             )
         })
-        .prop_map(move |((pages, seed), frames, write_fraction, workload, all)| GuestSpec {
+        .prop_map(move |((pages, seed), frames, write_fraction, whole_page_fraction, workload, all)| GuestSpec {
             seed,
             pages,
             frames: if all { pages } else { frames },
             think_time: Duration::from_nanos(think_time),
             write_fraction,
+            whole_page_fraction,
             workload,
             resident_at_start: if all { ResidentAtStart::All } else { ResidentAtStart::None },
         })
@@ -83,17 +87,35 @@ fn rounds(think_time: u64) -> impl Strategy<Value = RoundParameters> {
     )
 }
 
+fn pre_paging() -> impl Strategy<Value = PrePaging> {
+    let direction = vec![Direction::Dual, Direction::Forward, Direction::Backward];
+    (1u32..9, proptest::sample::select(direction), any::<bool>()).prop_map(
+        |(pivots, direction, sticky)| PrePaging {
+            pivots,
+            direction,
+            sticky_pivot: sticky || direction != Direction::Dual,
+        },
+    )
+}
+
 fn parameters(think_time: u64) -> impl Strategy<Value = MigrationParameters> {
     let scheme = proptest::sample::select(Scheme::ALL.to_vec());
-    let order = proptest::sample::select(vec![PushOrder::Lru, PushOrder::Mru, PushOrder::Address]);
+    let order = proptest::sample::select(vec![
+        PushOrder::Lru,
+        PushOrder::Mru,
+        PushOrder::Address,
+        PushOrder::Bubbling,
+        PushOrder::Predicted,
+    ]);
     let lead = proptest::option::of((1u64..40, 0u64..10));
     let penalty = prop_oneof![3 => Just(Duration::ZERO), 1 => spans(think_time)];
     let spans = || spans(think_time);
     let disk = (spans(), spans());
-    let rounds = rounds(think_time);
+    let rounds = (rounds(think_time), pre_paging(), any::<bool>());
     (scheme, order, 0u64..5_000, lead, disk, penalty, 1u64..300, rounds).prop_map(
         |(scheme, push_order, context_bytes, lead, disk, penalty, measured, rounds)| {
             let (source, destination) = disk;
+            let (rounds, pre_paging, whole_page_writes) = rounds;
             let (max_lead, head_start) =
                 lead.map_or((None, 2), |(lead, head)| (Some(lead), head.min(lead)));
             MigrationParameters {
@@ -107,6 +129,8 @@ fn parameters(think_time: u64) -> impl Strategy<Value = MigrationParameters> {
                 disk_latency_destination: destination,
                 measured_accesses: measured,
                 rounds,
+                pre_paging,
+                whole_page_writes,
             }
         },
     )

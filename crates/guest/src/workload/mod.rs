@@ -19,8 +19,19 @@ pub struct Access {
     pub think: Duration,
     /// The page.
     pub page: PageNumber,
-    /// Whether it writes.
-    pub write: bool,
+    /// Whether and what it writes.
+    pub write: Write,
+}
+
+/// What an access writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Nothing: it reads.
+    None,
+    /// A part of the page.
+    Part,
+    /// The whole page, without reading any of it.
+    WholePage,
 }
 
 /// Accesses per batch, for workloads that have so many at hand: enough that the call does not
