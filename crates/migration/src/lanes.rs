@@ -135,7 +135,8 @@ impl Lanes {
         if self.background_left == 0 {
             return None;
         }
-        let page = self.background.next(&self.in_background)?;
+        let next = self.background.next(&self.in_background);
+        let page = next.expect("every push order reaches every page that waits");
         self.leave_background(page);
         Some((page, self.background_cause))
     }
