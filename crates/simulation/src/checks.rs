@@ -86,7 +86,9 @@ fn every_listed_page_is_accounted_for(migration: &Migration, run: &Run) -> Resul
     for event in run.events.iter().filter(|event| event.at <= completed) {
         match event.kind {
             EventKind::PageArrived { page, fate, .. } if fate != Fate::Late => known.insert(page),
-            EventKind::PageNotResident { page } => known.insert(page),
+            EventKind::PageNotResident { page } | EventKind::Overwritten { page } => {
+                known.insert(page)
+            }
             _ => continue,
         };
     }
