@@ -122,6 +122,14 @@ impl Group {
         self.predict();
     }
 
+    /// A flow gives up its message.
+    pub(crate) fn remove(&mut self, now: Instant, flow: u32) {
+        self.advance(now);
+        self.finishing.retain(|Reverse((_, other))| *other != flow);
+        self.busy -= 1;
+        self.predict();
+    }
+
     /// From `now` on each flow gets `rate` parts per second.
     pub(crate) fn set_rate(&mut self, now: Instant, rate: u64) {
         self.advance(now);

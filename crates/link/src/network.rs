@@ -19,6 +19,13 @@ pub struct HostId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowId(u32);
 
+impl FlowId {
+    /// Its number, in the order in which the network was given its flows.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A host's network card: what it carries in each direction, independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -206,7 +213,7 @@ impl Network {
     pub fn begin(&mut self, flow: FlowId, now: Instant, bytes: u64) {
         assert!(bytes > 0, "an empty message has nothing to send");
         self.move_to(now);
-        let sending = &mut self.flows[flow.0 as usize];
+        let sending = &mut self.flows[flow.index()];
         assert!(sending.message.is_none(), "a flow began a message while it sent another");
         let group = &mut self.groups[sending.group];
         sending.message = Some((now, bytes, group.begin(now, flow.0, bytes)));
@@ -252,16 +259,31 @@ impl Network {
         }
         done[from..].sort_unstable();
         for flow in &done[from..] {
-            let flow = &mut self.flows[flow.0 as usize];
+            let flow = &mut self.flows[flow.index()];
             let (began, bytes, _) = flow.message.take().expect("a busy flow has a message");
             flow.meter.record(began, now, bytes);
         }
     }
 
+    /// Takes the message of `flow` off its way at `now`, if it sends one, and returns how many of
+    /// its bytes have gone.
+    pub fn interrupt(&mut self, flow: FlowId, now: Instant) -> u64 {
+        self.move_to(now);
+        let Some((began, bytes)) = self.progress(flow, now) else { return 0 };
+        let interrupted = &mut self.flows[flow.index()];
+        interrupted.message = None;
+        interrupted.meter.record(began, now, bytes);
+        let group = &mut self.groups[interrupted.group];
+        group.remove(now, flow.0);
+        let component = group.component;
+        self.note_change(component);
+        bytes
+    }
+
     /// The earliest instant at which the message of `flow` could be done, whatever other flows do
     /// from `now` on; `None` if it sends nothing.
     pub fn earliest_completion(&self, flow: FlowId, now: Instant) -> Option<Instant> {
-        let flow = &self.flows[flow.0 as usize];
+        let flow = &self.flows[flow.index()];
         let (_, _, finish) = flow.message?;
         let group = &self.groups[flow.group];
         Some(now.saturating_add(time_for(finish.saturating_sub(group.clock_at(now)), group.alone)))
@@ -313,13 +335,13 @@ impl Network {
 
     /// What `flow` has carried, as far as its messages are done.
     pub fn flow_meter(&self, flow: FlowId) -> &BandwidthMeter {
-        &self.flows[flow.0 as usize].meter
+        &self.flows[flow.index()].meter
     }
 
     /// Since when `flow` sends its message, and how many bytes of it have gone by `now`, rounded
     /// down.
     pub fn progress(&self, flow: FlowId, now: Instant) -> Option<(Instant, u64)> {
-        let flow = &self.flows[flow.0 as usize];
+        let flow = &self.flows[flow.index()];
         let (began, bytes, finish) = flow.message?;
         let left = finish.saturating_sub(self.groups[flow.group].clock_at(now));
         Some((began, bytes - left.div_ceil(WORK_PER_BYTE) as u64))
@@ -328,7 +350,7 @@ impl Network {
     /// The rate of `flow` in bytes per second, rounded down; 0 if it sends nothing.
     pub fn rate(&mut self, flow: FlowId) -> u64 {
         self.settle();
-        let flow = &self.flows[flow.0 as usize];
+        let flow = &self.flows[flow.index()];
         flow.message.map_or(0, |_| self.groups[flow.group].rate / PARTS_PER_BYTE)
     }
 

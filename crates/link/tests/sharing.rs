@@ -82,6 +82,18 @@ fn what_a_slow_card_leaves_goes_to_the_others() {
 }
 
 #[test]
+fn an_interrupted_message_leaves_its_share_to_the_others() {
+    let mut network = Network::new(&cards(&[1_000, 1_000])).unwrap();
+    let [one, other] = [0, 0].map(|_| network.add_flow(route(0, 1), None).unwrap());
+    network.begin(one, Instant::ZERO, 1_000);
+    network.begin(other, Instant::ZERO, 1_000);
+    assert_eq!(network.interrupt(one, millis(600)), 300);
+    assert_eq!(network.flow_meter(one).bytes(), 300);
+    assert_eq!(next(&mut network), Some((millis(1_300), vec![other])));
+    assert_eq!(network.interrupt(one, millis(1_300)), 0);
+}
+
+#[test]
 fn a_thousand_flows_lose_less_than_a_byte_a_second_to_the_division() {
     let mut network = Network::new(&cards(&[8_224, 8_224])).unwrap();
     let flows: Vec<FlowId> =

@@ -32,16 +32,24 @@ fn guests(think_time: u64) -> impl Strategy<Value = GuestSpec> {
                 any::<bool>(),
             )
         })
-        .prop_map(move |((pages, seed), frames, write_fraction, whole_page_fraction, workload, all)| GuestSpec {
-            seed,
-            pages,
-            frames: if all { pages } else { frames },
-            think_time: Duration::from_nanos(think_time),
-            write_fraction,
-            whole_page_fraction,
-            workload,
-            resident_at_start: if all { ResidentAtStart::All } else { ResidentAtStart::None },
-        })
+        .prop_map(
+            move |((pages, seed), frames, write_fraction, whole_page_fraction, workload, all)| {
+                GuestSpec {
+                    seed,
+                    pages,
+                    frames: if all { pages } else { frames },
+                    think_time: Duration::from_nanos(think_time),
+                    write_fraction,
+                    whole_page_fraction,
+                    workload,
+                    resident_at_start: if all {
+                        ResidentAtStart::All
+                    } else {
+                        ResidentAtStart::None
+                    },
+                }
+            },
+        )
 }
 
 /// Spans from nothing to fifty think times; coincidences with them are common.
