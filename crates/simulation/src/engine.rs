@@ -6,7 +6,7 @@
 
 use crate::agenda::{Agenda, Kind};
 use crate::neighbours::Neighbours;
-use crate::options::{Exceeded, Limits};
+use crate::options::{Exceeded, Limits, Options};
 use crate::pair::Pair;
 use lazycopy_link::{FlowId, Network};
 use lazycopy_units::Instant;
@@ -19,6 +19,7 @@ pub(crate) struct Engine {
     agenda: Agenda,
     now: Instant,
     limits: Limits,
+    burst: u64,
     actions: u64,
     /// Pairs in which something may still happen.
     open: usize,
@@ -33,7 +34,7 @@ impl Engine {
         pairs: Vec<Pair>,
         neighbours: Neighbours,
         network: Network,
-        limits: Limits,
+        options: &Options,
     ) -> Self {
         let mut agenda = Agenda::new(pairs.len() + neighbours.len());
         for (actor, pair) in pairs.iter().enumerate() {
@@ -50,7 +51,8 @@ impl Engine {
             network,
             agenda,
             now: Instant::ZERO,
-            limits,
+            limits: options.limits,
+            burst: options.burst,
             actions: 0,
             done: Vec::new(),
         }
@@ -112,8 +114,8 @@ impl Engine {
     fn act(&mut self, actor: usize, kind: Kind) {
         let (now, network) = (self.now, &mut self.network);
         if actor < self.pairs.len() {
-            let latest = self.limits.time;
-            self.change(actor, |pair, network| pair.act(now, kind, network, latest));
+            let (latest, burst) = (self.limits.time, self.burst);
+            self.change(actor, |pair, network| pair.act(now, kind, network, latest, burst));
         } else {
             let neighbour = actor - self.pairs.len();
             self.neighbours.act(neighbour, now, network);

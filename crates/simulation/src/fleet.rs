@@ -93,7 +93,7 @@ pub fn simulate_fleet(fleet: &Fleet, options: &Options) -> Result<FleetRun, RunE
         before.push(snapshot);
     }
     let neighbours = Neighbours::new(&fleet.neighbours, &mut network)?;
-    let mut engine = Engine::new(pairs, neighbours, network, options.limits);
+    let mut engine = Engine::new(pairs, neighbours, network, options);
     let until = engine.run_migrations()?;
     let Engine { neighbours, network, .. } = &mut engine;
     let reports = neighbours.close(until, network, &fleet.neighbours, &fleet.cards)?;

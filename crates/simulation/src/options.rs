@@ -26,6 +26,9 @@ pub struct Options {
     pub events: bool,
     /// Run the guest without a migration, too, to compare with.
     pub reference: bool,
+    /// The most accesses that a guest takes in one burst, at least 1. No result depends on it:
+    /// a burst ends in any case before anything could happen to its guest.
+    pub burst: u64,
     /// How long it may go on.
     pub limits: Limits,
 }
@@ -33,14 +36,14 @@ pub struct Options {
 impl Default for Options {
     /// Everything is kept.
     fn default() -> Self {
-        Options { events: true, reference: true, limits: Limits::default() }
+        Options { events: true, reference: true, burst: u64::MAX, limits: Limits::default() }
     }
 }
 
 impl Options {
     /// Nothing but the metrics, for sweeps.
     pub fn metrics_only() -> Self {
-        Options { events: false, reference: false, limits: Limits::default() }
+        Options { events: false, reference: false, ..Options::default() }
     }
 
     /// How many resident pages a snapshot names.

@@ -120,19 +120,26 @@ impl Pair {
         !self.source_ended || self.is_sending()
     }
 
-    /// Takes its turn. No burst goes beyond `latest`.
-    pub(crate) fn act(&mut self, now: Instant, kind: Kind, network: &mut Network, latest: Instant) {
+    /// Takes its turn. No burst goes beyond `latest`, or has more than `burst` accesses.
+    pub(crate) fn act(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        network: &mut Network,
+        latest: Instant,
+        burst: u64,
+    ) {
         match kind {
             Kind::Delivery => self.deliver(),
             Kind::SourceDisk => self.source.handle_input(now, SourceInput::DiskDue),
             Kind::DestinationDisk => self.destination.handle_input(now, DestinationInput::DiskDue),
             Kind::SourceAccess => {
                 let limit = self.source_limit(now, network).min(latest);
-                self.source.run(limit.max(now), u64::MAX);
+                self.source.run(limit.max(now), burst);
             }
             Kind::DestinationAccess => {
                 let limit = self.destination_limit(now, network).min(latest);
-                self.destination.run(limit.max(now), u64::MAX);
+                self.destination.run(limit.max(now), burst);
             }
             Kind::LinkChoice => self.source.handle_input(now, SourceInput::LinkFree),
         }
