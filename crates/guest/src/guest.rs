@@ -345,6 +345,7 @@ impl Guest {
     }
 
     /// When the guest wants to be woken next.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Timeout> {
         match self.phase {
             Phase::Ready { at } => Some(Timeout { at, kind: TimeoutKind::Access }),

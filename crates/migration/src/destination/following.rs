@@ -5,7 +5,7 @@ use crate::event::{EventKind, Fate, FaultEnd};
 use crate::message::{Cause, Context, PageMessage, Reply};
 use crate::parameters::MigrationParameters;
 use crate::report::DestinationReport;
-use lazycopy_guest::{Guest, Memory, Stop, Timeout, Victim};
+use lazycopy_guest::{Guest, Memory, Stop, Timeout, TimeoutKind, Victim};
 use lazycopy_units::{Duration, Instant, PageNumber};
 
 /// What a step here gave, in the order of its happening.
@@ -84,8 +84,8 @@ impl Following {
         *self.guest.memory_mut() = staged;
     }
 
-    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
+    pub(super) fn take_effects(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.effects.drain(..)
     }
 
     fn log(&mut self, at: Instant, kind: EventKind) {
@@ -105,6 +105,7 @@ impl Following {
         self.fault.is_some_and(|fault| fault.counted)
     }
 
+    #[inline]
     pub(super) fn poll_timeout(&self) -> Option<Timeout> {
         self.guest.poll_timeout()
     }
@@ -113,8 +114,33 @@ impl Following {
         self.guest.registers().accesses - self.first_access
     }
 
-    /// Lets the guest run until somebody must know.
+    /// Lets the guest run until somebody must know. When the migration is over its paging concerns
+    /// nobody else: loads that are due by `until` are part of the burst, until the measured
+    /// accesses are completed.
     pub(super) fn run(
+        &mut self,
+        until: Instant,
+        budget: u64,
+        parameters: &MigrationParameters,
+        report: &mut DestinationReport,
+    ) {
+        let end = self.accesses().saturating_add(budget);
+        loop {
+            self.run_to_stop(until, end - self.accesses(), parameters, report);
+            let pages_alone = !self.migrating && report.measured_at.is_none();
+            match self.poll_timeout() {
+                Some(Timeout { at, kind: TimeoutKind::Disk }) if pages_alone && at <= until => {
+                    self.disk_due(at, parameters, report);
+                }
+                _ => return,
+            }
+            if report.measured_at.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn run_to_stop(
         &mut self,
         until: Instant,
         budget: u64,

@@ -138,6 +138,7 @@ impl Destination {
 
     /// When the destination wants to be woken: by [`DestinationInput::DiskDue`], or by
     /// [`Destination::run`].
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Timeout> {
         match &self.state {
             State::Following(following) | State::Settled(following) => following.poll_timeout(),
@@ -146,6 +147,7 @@ impl Destination {
     }
 
     /// The next thing to do, until `None`.
+    #[inline]
     pub fn poll_output(&mut self) -> Option<DestinationOutput> {
         self.outputs.pop_front()
     }
@@ -279,12 +281,10 @@ impl Destination {
             return;
         };
         for effect in following.take_effects() {
-            match effect {
-                Effect::Event(at, kind) => self.log(at, kind),
-                Effect::Reply(at, reply) => {
-                    self.outputs.push_back(DestinationOutput::Reply { at, reply });
-                }
-            }
+            self.outputs.push_back(match effect {
+                Effect::Event(at, kind) => event(at, kind),
+                Effect::Reply(at, reply) => DestinationOutput::Reply { at, reply },
+            });
         }
     }
 
@@ -339,10 +339,10 @@ impl Destination {
     }
 
     fn log(&mut self, at: Instant, kind: EventKind) {
-        self.outputs.push_back(DestinationOutput::Event(Event {
-            at,
-            side: Side::Destination,
-            kind,
-        }));
+        self.outputs.push_back(event(at, kind));
     }
+}
+
+fn event(at: Instant, kind: EventKind) -> DestinationOutput {
+    DestinationOutput::Event(Event { at, side: Side::Destination, kind })
 }

@@ -187,6 +187,7 @@ impl Source {
 
     /// When the source wants to be woken: by [`SourceInput::DiskDue`], or by [`Source::run`]. A
     /// guest that runs here as the guest is its driver's.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Timeout> {
         match &self.state {
             State::Pushing(pushing) => pushing.poll_timeout(&self.parameters),
@@ -196,12 +197,14 @@ impl Source {
     }
 
     /// The next thing to do, until `None`.
+    #[inline]
     pub fn poll_output(&mut self) -> Option<SourceOutput> {
         self.outputs.pop_front()
     }
 
     /// From when on something waits for the link, if anything does: an instant in the past, or
     /// in the future where a rate is kept.
+    #[inline]
     pub fn wants_link(&self) -> Option<Instant> {
         match &self.state {
             State::Rounds(rounds) => Some(rounds.allowed_at()),
