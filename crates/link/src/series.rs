@@ -33,16 +33,27 @@ impl BandwidthSeries {
         }
         let (first, last) = (begin / self.bucket, last_nano / self.bucket);
         self.bytes.resize(self.bytes.len().max(last as usize + 1), 0);
-        let mut counted = 0;
-        for bucket in first..=last {
-            let upto = if bucket == last {
-                bytes
-            } else {
-                spread(bytes, (bucket + 1) * self.bucket - begin, end - begin)
-            };
-            self.bytes[bucket as usize] += upto - counted;
-            counted = upto;
+        if first == last {
+            self.bytes[first as usize] += bytes;
+            return;
         }
+        let span = u128::from(end - begin);
+        let in_first = spread(bytes, (first + 1) * self.bucket - begin, end - begin);
+        self.bytes[first as usize] += in_first;
+        let mut left = bytes - in_first;
+        // Spans that are covered whole carry the same but for a byte: what the division leaves
+        // is carried on from one to the next.
+        let product = u128::from(bytes) * u128::from(self.bucket);
+        let (whole, rest) = ((product / span) as u64, product % span);
+        let mut carried = 0;
+        for in_bucket in &mut self.bytes[first as usize + 1..last as usize] {
+            carried += rest;
+            let one_more = carried >= span;
+            carried -= if one_more { span } else { 0 };
+            *in_bucket += whole + u64::from(one_more);
+            left -= whole + u64::from(one_more);
+        }
+        self.bytes[last as usize] += left;
     }
 
     fn coarsen(&mut self) {

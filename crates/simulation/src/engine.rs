@@ -4,10 +4,10 @@
 //! accesses at the source; accesses at the destination; then the links choose. Equal kinds by
 //! guest, then by the sequence in which they were scheduled.
 
-use crate::agenda::{Agenda, Kind};
+use crate::agenda::{Agenda, Kind, Turn};
 use crate::neighbours::Neighbours;
 use crate::options::{Exceeded, Limits, Options};
-use crate::pair::Pair;
+use crate::pair::{Bounds, Pair};
 use lazycopy_link::{FlowId, Network};
 use lazycopy_units::Instant;
 
@@ -19,7 +19,7 @@ pub(crate) struct Engine {
     agenda: Agenda,
     now: Instant,
     limits: Limits,
-    burst: u64,
+    bounds: Bounds,
     actions: u64,
     /// Pairs in which something may still happen.
     open: usize,
@@ -52,7 +52,7 @@ impl Engine {
             agenda,
             now: Instant::ZERO,
             limits: options.limits,
-            burst: options.burst,
+            bounds: Bounds { latest: options.limits.time, burst: options.burst },
             actions: 0,
             done: Vec::new(),
         }
@@ -69,7 +69,7 @@ impl Engine {
     /// Runs until nothing happens any more in any pair; the neighbours have gone.
     pub(crate) fn run_to_end(&mut self) -> Result<(), Exceeded> {
         for actor in self.pairs.len()..self.pairs.len() + self.neighbours.len() {
-            self.agenda.set(actor, None);
+            self.agenda.set(actor, Turn::NEVER);
         }
         while self.open > 0 {
             self.step()?;
@@ -101,7 +101,6 @@ impl Engine {
     fn move_to(&mut self, at: Instant) -> Result<(), Exceeded> {
         debug_assert!(at >= self.now, "time ran backwards");
         self.now = at;
-        self.actions += 1;
         if at > self.limits.time {
             return Err(Exceeded::Time(self.limits.time));
         }
@@ -114,9 +113,10 @@ impl Engine {
     fn act(&mut self, actor: usize, kind: Kind) {
         let (now, network) = (self.now, &mut self.network);
         if actor < self.pairs.len() {
-            let (latest, burst) = (self.limits.time, self.burst);
-            self.change(actor, |pair, network| pair.act(now, kind, network, latest, burst));
+            let bounds = self.bounds;
+            self.change(actor, |pair, network| pair.act(now, kind, network, &bounds));
         } else {
+            self.actions += 1;
             let neighbour = actor - self.pairs.len();
             self.neighbours.act(neighbour, now, network);
             self.agenda.set(actor, self.neighbours.turn(neighbour));
@@ -130,8 +130,12 @@ impl Engine {
         for flow in done.drain(..) {
             let actor = flow.index();
             if actor < self.pairs.len() {
-                self.change(actor, |pair, network| pair.transmitted(now, network));
+                self.change(actor, |pair, network| {
+                    pair.transmitted(now, network);
+                    1
+                });
             } else {
+                self.actions += 1;
                 let neighbour = actor - self.pairs.len();
                 self.neighbours.transmitted(neighbour, now);
                 self.agenda.set(actor, self.neighbours.turn(neighbour));
@@ -140,14 +144,14 @@ impl Engine {
         self.done = done;
     }
 
-    /// Lets something happen in a pair.
-    fn change(&mut self, actor: usize, happens: impl FnOnce(&mut Pair, &mut Network)) {
+    /// Lets something happen in a pair, which takes a number of actions.
+    fn change(&mut self, actor: usize, happens: impl FnOnce(&mut Pair, &mut Network) -> u64) {
         let pair = &mut self.pairs[actor];
         let used_network = pair.uses_network();
-        happens(pair, &mut self.network);
+        self.actions += happens(pair, &mut self.network);
         self.using_network -= usize::from(used_network && !pair.uses_network());
         let turn = pair.turn();
-        self.open -= usize::from(turn.is_none() && !pair.is_sending());
+        self.open -= usize::from(turn == Turn::NEVER && !pair.is_sending());
         self.agenda.set(actor, turn);
     }
 }

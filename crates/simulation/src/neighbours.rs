@@ -95,7 +95,7 @@ impl Neighbours {
 
     pub(crate) fn turn(&self, neighbour: usize) -> Turn {
         let sender = &self.senders[neighbour];
-        sender.sending.is_none().then_some((sender.begins, Kind::LinkChoice))
+        Turn::at(sender.sending.is_none().then_some(sender.begins), Kind::LinkChoice)
     }
 
     /// It begins its next burst.
@@ -163,7 +163,7 @@ impl Neighbours {
         let mut done = Vec::new();
         while alone.senders.iter().any(|sender| sender.bytes < sender.goal) {
             let turns = (0..alone.senders.len())
-                .filter_map(|neighbour| alone.turn(neighbour).map(|(at, _)| (at, neighbour)));
+                .filter_map(|neighbour| alone.turn(neighbour).get().map(|(at, _)| (at, neighbour)));
             let begins = turns.min();
             let ends = network.next_completion();
             match (begins, ends) {

@@ -71,43 +71,51 @@ impl Pair {
 
     /// When something happens here next, and what.
     pub(crate) fn turn(&self) -> Turn {
-        let turns =
-            [self.delivery(), self.source_due(), self.destination_due(), self.link_choice()];
-        turns.into_iter().flatten().min()
+        if !self.uses_network() {
+            return self.destination_due().min(self.delivery());
+        }
+        let contexts = self.source_due().min(self.destination_due());
+        contexts.min(self.delivery()).min(self.link_choice())
     }
 
+    #[inline]
     fn delivery(&self) -> Turn {
         let to_source = self.to_source.front().map(|due| due.at);
         let to_destination = self.to_destination.front().map(|due| due.at);
-        let first = match (to_source, to_destination) {
-            (Some(one), Some(other)) => one.min(other),
-            (one, other) => one.or(other)?,
-        };
-        Some((first, Kind::Delivery))
+        Turn::at(to_source, Kind::Delivery).min(Turn::at(to_destination, Kind::Delivery))
     }
 
+    #[inline]
     fn source_due(&self) -> Turn {
-        let due = self.source.poll_timeout()?;
-        let kind = match due.kind {
-            TimeoutKind::Disk => Kind::SourceDisk,
-            TimeoutKind::Access => Kind::SourceAccess,
-        };
-        Some((due.at, kind))
+        let Some(due) = self.source.poll_timeout() else { return Turn::NEVER };
+        match due.kind {
+            TimeoutKind::Disk => Turn::new(due.at, Kind::SourceDisk),
+            TimeoutKind::Access => Turn::new(due.at, Kind::SourceAccess),
+        }
     }
 
     /// The guest goes on for ever; its run ends with the books.
+    #[inline]
     fn destination_due(&self) -> Turn {
-        let due = self.destination.poll_timeout().filter(|_| !self.destination_ended)?;
-        let kind = match due.kind {
-            TimeoutKind::Disk => Kind::DestinationDisk,
-            TimeoutKind::Access => Kind::DestinationAccess,
-        };
-        Some((due.at, kind))
+        if self.destination_ended {
+            return Turn::NEVER;
+        }
+        let Some(due) = self.destination.poll_timeout() else { return Turn::NEVER };
+        match due.kind {
+            TimeoutKind::Disk => Turn::new(due.at, Kind::DestinationDisk),
+            TimeoutKind::Access => Turn::new(due.at, Kind::DestinationAccess),
+        }
     }
 
+    #[inline]
     fn link_choice(&self) -> Turn {
+        Turn::at(self.link_choice_at(), Kind::LinkChoice)
+    }
+
+    #[inline]
+    fn link_choice_at(&self) -> Option<Instant> {
         let wanted = self.source.wants_link().filter(|_| self.in_flight.is_none())?;
-        Some((wanted.max(self.free_at), Kind::LinkChoice))
+        Some(wanted.max(self.free_at))
     }
 
     /// Whether a message is on the link.
@@ -120,15 +128,32 @@ impl Pair {
         !self.source_ended || self.is_sending()
     }
 
-    /// Takes its turn. No burst goes beyond `latest`, or has more than `burst` accesses.
+    /// Takes its turn, and returns how many actions it took.
+    ///
+    /// Once it uses the network no more it affects nobody, and nobody affects it: it goes on by
+    /// itself.
     pub(crate) fn act(
         &mut self,
         now: Instant,
         kind: Kind,
         network: &mut Network,
-        latest: Instant,
-        burst: u64,
-    ) {
+        bounds: &Bounds,
+    ) -> u64 {
+        self.act_once(now, kind, network, bounds);
+        let mut actions = 1;
+        while !self.uses_network()
+            && actions < MAX_ACTIONS_ALONE
+            && let Some((at, kind)) = self.turn().get()
+            && at <= bounds.latest
+        {
+            self.act_once(at, kind, network, bounds);
+            actions += 1;
+        }
+        actions
+    }
+
+    fn act_once(&mut self, now: Instant, kind: Kind, network: &mut Network, bounds: &Bounds) {
+        let Bounds { latest, burst } = *bounds;
         match kind {
             Kind::Delivery => self.deliver(),
             Kind::SourceDisk => self.source.handle_input(now, SourceInput::DiskDue),
@@ -153,9 +178,9 @@ impl Pair {
         let bounds = [
             self.to_source.front().map(|due| due.at),
             self.to_destination.front().map(|due| later(due.at)),
-            self.destination_due().map(|(at, _)| later(at)),
+            self.destination_due().get().map(|(at, _)| later(at)),
             network.earliest_completion(self.flow, now),
-            self.link_choice().map(|(at, _)| at.saturating_add(NANOSECOND)),
+            self.link_choice_at().map(|at| at.saturating_add(NANOSECOND)),
         ];
         before(bounds)
     }
@@ -167,9 +192,9 @@ impl Pair {
         let bounds = [
             self.to_destination.front().map(|due| due.at),
             self.to_source.front().map(|due| later(due.at)),
-            self.source_due().map(|(at, _)| later(at)),
+            self.source_due().get().map(|(at, _)| later(at)),
             network.earliest_completion(self.flow, now).map(later),
-            self.link_choice().map(|(at, _)| later(at)),
+            self.link_choice_at().map(later),
         ];
         before(bounds)
     }
@@ -251,6 +276,18 @@ impl Pair {
         self.source_ended && self.destination_ended
     }
 }
+
+/// How long a burst may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// The last instant at which an access may begin.
+    pub(crate) latest: Instant,
+    /// The most accesses.
+    pub(crate) burst: u64,
+}
+
+/// Actions that a pair takes in one turn, so that the engine's limits are looked at now and then.
+const MAX_ACTIONS_ALONE: u64 = 1 << 16;
 
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
