@@ -5,8 +5,8 @@ use crate::memory::{Memory, Touch, Victim};
 use crate::miss_ratio::MissRatio;
 use crate::progress::ProgressLog;
 use crate::spec::{GuestSpec, ResidentAtStart};
-use crate::stamp::{first_stamp, observe, pages_digest, written_stamp};
-use crate::workload::{Access, Workload, WorkloadError, open_workload};
+use crate::stamp::{first_stamp, observe, overwritten_stamp, pages_digest, written_stamp};
+use crate::workload::{Access, OpenedWorkload, Workload, WorkloadError, Write, open_workload};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -117,6 +117,8 @@ pub struct Guest {
     failure: Option<WorkloadError>,
     target: u64,
     completed_at: Instant,
+    first_write_cost: Duration,
+    throttle_percent: u8,
     progress: Option<ProgressLog>,
 }
 
@@ -155,7 +157,21 @@ impl Guest {
         registers: Registers,
         disk: Disk,
     ) -> Result<Self, WorkloadError> {
-        let workload = open_workload(&spec, registers.accesses)?;
+        let workload = OpenedWorkload::open(&spec, registers.accesses)?;
+        Guest::arriving_to(spec, registers, disk, workload)
+    }
+
+    /// As [`Guest::arriving`], to a workload that was opened ahead.
+    ///
+    /// # Errors
+    /// When the workload cannot be read on to the guest's position.
+    pub fn arriving_to(
+        spec: Arc<GuestSpec>,
+        registers: Registers,
+        disk: Disk,
+        workload: OpenedWorkload,
+    ) -> Result<Self, WorkloadError> {
+        let (workload, batch) = workload.at(&spec, registers.accesses)?.into_parts();
         let memory = Memory::new(spec.pages, spec.frames);
         Ok(Guest {
             accesses: registers.accesses,
@@ -164,12 +180,14 @@ impl Guest {
             memory,
             disk,
             workload,
-            batch: Vec::new(),
+            batch,
             cursor: 0,
             phase: Phase::Suspended,
             failure: None,
             target: u64::MAX,
             completed_at: Instant::ZERO,
+            first_write_cost: Duration::ZERO,
+            throttle_percent: 0,
             progress: None,
             spec,
         })
@@ -234,6 +252,30 @@ impl Guest {
             Phase::Blocked { since, .. } => Some((self.batch[self.cursor].page, since)),
             _ => None,
         }
+    }
+
+    /// Whether the access that it is blocked on writes its page as a whole.
+    pub fn is_overwriting(&self) -> bool {
+        matches!(self.phase, Phase::Blocked { .. })
+            && self.batch[self.cursor].write == Write::WholePage
+    }
+
+    /// The pages of its last accesses, at most `most` of them, in their order. They are read
+    /// again from the workload, which yields the same accesses at the same position; empty where
+    /// that fails.
+    pub fn recent_accesses(&self, most: u64) -> Vec<PageNumber> {
+        let count = most.min(self.accesses);
+        let Ok(mut workload) = open_workload(&self.spec, self.accesses - count) else {
+            return Vec::new();
+        };
+        let mut recent = Vec::new();
+        while (recent.len() as u64) < count {
+            if workload.fill(&mut recent).is_err() {
+                return Vec::new();
+            }
+        }
+        recent.truncate(count as usize);
+        recent.into_iter().map(|access| access.page).collect()
     }
 
     /// Whether it takes accesses, or waits for one to be completed.
@@ -303,6 +345,7 @@ impl Guest {
     }
 
     /// When the guest wants to be woken next.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Timeout> {
         match self.phase {
             Phase::Ready { at } => Some(Timeout { at, kind: TimeoutKind::Access }),
@@ -325,16 +368,19 @@ impl Guest {
             }
             let Access { page, write, .. } = self.batch[self.cursor];
             let index = self.accesses;
-            match self.memory.touch(page, write, |stamp| written_stamp(stamp, index)) {
+            match self.memory.touch(page, write != Write::None, after_write(page, index, write)) {
                 Touch::Miss => {
                     self.misses.record_miss(index);
                     self.phase = Phase::Blocked { since: at, load_due: None };
                     return Stop::Missed(page);
                 }
-                Touch::Hit { stamp, watched } => {
+                Touch::Hit { stamp, watched, first_write } => {
                     self.complete(at, page, stamp);
                     let Some(next) = self.fetch() else { return Stop::Idle };
-                    at = at + next.think;
+                    at = at + self.throttled(next.think);
+                    if first_write {
+                        at = at + self.first_write_cost;
+                    }
                     if watched {
                         self.phase = Phase::Ready { at };
                         return Stop::Touched(page);
@@ -410,13 +456,13 @@ impl Guest {
         let victim = self.install_most_recent(page, stamp, dirty);
         let index = self.accesses;
         let Touch::Hit { stamp, .. } =
-            self.memory.touch(page, write, |stamp| written_stamp(stamp, index))
+            self.memory.touch(page, write != Write::None, after_write(page, index, write))
         else {
             unreachable!("the page was installed just now");
         };
         self.complete(now, page, stamp);
         if let Some(next) = self.fetch() {
-            self.phase = Phase::Ready { at: now + next.think };
+            self.phase = Phase::Ready { at: now + self.throttled(next.think) };
         }
         victim
     }
@@ -480,6 +526,25 @@ impl Guest {
         }
     }
 
+    /// What the first write to a page costs while the dirty log is kept, besides the think time.
+    pub fn set_first_write_cost(&mut self, cost: Duration) {
+        self.first_write_cost = cost;
+    }
+
+    /// Takes away a share of the guest's processor, 0 to 99 per cent: think times grow by
+    /// 100 / (100 - percent).
+    pub fn set_throttle(&mut self, percent: u8) {
+        self.throttle_percent = percent.min(99);
+    }
+
+    #[inline]
+    fn throttled(&self, think: Duration) -> Duration {
+        match self.throttle_percent {
+            0 => think,
+            percent => Duration::from_nanos(think.as_nanos() * 100 / u64::from(100 - percent)),
+        }
+    }
+
     /// When the last access was completed.
     pub fn completed_at(&self) -> Instant {
         self.completed_at
@@ -502,5 +567,15 @@ impl Guest {
                 self.phase = Phase::Failed;
             }
         }
+    }
+}
+
+/// What a write makes of a page's stamp: a part of the page keeps its history, the whole page
+/// forgets it.
+#[inline]
+fn after_write(page: PageNumber, access: u64, write: Write) -> impl FnOnce(u64) -> u64 {
+    move |stamp| match write {
+        Write::WholePage => overwritten_stamp(page, access),
+        Write::Part | Write::None => written_stamp(stamp, access),
     }
 }

@@ -21,7 +21,8 @@ pub use miss_ratio::{MissRatio, RECENT_ACCESSES};
 pub use progress::{ProgressLog, ProgressRun};
 pub use reference::{Reference, reference_run};
 pub use spec::{GuestSpec, ResidentAtStart, SpecError};
-pub use stamp::{first_stamp, observe, pages_digest, written_stamp};
+pub use stamp::{first_stamp, observe, overwritten_stamp, pages_digest, written_stamp};
 pub use workload::{
-    Access, TraceSummary, Workload, WorkloadError, WorkloadSpec, open_workload, summarize_trace,
+    Access, OpenedWorkload, TraceSummary, Workload, WorkloadError, WorkloadSpec, Write,
+    open_workload, summarize_trace,
 };

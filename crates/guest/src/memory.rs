@@ -33,10 +33,12 @@ pub struct Victim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Touch {
     Miss,
-    /// A hit; the stamp that the access leaves, and whether somebody waits for this touch.
+    /// A hit; the stamp that the access leaves, whether somebody waits for this touch, and whether
+    /// it was the first write to a page whose writes are watched.
     Hit {
         stamp: u64,
         watched: bool,
+        first_write: bool,
     },
 }
 
@@ -129,6 +131,24 @@ impl Memory {
         self.flags[page.index()] |= WATCH_WRITE;
     }
 
+    /// Withdraws [`Memory::watch_write`].
+    pub fn forget_write(&mut self, page: PageNumber) {
+        self.flags[page.index()] &= !WATCH_WRITE;
+    }
+
+    /// Changes the number of frames, which must hold what is resident.
+    pub fn set_frames(&mut self, frames: u32) {
+        assert!(self.resident <= frames, "{} pages do not fit {frames} frames", self.resident);
+        self.frames = frames;
+    }
+
+    /// Makes a resident page the most recent one.
+    pub fn make_most_recent(&mut self, page: PageNumber) {
+        assert!(self.contains(page), "page {page} is not resident");
+        self.unlink(page.0);
+        self.link_newest(page.0);
+    }
+
     /// The first writes to watched pages since the last call.
     pub fn take_first_writes(&mut self) -> Vec<(PageNumber, u64)> {
         std::mem::take(&mut self.first_writes)
@@ -153,8 +173,9 @@ impl Memory {
             self.link_newest(page.0);
         }
         let mut stamp = self.stamps[index];
+        let first_write = write && flags & WATCH_WRITE != 0;
         if write {
-            if flags & WATCH_WRITE != 0 {
+            if first_write {
                 self.first_writes.push((page, stamp));
             }
             stamp = written(stamp);
@@ -163,7 +184,7 @@ impl Memory {
         } else if flags & WATCH_TOUCH != 0 {
             self.flags[index] = flags & !WATCH_TOUCH;
         }
-        Touch::Hit { stamp, watched: flags & WATCH_TOUCH != 0 }
+        Touch::Hit { stamp, watched: flags & WATCH_TOUCH != 0, first_write }
     }
 
     /// Puts a page that is not resident into memory as the most recent one; a full memory first
@@ -194,6 +215,22 @@ impl Memory {
             newer => self.links[newer as usize].older = page.0,
         }
         self.oldest = page.0;
+    }
+
+    /// Takes over a page from another memory: most recent, in place of what is here of it.
+    pub fn replace(&mut self, page: PageNumber, stamp: u64, dirty: bool) {
+        if self.contains(page) {
+            self.remove(page);
+        }
+        self.install_most_recent(page, stamp, dirty);
+    }
+
+    /// Gives up a resident page.
+    pub fn remove(&mut self, page: PageNumber) {
+        assert!(self.contains(page), "page {page} was to be removed and is not resident");
+        self.unlink(page.0);
+        self.resident -= 1;
+        self.flags[page.index()] = 0;
     }
 
     fn occupy(&mut self, page: PageNumber, stamp: u64, dirty: bool) {

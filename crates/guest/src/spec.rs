@@ -18,6 +18,8 @@ pub struct GuestSpec {
     pub think_time: Duration,
     /// Share of the accesses that write, 0 to 1, for workloads that do not say it themselves.
     pub write_fraction: f64,
+    /// Share of these writes that write the whole page, 0 to 1.
+    pub whole_page_fraction: f64,
     /// What the guest touches.
     pub workload: WorkloadSpec,
     /// What memory holds when the guest starts.
@@ -81,6 +83,12 @@ impl GuestSpec {
             return fail(
                 "guest.write_fraction",
                 format!("{} is outside 0 to 1", self.write_fraction),
+            );
+        }
+        if !(0.0..=1.0).contains(&self.whole_page_fraction) {
+            return fail(
+                "guest.whole_page_fraction",
+                format!("{} is outside 0 to 1", self.whole_page_fraction),
             );
         }
         if self.think_time == Duration::ZERO && !matches!(self.workload, WorkloadSpec::Trace { .. })

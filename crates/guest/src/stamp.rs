@@ -29,6 +29,13 @@ pub fn written_stamp(stamp: u64, access: u64) -> u64 {
     spread(stamp ^ access.wrapping_add(1).wrapping_mul(GOLDEN))
 }
 
+/// The stamp of a page that the guest's access number `access` wrote as a whole: what it was
+/// before does not matter.
+#[inline]
+pub fn overwritten_stamp(page: PageNumber, access: u64) -> u64 {
+    written_stamp(u64::from(page.0), access)
+}
+
 /// The digest after one more access: `access` is its index, `stamp` the page's stamp that it
 /// leaves (which, after a write, tells what was there before, too).
 #[inline]

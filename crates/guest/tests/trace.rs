@@ -31,6 +31,7 @@ fn spec(file: &Path, pages: u32, instruction_nanos: u64) -> GuestSpec {
         frames: 1,
         think_time: Duration::ZERO,
         write_fraction: 0.0,
+        whole_page_fraction: 0.0,
         workload: WorkloadSpec::Trace {
             file: file.to_owned(),
             instruction_time: Duration::from_nanos(instruction_nanos),
@@ -56,7 +57,9 @@ fn try_accesses(
         workload.fill(&mut batch)?;
         assert!(batch.len() > before, "a workload yielded nothing");
     }
-    let plain = |access: &Access| (access.think.as_nanos(), access.page.0, access.write);
+    let plain = |access: &Access| {
+        (access.think.as_nanos(), access.page.0, access.write != lazycopy_guest::Write::None)
+    };
     Ok(batch[..count].iter().map(plain).collect())
 }
 

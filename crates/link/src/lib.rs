@@ -1,10 +1,23 @@
 //! The modelled network, without I/O. A link sends one message at a time, whole: it is occupied
 //! for size / bandwidth, and the message is delivered one latency later. It owns no queue; it
 //! only says when it is free.
+//!
+//! A [`Link`] has its bandwidth to itself; the flows of a [`Network`] share the cards of their
+//! hosts max-min fairly.
 
+mod error;
+mod group;
 mod meter;
+mod network;
+mod port;
+mod series;
+mod sharing;
 
+pub use error::NetworkError;
+pub use group::MAX_CARD_RATE;
 pub use meter::BandwidthMeter;
+pub use network::{Card, Direction, FlowId, HostId, Network, Route};
+pub use series::BandwidthSeries;
 
 use lazycopy_units::{Duration, Instant, Rate};
 use serde::{Deserialize, Serialize};

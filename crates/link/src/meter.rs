@@ -17,36 +17,40 @@ pub struct BandwidthMeter {
     peak_bytes: u64,
 }
 
+/// What of `bytes`, spread evenly over `span`, lies in a `part` of it.
+pub(crate) fn spread(bytes: u64, part: u64, span: u64) -> u64 {
+    match bytes.checked_mul(part) {
+        Some(product) => product / span,
+        None => (u128::from(bytes) * u128::from(part) / u128::from(span)) as u64,
+    }
+}
+
 impl BandwidthMeter {
     /// A message of `bytes` bytes occupied the link from `begins` to `ends`. Messages come in the
     /// order of time and do not overlap.
     pub fn record(&mut self, begins: Instant, ends: Instant, bytes: u64) {
         self.bytes += bytes;
         let (begin, end, width) = (begins.as_nanos(), ends.as_nanos(), WINDOW.as_nanos());
-        let sent_by = |at: u64| -> u64 {
-            let span = u128::from((end - begin).max(1));
-            (u128::from(bytes) * u128::from(at - begin) / span) as u64
-        };
         let (first, last) = (begin / width, end.saturating_sub(1).max(begin) / width);
-        // Windows strictly between the first and the last are covered whole and carry the same
-        // number of bytes but for rounding, so that one of them stands for all.
-        let mut sent = 0;
-        for window in [first, (first + 1).min(last), last.saturating_sub(1).max(first), last] {
-            if window < self.window {
-                continue;
-            }
-            let window_end = ((window + 1) * width).min(end);
-            let window_begin = (window * width).max(begin);
-            let upto = if window == last { bytes } else { sent_by(window_end) };
-            sent = sent.max(sent_by(window_begin).min(bytes));
-            if window != self.window {
-                self.window = window;
-                self.window_bytes = 0;
-            }
-            self.window_bytes += upto.saturating_sub(sent);
-            sent = upto;
-            self.peak_bytes = self.peak_bytes.max(self.window_bytes);
+        if first == last {
+            return self.add(first, bytes);
         }
+        let span = end - begin;
+        self.add(first, spread(bytes, (first + 1) * width - begin, span));
+        if last - first > 1 {
+            // Windows that are covered whole carry the same: one of them stands for all.
+            self.add(last - 1, spread(bytes, width, span));
+        }
+        self.add(last, bytes - spread(bytes, last * width - begin, span));
+    }
+
+    fn add(&mut self, window: u64, bytes: u64) {
+        if window != self.window {
+            self.window = window;
+            self.window_bytes = 0;
+        }
+        self.window_bytes += bytes;
+        self.peak_bytes = self.peak_bytes.max(self.window_bytes);
     }
 
     /// Bytes carried in all.
@@ -56,7 +60,13 @@ impl BandwidthMeter {
 
     /// Bytes per second in the busiest tenth of a second.
     pub fn peak_bytes_per_sec(&self) -> u64 {
-        self.peak_bytes * WINDOWS_PER_SEC
+        self.peak_bytes.saturating_mul(WINDOWS_PER_SEC)
+    }
+
+    /// Bytes per second over a span of that length; `None` for no time.
+    pub fn mean_bytes_per_sec(&self, span: Duration) -> Option<u64> {
+        let per_sec = u128::from(self.bytes) * u128::from(Duration::from_secs(1).as_nanos());
+        u64::try_from(per_sec.checked_div(u128::from(span.as_nanos()))?).ok()
     }
 }
 
@@ -74,6 +84,8 @@ mod tests {
         meter.record(at(0), at(500), 4_000);
         meter.record(at(500), at(1_000), 4_000);
         assert_eq!((meter.bytes(), meter.peak_bytes_per_sec()), (8_000, 8_000));
+        assert_eq!(meter.mean_bytes_per_sec(Duration::from_secs(2)), Some(4_000));
+        assert_eq!(meter.mean_bytes_per_sec(Duration::ZERO), None);
     }
 
     #[test]

@@ -74,6 +74,18 @@ pub enum FaultEnd {
 pub enum EventKind {
     /// Source: the migration was asked for.
     Requested,
+    /// Source: a round of pre-copy began.
+    RoundBegan {
+        /// Its number, from 1.
+        round: u32,
+        /// Pages that it has to send.
+        pages: u64,
+    },
+    /// Source: the guest is slowed down so that the rounds catch up with its writes.
+    Throttled {
+        /// Share of the processor that it loses.
+        percent: u8,
+    },
     /// Source: the guest was suspended.
     Suspended {
         /// Its registers.
@@ -112,6 +124,16 @@ pub enum EventKind {
     HeadStartCompleted,
     /// Source: a page of the residency list was evicted before it was sent.
     PageDropped {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// Source: a page that waited is not sent, since the guest has overwritten it.
+    PageExempted {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// Destination: the guest missed a page and wrote it as a whole, without waiting for it.
+    Overwritten {
         /// Which page.
         page: PageNumber,
     },

@@ -3,18 +3,17 @@
 //! A lane is first in, first out. A page waits in one lane at most and moves to a more urgent one
 //! only.
 
+use crate::background::{Background, Bubbling};
 use crate::message::Cause;
 use crate::page_set::PageSet;
-use crate::parameters::PushOrder;
+use crate::parameters::PrePaging;
 use lazycopy_units::PageNumber;
 use std::collections::BTreeMap;
 
 /// The lanes of one migration.
 #[derive(Clone, Debug)]
 pub(crate) struct Lanes {
-    /// The background push in its order; entries that have left it are skipped.
-    background: Vec<PageNumber>,
-    next_background: usize,
+    background: Background,
     in_background: PageSet,
     background_left: usize,
     /// The cause that background pages are sent by.
@@ -41,33 +40,33 @@ impl Urgency {
 }
 
 impl Lanes {
-    /// Lanes in which `resident`, given from least to most recently used, waits in the background
-    /// to be sent in that order and by that cause.
-    pub(crate) fn new(
-        pages: u32,
-        mut resident: Vec<PageNumber>,
-        order: PushOrder,
-        background_cause: Cause,
-    ) -> Self {
-        match order {
-            PushOrder::Lru => {}
-            PushOrder::Mru => resident.reverse(),
-            PushOrder::Address => resident.sort_unstable(),
-        }
+    /// Lanes in which the pages of `waiting` wait in the background, to be sent in that order and
+    /// by that cause.
+    pub(crate) fn in_order(pages: u32, waiting: Vec<PageNumber>, background_cause: Cause) -> Self {
         let mut in_background = PageSet::new(pages);
-        for page in &resident {
+        for page in &waiting {
             in_background.insert(*page);
         }
         Lanes {
-            background_left: resident.len(),
-            background: resident,
-            next_background: 0,
+            background_left: waiting.len(),
+            background: Background::Ordered { order: waiting, next: 0 },
             in_background,
             background_cause,
             urgent: BTreeMap::new(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
         }
+    }
+
+    /// Lanes in which the pages of `waiting` wait in the background, and are pushed by bubbling.
+    pub(crate) fn bubbling(pages: u32, waiting: Vec<PageNumber>, parameters: &PrePaging) -> Self {
+        let lanes = Lanes::in_order(pages, waiting, Cause::Background);
+        Lanes { background: Background::Bubbling(Bubbling::new(parameters)), ..lanes }
+    }
+
+    /// A fault at the destination asked for `page`, wherever that is.
+    pub(crate) fn fault_at(&mut self, page: PageNumber) {
+        self.background.fault_at(page);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -133,14 +132,13 @@ impl Lanes {
             self.tickets.remove(&page);
             return Some((page, urgency.cause()));
         }
-        while let Some(page) = self.background.get(self.next_background).copied() {
-            self.next_background += 1;
-            if self.in_background.contains(page) {
-                self.leave_background(page);
-                return Some((page, self.background_cause));
-            }
+        if self.background_left == 0 {
+            return None;
         }
-        None
+        let next = self.background.next(&self.in_background);
+        let page = next.expect("every push order reaches every page that waits");
+        self.leave_background(page);
+        Some((page, self.background_cause))
     }
 }
 
@@ -148,9 +146,9 @@ impl Lanes {
 mod tests {
     use super::*;
 
-    fn lanes(order: PushOrder) -> Lanes {
-        let resident = [5, 2, 9, 0].map(PageNumber).to_vec();
-        Lanes::new(10, resident, order, Cause::Background)
+    fn lanes() -> Lanes {
+        let waiting = [5, 2, 9, 0].map(PageNumber).to_vec();
+        Lanes::in_order(10, waiting, Cause::Background)
     }
 
     fn drain(lanes: &mut Lanes) -> Vec<(u32, Cause)> {
@@ -158,17 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn the_background_keeps_its_order() {
-        let pages =
-            |order| drain(&mut lanes(order)).iter().map(|(page, _)| *page).collect::<Vec<_>>();
-        assert_eq!(pages(PushOrder::Lru), [5, 2, 9, 0]);
-        assert_eq!(pages(PushOrder::Mru), [0, 9, 2, 5]);
-        assert_eq!(pages(PushOrder::Address), [0, 2, 5, 9]);
-    }
-
-    #[test]
     fn demand_goes_before_forward_before_background() {
-        let mut lanes = lanes(PushOrder::Lru);
+        let mut lanes = lanes();
         assert!(lanes.join_forward(PageNumber(9)));
         assert!(lanes.join_forward(PageNumber(7)));
         lanes.move_to_demand(PageNumber(0));
@@ -182,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_withdrawn_page_that_joins_again_waits_at_the_end() {
-        let mut lanes = lanes(PushOrder::Lru);
+        let mut lanes = lanes();
         lanes.join_forward(PageNumber(5));
         lanes.join_forward(PageNumber(2));
         assert_eq!(lanes.withdraw(PageNumber(5)), Some(Cause::Forward));

@@ -21,6 +21,7 @@
 //!   Released: the guest's memory is freed
 //! ```
 
+mod background;
 mod destination;
 mod event;
 mod lanes;
@@ -28,6 +29,7 @@ mod message;
 mod metrics;
 mod page_set;
 mod parameters;
+mod prediction;
 mod report;
 mod source;
 
@@ -35,6 +37,9 @@ pub use destination::{Destination, DestinationInput, DestinationOutput};
 pub use event::{Answer, Event, EventKind, Fate, FaultEnd, Side};
 pub use message::{Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency};
 pub use metrics::{Metrics, Outcome, Verdict};
-pub use parameters::{MigrationParameters, ParameterError, Parts, PushOrder, Scheme};
+pub use parameters::{
+    BeforeHandover, Direction, MigrationParameters, ParameterError, Parts, PrePaging, PushOrder,
+    RoundParameters, Scheme, StopRule,
+};
 pub use report::{DestinationReport, PageCounts, SourceReport};
 pub use source::{Source, SourceInput, SourceOutput};

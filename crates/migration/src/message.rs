@@ -40,6 +40,8 @@ pub struct Residency {
     pub page: PageNumber,
     /// Whether it differed from what the disk has.
     pub dirty: bool,
+    /// Whether the copy that was sent before the hand-over is the page as it is.
+    pub current: bool,
 }
 
 /// What the destination needs to resume the guest.
@@ -109,6 +111,11 @@ pub enum Notice {
 pub enum Reply {
     /// A fault waits for this page.
     Request {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// The guest has written this page as a whole: no copy of it is wanted.
+    Overwritten {
         /// Which page.
         page: PageNumber,
     },

@@ -87,6 +87,8 @@ pub struct Metrics {
     pub pages_discarded: u64,
     /// Pages of the residency list that were never sent, since the forward context evicted them.
     pub pages_dropped: u64,
+    /// Pages that were never sent, since the guest wrote them as a whole at the destination.
+    pub pages_exempted: u64,
     /// Pages sent again since a broken link had lost them.
     pub pages_recovered: u64,
     /// Bytes of context and pages on the link.
@@ -144,10 +146,11 @@ impl Metrics {
             pages_background: source.sent.background,
             pages_forward: source.sent.forward,
             pages_demand: source.sent.demand,
-            pages_resent: 0,
+            pages_resent: source.resent,
             pages_duplicate: destination.duplicate,
             pages_discarded: destination.discarded,
             pages_dropped: source.dropped,
+            pages_exempted: source.exempted,
             pages_recovered: 0,
             bytes_transferred: source.bytes,
             bandwidth_mean: total.and_then(|total| mean_rate(source.bytes, total)),

@@ -19,6 +19,53 @@ impl PageSet {
         self.words[page.index() / 64] & (1 << (page.index() % 64)) != 0
     }
 
+    /// The first page of the set at `from` or after it, or else from the beginning on.
+    pub(crate) fn next_from(&self, from: u32) -> Option<PageNumber> {
+        self.at_or_after(from).or_else(|| self.at_or_after(0))
+    }
+
+    /// The first page of the set at `from` or after it.
+    pub(crate) fn at_or_after(&self, from: u32) -> Option<PageNumber> {
+        let first = from as usize / 64;
+        let masked = self.words.get(first)? & (u64::MAX << (from % 64));
+        if masked != 0 {
+            return Some(Self::page(first, masked));
+        }
+        let found = (first + 1..).zip(&self.words[first + 1..]).find(|(_, word)| **word != 0)?;
+        Some(Self::page(found.0, *found.1))
+    }
+
+    /// The last page of the set at `from` or before it.
+    pub(crate) fn at_or_before(&self, from: u32) -> Option<PageNumber> {
+        let from = from.min((self.words.len() * 64) as u32 - 1);
+        let last = from as usize / 64;
+        let masked = self.words.get(last)? & (u64::MAX >> (63 - from % 64));
+        if masked != 0 {
+            return Some(Self::last_page(last, masked));
+        }
+        let found = (0..last).zip(&self.words).rev().find(|(_, word)| **word != 0)?;
+        Some(Self::last_page(found.0, *found.1))
+    }
+
+    fn last_page(word: usize, bits: u64) -> PageNumber {
+        PageNumber((word * 64) as u32 + 63 - bits.leading_zeros())
+    }
+
+    fn page(word: usize, bits: u64) -> PageNumber {
+        PageNumber((word * 64) as u32 + bits.trailing_zeros())
+    }
+
+    /// The pages of the set in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = PageNumber> + '_ {
+        self.words.iter().enumerate().flat_map(|(word, bits)| {
+            std::iter::successors((*bits != 0).then_some(*bits), |bits| {
+                let rest = bits & (bits - 1);
+                (rest != 0).then_some(rest)
+            })
+            .map(move |bits| Self::page(word, bits))
+        })
+    }
+
     /// Adds `page`; whether it was new.
     #[inline]
     pub(crate) fn insert(&mut self, page: PageNumber) -> bool {
@@ -35,5 +82,30 @@ impl PageSet {
         let there = *word & bit != 0;
         *word &= !bit;
         there
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_search_finds_what_a_walk_finds(
+            pages in proptest::collection::btree_set(0u32..300, 0..20),
+            from in 0u32..1_000,
+        ) {
+            let mut set = PageSet::new(300);
+            for page in &pages {
+                set.insert(PageNumber(*page));
+            }
+            let found = |page: Option<PageNumber>| page.map(|page| page.0);
+            let after = pages.range(from..).next().copied();
+            prop_assert_eq!(found(set.at_or_after(from)), after);
+            prop_assert_eq!(found(set.next_from(from)), after.or(pages.first().copied()));
+            prop_assert_eq!(found(set.at_or_before(from)), pages.range(..=from).last().copied());
+            prop_assert!(set.iter().map(|page| page.0).eq(pages.iter().copied()));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Schemes, the parts that they are made of, and the parameters of a migration.
 
-use lazycopy_units::Duration;
+use lazycopy_units::{Duration, Rate};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -10,41 +10,90 @@ use std::fmt;
 pub enum Scheme {
     /// Suspend, send every page, then the context.
     StopAndCopy,
+    /// Send the running guest's pages in rounds, what it writes meanwhile again, until a rule says
+    /// that the rest is small enough; then stop-and-copy of the rest (Clark 2005).
+    PreCopy,
     /// Send the context at once; pages follow in the background or on demand (Hines 2009).
     PostCopy,
     /// As post-copy, while the source runs a forward context ahead of the guest and pushes what it
     /// touches (the paper's).
     LazyCopy,
+    /// A number of rounds, then post-copy of what is outdated.
+    HybridPostCopy,
+    /// A number of rounds, then lazy-copy of what is outdated.
+    HybridLazyCopy,
 }
 
 /// What a scheme is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
-    /// Every resident page is sent between the suspension and the hand-over.
-    pub copy_before_handover: bool,
+    /// What is sent before the hand-over.
+    pub before_handover: BeforeHandover,
     /// The guest goes on at the source as the forward context after the hand-over.
     pub forward_context: bool,
 }
 
+/// What is sent before the hand-over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeforeHandover {
+    /// Nothing: pages follow the context.
+    Nothing,
+    /// Every page, from the suspended guest.
+    Copy,
+    /// Every page in rounds from the running guest, until the stop rule ends them; then what is
+    /// outdated, from the suspended guest.
+    RoundsThenCopy,
+    /// Every page in a number of rounds from the running guest; what is outdated then follows the
+    /// context.
+    RoundsThenPush,
+}
+
+impl BeforeHandover {
+    /// Whether the guest runs while pages are sent before the hand-over.
+    pub const fn has_rounds(self) -> bool {
+        matches!(self, BeforeHandover::RoundsThenCopy | BeforeHandover::RoundsThenPush)
+    }
+
+    /// Whether everything is sent before the context.
+    pub const fn copies_all(self) -> bool {
+        matches!(self, BeforeHandover::Copy | BeforeHandover::RoundsThenCopy)
+    }
+}
+
 impl Scheme {
     /// Every scheme.
-    pub const ALL: [Scheme; 3] = [Scheme::StopAndCopy, Scheme::PostCopy, Scheme::LazyCopy];
+    pub const ALL: [Scheme; 6] = [
+        Scheme::StopAndCopy,
+        Scheme::PreCopy,
+        Scheme::PostCopy,
+        Scheme::LazyCopy,
+        Scheme::HybridPostCopy,
+        Scheme::HybridLazyCopy,
+    ];
 
     /// What it is made of.
     pub const fn parts(self) -> Parts {
-        match self {
-            Scheme::StopAndCopy => Parts { copy_before_handover: true, forward_context: false },
-            Scheme::PostCopy => Parts { copy_before_handover: false, forward_context: false },
-            Scheme::LazyCopy => Parts { copy_before_handover: false, forward_context: true },
-        }
+        use BeforeHandover::{Copy, Nothing, RoundsThenCopy, RoundsThenPush};
+        let (before_handover, forward_context) = match self {
+            Scheme::StopAndCopy => (Copy, false),
+            Scheme::PreCopy => (RoundsThenCopy, false),
+            Scheme::PostCopy => (Nothing, false),
+            Scheme::LazyCopy => (Nothing, true),
+            Scheme::HybridPostCopy => (RoundsThenPush, false),
+            Scheme::HybridLazyCopy => (RoundsThenPush, true),
+        };
+        Parts { before_handover, forward_context }
     }
 
     /// Its name in configurations, commands and results.
     pub const fn name(self) -> &'static str {
         match self {
             Scheme::StopAndCopy => "stop-and-copy",
+            Scheme::PreCopy => "pre-copy",
             Scheme::PostCopy => "post-copy",
             Scheme::LazyCopy => "lazy-copy",
+            Scheme::HybridPostCopy => "hybrid-post-copy",
+            Scheme::HybridLazyCopy => "hybrid-lazy-copy",
         }
     }
 }
@@ -77,6 +126,100 @@ pub enum PushOrder {
     Mru,
     /// By page number.
     Address,
+    /// Around the pages of the last faults: pre-paging by bubbling (Hines 2009).
+    Bubbling,
+    /// What will be needed soonest first, learned from the guest's recent accesses (ours).
+    Predicted,
+}
+
+/// In which direction a bubble grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// To higher and to lower page numbers in turn.
+    #[default]
+    Dual,
+    /// To higher page numbers.
+    Forward,
+    /// To lower page numbers.
+    Backward,
+}
+
+/// The parameters of bubbling. Without effect for other push orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrePaging {
+    /// The most pivots at once, at least 1: one per recent fault. Hines found 7 best.
+    pub pivots: u32,
+    /// In which direction each bubble grows.
+    pub direction: Direction,
+    /// One more pivot that is never replaced, at the first page in the direction of growth. A
+    /// single direction needs it to reach every page.
+    pub sticky_pivot: bool,
+}
+
+impl Default for PrePaging {
+    fn default() -> Self {
+        PrePaging { pivots: 7, direction: Direction::Dual, sticky_pivot: false }
+    }
+}
+
+/// When the rounds of pre-copy end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopRule {
+    /// Clark et al., NSDI 2005: a round goes at the rate at which the last one's pages were
+    /// dirtied plus 50 Mbit/s; stop when that would be above the maximum, or when less than
+    /// 256 KiB remain.
+    Clark,
+    /// Xen today: stop under 50 dirty pages or after 5 rounds.
+    Xen,
+    /// QEMU: stop when what remains takes less than the downtime limit at the bandwidth of the
+    /// last tenth of a second.
+    #[default]
+    Qemu,
+}
+
+/// The parameters of rounds. Without effect for schemes without them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundParameters {
+    /// When pre-copy's rounds end.
+    pub stop_rule: StopRule,
+    /// The downtime that the QEMU rule aims at, above zero.
+    pub downtime_limit: Duration,
+    /// The most that the rounds send per second; `None`: what the link gives.
+    pub bandwidth_cap: Option<Rate>,
+    /// The rate of the first round by the Clark rule, and the least of any.
+    pub minimum_rate: Rate,
+    /// Rounds of a hybrid scheme, at least 1.
+    pub hybrid_rounds: u32,
+    /// The round in which pre-copy is given up as never converging, at least 1.
+    pub max_rounds: u32,
+    /// When pre-copy is given up as never converging, after the request.
+    pub max_time: Option<Duration>,
+    /// Slow the guest down step by step where it dirties pages too fast, as QEMU does.
+    pub auto_converge: bool,
+    /// What the first write to a page in each round costs the guest: the price of the dirty log.
+    pub first_write_cost: Duration,
+}
+
+impl Default for RoundParameters {
+    /// QEMU's rule and downtime limit, no cap, Clark's 100 Mbit/s for the first round, one round
+    /// of a hybrid, and bounds that no converging migration comes near.
+    fn default() -> Self {
+        RoundParameters {
+            stop_rule: StopRule::Qemu,
+            downtime_limit: Duration::from_millis(300),
+            bandwidth_cap: None,
+            minimum_rate: Rate::from_bytes_per_sec(12_500_000).expect("it is above zero"),
+            hybrid_rounds: 1,
+            max_rounds: 1_000,
+            max_time: None,
+            auto_converge: false,
+            first_write_cost: Duration::ZERO,
+        }
+    }
 }
 
 /// The parameters of one migration.
@@ -103,6 +246,13 @@ pub struct MigrationParameters {
     pub disk_latency_destination: Duration,
     /// Accesses after the resume that the run measures.
     pub measured_accesses: u64,
+    /// How the rounds go, where the scheme has them.
+    pub rounds: RoundParameters,
+    /// How bubbles grow, where the push order has them.
+    pub pre_paging: PrePaging,
+    /// A page that the guest writes as a whole at the destination is not waited for, and exempt
+    /// from transfer (the paper's further work).
+    pub whole_page_writes: bool,
 }
 
 /// The most bytes that a context may have: 1 GiB, so that its time on the link cannot overflow.
@@ -145,6 +295,29 @@ impl MigrationParameters {
                     self.head_start
                 ),
             );
+        }
+        if self.rounds.downtime_limit == Duration::ZERO {
+            return fail("migration.downtime_limit", "it must be at least 1ns".to_owned());
+        }
+        if self.pre_paging.pivots == 0 {
+            return fail("migration.pivots", "it must be at least 1".to_owned());
+        }
+        if self.push_order == PushOrder::Bubbling
+            && self.pre_paging.direction != Direction::Dual
+            && !self.pre_paging.sticky_pivot
+        {
+            return fail(
+                "migration.sticky_pivot",
+                "a single direction of bubbling needs it: pages behind every pivot would never \
+                 be pushed"
+                    .to_owned(),
+            );
+        }
+        if self.rounds.hybrid_rounds == 0 {
+            return fail("migration.hybrid_rounds", "it must be at least 1".to_owned());
+        }
+        if self.rounds.max_rounds == 0 {
+            return fail("migration.max_rounds", "it must be at least 1".to_owned());
         }
         if self.measured_accesses == 0 {
             return fail("measured_accesses", "it must be at least 1".to_owned());

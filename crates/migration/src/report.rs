@@ -50,8 +50,16 @@ pub struct SourceReport {
     pub returned: Option<(Instant, String)>,
     /// Pages whose transmission began.
     pub sent: PageCounts,
+    /// Rounds that began before the suspension.
+    pub rounds: u32,
+    /// The round in which pre-copy was given up, if it was.
+    pub never_converges_in: Option<u32>,
+    /// Of the pages sent, those sent again since they were dirty again.
+    pub resent: u64,
     /// Pages of the residency list that were withdrawn, with a notice.
     pub dropped: u64,
+    /// Pages that waited and were not sent, since the guest had overwritten them.
+    pub exempted: u64,
     /// Bytes of contexts and pages.
     pub bytes: u64,
     /// Bytes per second in the link's busiest tenth of a second: filled in by the driver, which

@@ -7,8 +7,10 @@ use crate::{duration_text, workload_table};
 use chacha20::ChaCha8Rng;
 use lazycopy_guest::{GuestSpec, ResidentAtStart, TraceSummary, WorkloadSpec};
 use lazycopy_link::LinkParameters;
-use lazycopy_migration::{MigrationParameters, PushOrder, Scheme};
-use lazycopy_units::Duration;
+use lazycopy_migration::{
+    Direction, MigrationParameters, PrePaging, PushOrder, RoundParameters, Scheme, StopRule,
+};
+use lazycopy_units::{Duration, Rate};
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -63,6 +65,8 @@ pub struct GuestScenario {
     pub think_time: Option<Duration>,
     /// Share of the accesses that write; recorded programs say it themselves.
     pub write_fraction: f64,
+    /// Share of these writes that write the whole page.
+    pub whole_page_fraction: f64,
     /// What memory holds when the warm-up begins.
     pub resident_at_start: ResidentAtStart,
     /// What it touches. The file of a recorded program is absolute.
@@ -99,6 +103,36 @@ pub struct MigrationScenario {
     /// What every fault of the migration takes besides.
     #[serde(with = "duration_text")]
     pub fault_penalty: Duration,
+    /// When pre-copy's rounds end.
+    pub stop_rule: StopRule,
+    /// The downtime that the QEMU rule aims at.
+    #[serde(with = "duration_text")]
+    pub downtime_limit: Duration,
+    /// The most that the rounds send per second; `None`: what the link gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth_cap: Option<Rate>,
+    /// The rate of the first round by the Clark rule, and the least of any.
+    pub minimum_rate: Rate,
+    /// Rounds of a hybrid scheme.
+    pub hybrid_rounds: u32,
+    /// The round in which pre-copy is given up as never converging.
+    pub max_rounds: u32,
+    /// When pre-copy is given up as never converging, after the request.
+    #[serde(with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
+    pub max_time: Option<Duration>,
+    /// Slow the guest down step by step where it dirties pages too fast.
+    pub auto_converge: bool,
+    /// What the first write to a page in each round costs the guest.
+    #[serde(with = "duration_text")]
+    pub first_write_cost: Duration,
+    /// The most pivots of `push_order = "bubbling"` at once.
+    pub pivots: u32,
+    /// In which direction its bubbles grow.
+    pub direction: Direction,
+    /// One more pivot that is never replaced; absent: where a single direction needs it.
+    pub sticky_pivot: bool,
+    /// A page that the guest writes as a whole at the destination is exempt from transfer.
+    pub whole_page_writes: bool,
 }
 
 impl Scenario {
@@ -135,6 +169,7 @@ impl Scenario {
             frames: self.guest.frames,
             think_time: self.guest.think_time.unwrap_or(Duration::ZERO),
             write_fraction: self.guest.write_fraction,
+            whole_page_fraction: self.guest.whole_page_fraction,
             workload: self.guest.workload.clone(),
             resident_at_start: self.guest.resident_at_start,
         }
@@ -163,6 +198,23 @@ impl Scenario {
             disk_latency_source: self.disk.latency_source,
             disk_latency_destination: self.disk.latency_destination,
             measured_accesses: self.measured_accesses,
+            rounds: RoundParameters {
+                stop_rule: migration.stop_rule,
+                downtime_limit: migration.downtime_limit,
+                bandwidth_cap: migration.bandwidth_cap,
+                minimum_rate: migration.minimum_rate,
+                hybrid_rounds: migration.hybrid_rounds,
+                max_rounds: migration.max_rounds,
+                max_time: migration.max_time,
+                auto_converge: migration.auto_converge,
+                first_write_cost: migration.first_write_cost,
+            },
+            pre_paging: PrePaging {
+                pivots: migration.pivots,
+                direction: migration.direction,
+                sticky_pivot: migration.sticky_pivot,
+            },
+            whole_page_writes: migration.whole_page_writes,
         }
     }
 

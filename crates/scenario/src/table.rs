@@ -4,7 +4,7 @@ use crate::scenario::{DiskScenario, GuestScenario, MigrationScenario, Scenario};
 use crate::{duration_text, workload_table};
 use lazycopy_guest::{ResidentAtStart, TraceSummary, WorkloadSpec};
 use lazycopy_link::LinkParameters;
-use lazycopy_migration::{PushOrder, Scheme};
+use lazycopy_migration::{Direction, PrePaging, PushOrder, RoundParameters, Scheme, StopRule};
 use lazycopy_units::{Duration, Rate};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,8 @@ pub(crate) struct GuestTable {
     think_time: Option<Duration>,
     #[serde(default)]
     write_fraction: f64,
+    #[serde(default)]
+    whole_page_fraction: f64,
     #[serde(with = "workload_table")]
     pub(crate) workload: WorkloadSpec,
     #[serde(default)]
@@ -64,6 +66,53 @@ struct MigrationTable {
     max_lead: Option<u64>,
     #[serde(default, with = "duration_text")]
     fault_penalty: Duration,
+    #[serde(default)]
+    stop_rule: StopRule,
+    #[serde(default, with = "duration_text::optional")]
+    downtime_limit: Option<Duration>,
+    bandwidth_cap: Option<Rate>,
+    minimum_rate: Option<Rate>,
+    hybrid_rounds: Option<u32>,
+    max_rounds: Option<u32>,
+    #[serde(default, with = "duration_text::optional")]
+    max_time: Option<Duration>,
+    #[serde(default)]
+    auto_converge: bool,
+    #[serde(default, with = "duration_text")]
+    first_write_cost: Duration,
+    pivots: Option<u32>,
+    #[serde(default)]
+    direction: Direction,
+    sticky_pivot: Option<bool>,
+    #[serde(default)]
+    whole_page_writes: bool,
+}
+
+impl MigrationTable {
+    fn into_migration(self) -> MigrationScenario {
+        let (rounds, pre_paging) = (RoundParameters::default(), PrePaging::default());
+        MigrationScenario {
+            scheme: self.scheme,
+            push_order: self.push_order,
+            context_bytes: self.context_bytes,
+            head_start: self.head_start,
+            max_lead: self.max_lead,
+            fault_penalty: self.fault_penalty,
+            stop_rule: self.stop_rule,
+            downtime_limit: self.downtime_limit.unwrap_or(rounds.downtime_limit),
+            bandwidth_cap: self.bandwidth_cap,
+            minimum_rate: self.minimum_rate.unwrap_or(rounds.minimum_rate),
+            hybrid_rounds: self.hybrid_rounds.unwrap_or(rounds.hybrid_rounds),
+            max_rounds: self.max_rounds.unwrap_or(rounds.max_rounds),
+            max_time: self.max_time,
+            auto_converge: self.auto_converge,
+            first_write_cost: self.first_write_cost,
+            pivots: self.pivots.unwrap_or(pre_paging.pivots),
+            direction: self.direction,
+            sticky_pivot: self.sticky_pivot.unwrap_or(self.direction != Direction::Dual),
+            whole_page_writes: self.whole_page_writes,
+        }
+    }
 }
 
 fn one() -> u64 {
@@ -84,14 +133,6 @@ impl ScenarioTable {
         name: &str,
         recording: Option<TraceSummary>,
     ) -> Result<Scenario, KeyProblem> {
-        let MigrationTable {
-            scheme,
-            push_order,
-            context_bytes,
-            head_start,
-            max_lead,
-            fault_penalty,
-        } = self.migration;
         Ok(Scenario {
             name: name.to_owned(),
             seed: self.seed,
@@ -102,14 +143,7 @@ impl ScenarioTable {
             guest: self.guest.into_guest(recording)?,
             link: LinkParameters { bandwidth: self.link.bandwidth, latency: self.link.latency },
             disk: self.disk,
-            migration: MigrationScenario {
-                scheme,
-                push_order,
-                context_bytes,
-                head_start,
-                max_lead,
-                fault_penalty,
-            },
+            migration: self.migration.into_migration(),
             recording,
         })
     }
@@ -142,6 +176,7 @@ impl GuestTable {
             frames,
             think_time: self.think_time,
             write_fraction: self.write_fraction,
+            whole_page_fraction: self.whole_page_fraction,
             resident_at_start: self.resident_at_start,
             workload: self.workload,
         })

@@ -1,16 +1,14 @@
 //! One migration from its request to the end of its run.
 
-use crate::engine::Engine;
-use lazycopy_guest::{
-    Guest, GuestSnapshot, GuestSpec, ProgressLog, ProgressRun, Reference, WorkloadError,
-    reference_run,
-};
-use lazycopy_link::LinkParameters;
+use crate::fleet::{Fleet, FleetMigration, simulate_fleet};
+use crate::options::{Exceeded, Options};
+use crate::pair::Pair;
+use lazycopy_guest::{GuestSnapshot, GuestSpec, Reference, WorkloadError, reference_run};
+use lazycopy_link::{Card, HostId, LinkParameters, Network, NetworkError};
 use lazycopy_migration::{
-    DestinationReport, Event, EventKind, Metrics, MigrationParameters, Outcome, Side, SourceReport,
-    Verdict,
+    DestinationReport, Event, Metrics, MigrationParameters, Outcome, SourceReport, Verdict,
 };
-use lazycopy_units::{Duration, Instant};
+use lazycopy_units::Instant;
 use std::sync::Arc;
 
 /// What is to be simulated: a guest, how it is moved, and over which link.
@@ -35,14 +33,15 @@ pub struct Run {
     pub source: SourceReport,
     /// What the destination counted.
     pub destination: DestinationReport,
-    /// Every event but hits, by time, the source's first.
+    /// Every event but hits, by time, the source's first; empty where events are not kept.
     pub events: Vec<Event>,
-    /// The guest just before the migration.
+    /// The guest just before the migration; without its pages where events are not kept.
     pub before: GuestSnapshot,
     /// The guest at the end of the run, if it is anywhere.
     pub after: Option<GuestSnapshot>,
-    /// The same guest, never migrated, up to the end of the run.
-    pub reference: Reference,
+    /// The same guest, never migrated, up to the end of the run; `None` where it was not asked
+    /// for.
+    pub reference: Option<Reference>,
 }
 
 /// Why a migration could not be simulated.
@@ -51,47 +50,84 @@ pub enum RunError {
     /// The guest's workload failed.
     #[error(transparent)]
     Workload(#[from] WorkloadError),
+    /// There can be no such network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The simulation did not end within its limits.
+    #[error(transparent)]
+    Exceeded(#[from] Exceeded),
 }
 
-/// Simulates one migration.
+/// Simulates one migration over a link of its own and keeps everything of it.
 ///
 /// # Errors
-/// When the guest's workload cannot be read.
+/// When the guest's workload cannot be read, or a limit is exceeded.
 pub fn simulate(migration: &Migration) -> Result<Run, RunError> {
-    let mut guest = Guest::new(Arc::clone(&migration.guest))?;
-    guest.run_to(Instant::ZERO, migration.warmup_accesses, Duration::ZERO)?;
-    let before = guest.snapshot(usize::MAX);
-    let mut engine = Engine::new(guest, &migration.parameters, migration.link);
-    engine.run();
-    let (source, destination, mut events, after) = engine.finish();
-    events.sort_by_key(|event| (event.at, event.side));
-    let mut metrics = Metrics::from_reports(
-        migration.parameters.scheme,
-        &source,
-        &destination,
-        verdict(&source, &destination),
-    );
-    let (from, to) = span_of(&destination, migration.warmup_accesses);
-    let latency = migration.parameters.disk_latency_source;
-    let measured_to = from + migration.parameters.measured_accesses;
-    let measured = reference_run(&migration.guest, latency, from, measured_to)?;
-    metrics.reference_measured_time_ns = Some(measured.measured_time.as_nanos());
-    let reference = if to == measured_to {
-        measured
-    } else {
-        reference_run(&migration.guest, latency, from, to)?
+    simulate_with(migration, &Options::default())
+}
+
+/// Simulates one migration over a link of its own: a network of two hosts.
+///
+/// # Errors
+/// When the guest's workload cannot be read, or a limit is exceeded.
+pub fn simulate_with(migration: &Migration, options: &Options) -> Result<Run, RunError> {
+    let LinkParameters { bandwidth, latency } = migration.link;
+    let card = Card { out: bandwidth, into: bandwidth };
+    let fleet = Fleet {
+        cards: vec![card, card],
+        migrations: vec![FleetMigration {
+            guest: Arc::clone(&migration.guest),
+            warmup_accesses: migration.warmup_accesses,
+            parameters: migration.parameters.clone(),
+            source: HostId(0),
+            destination: HostId(1),
+            rate: None,
+            latency,
+            starts: Instant::ZERO,
+        }],
+        neighbours: Vec::new(),
     };
-    if migration.parameters.scheme.parts().forward_context {
-        let forward = progress_of(&events, Side::Source);
-        metrics.forward_lead_mean =
-            forward.mean_lead_over(&progress_of(&events, Side::Destination));
+    let mut run = simulate_fleet(&fleet, options)?;
+    Ok(run.runs.pop().expect("a fleet has a run for each migration"))
+}
+
+/// The run of a pair in which nothing happens any more.
+pub(crate) fn finish(
+    migration: &FleetMigration,
+    mut pair: Pair,
+    network: &Network,
+    before: GuestSnapshot,
+    options: &Options,
+) -> Result<Run, RunError> {
+    assert!(pair.has_ended(), "a run stopped before its end");
+    let mut source = pair.source.report().clone();
+    let destination = pair.destination.report().clone();
+    source.bandwidth_peak = Some(network.flow_meter(pair.flow).peak_bytes_per_sec());
+    let guest = pair.destination.guest().or(pair.source.guest());
+    let after = guest.map(|guest| guest.snapshot(options.snapshot_pages()));
+    let scheme = migration.parameters.scheme;
+    let verdict = verdict(&source, &destination);
+    let mut metrics = Metrics::from_reports(scheme, &source, &destination, verdict);
+    if scheme.parts().forward_context {
+        metrics.forward_lead_mean = pair.journal.mean_lead();
     }
+    let mut reference = None;
+    if options.reference {
+        let (measured, whole) = references(migration, &destination)?;
+        metrics.reference_measured_time_ns = Some(measured.measured_time.as_nanos());
+        reference = Some(whole);
+    }
+    let events = pair.journal.into_events();
     Ok(Run { metrics, source, destination, events, before, after, reference })
 }
 
 fn verdict(source: &SourceReport, destination: &DestinationReport) -> Verdict {
     match (&source.returned, &destination.lost) {
-        (Some((_, reason)), _) => Verdict { outcome: Outcome::Failed, reason: reason.clone() },
+        (Some((_, reason)), _) => {
+            let gave_up = source.never_converges_in.is_some();
+            let outcome = if gave_up { Outcome::NeverConverges } else { Outcome::Failed };
+            Verdict { outcome, reason: reason.clone() }
+        }
         (_, Some((_, reason))) => Verdict { outcome: Outcome::Lost, reason: reason.clone() },
         _ => Verdict {
             outcome: Outcome::Completed,
@@ -100,21 +136,21 @@ fn verdict(source: &SourceReport, destination: &DestinationReport) -> Verdict {
     }
 }
 
-/// Indices of the first access after the resume and of the first after the end of the run.
-fn span_of(destination: &DestinationReport, warmup: u64) -> (u64, u64) {
-    let from = destination.resumed_registers.map_or(warmup, |registers| registers.accesses);
-    let to = destination.ended_registers.map_or(from, |registers| registers.accesses);
-    (from, to)
-}
-
-/// When the context at `side` completed its accesses, from its events.
-fn progress_of(events: &[Event], side: Side) -> ProgressLog {
-    let runs =
-        events.iter().filter(|event| event.side == side).filter_map(|event| match event.kind {
-            EventKind::Progress { step, count } => {
-                Some(ProgressRun { first: event.at, step, count })
-            }
-            _ => None,
-        });
-    ProgressLog::from_runs(runs.collect())
+/// The reference run up to the end of the measured accesses, and up to the end of the run.
+fn references(
+    migration: &FleetMigration,
+    destination: &DestinationReport,
+) -> Result<(Reference, Reference), RunError> {
+    let resumed = destination.resumed_registers;
+    let from = resumed.map_or(migration.warmup_accesses, |registers| registers.accesses);
+    let ended = destination.ended_registers.map_or(from, |registers| registers.accesses);
+    let latency = migration.parameters.disk_latency_source;
+    let measured_to = from + migration.parameters.measured_accesses;
+    let measured = reference_run(&migration.guest, latency, from, measured_to)?;
+    let whole = if ended == measured_to {
+        measured
+    } else {
+        reference_run(&migration.guest, latency, from, ended)?
+    };
+    Ok((measured, whole))
 }

@@ -1,97 +1,10 @@
 //! Drawn guests, links, disks and schemes: the pair of machines holds every invariant.
 
-use lazycopy_guest::{GuestSpec, ResidentAtStart, WorkloadSpec};
-use lazycopy_link::LinkParameters;
-use lazycopy_migration::{MigrationParameters, PushOrder, Scheme};
-use lazycopy_simulation::{Migration, check_run, simulate};
-use lazycopy_units::{Duration, PAGE_MESSAGE_BYTES, PageNumber, Rate};
+mod common;
+
+use common::migrations;
+use lazycopy_simulation::{Options, check_run, simulate, simulate_with};
 use proptest::prelude::*;
-use std::sync::Arc;
-
-fn workloads(pages: u32) -> impl Strategy<Value = WorkloadSpec> {
-    prop_oneof![
-        (1u32..200).prop_map(|length| WorkloadSpec::Queue { length }),
-        proptest::collection::vec((0..pages).prop_map(PageNumber), 1..60)
-            .prop_map(|pages| WorkloadSpec::List { pages }),
-        (0u32..3).prop_map(|exponent| WorkloadSpec::Zipf { exponent: f64::from(exponent) * 0.7 }),
-        Just(WorkloadSpec::Sequential),
-    ]
-}
-
-fn guests(think_time: u64) -> impl Strategy<Value = GuestSpec> {
-    (1u32..60, any::<u64>())
-        .prop_flat_map(|(pages, seed)| {
-            (
-                Just((pages, seed)),
-                1..=pages,
-                prop_oneof![Just(0.0), Just(0.2), Just(1.0)],
-                workloads(pages),
-                any::<bool>(),
-            )
-        })
-        .prop_map(move |((pages, seed), frames, write_fraction, workload, all)| GuestSpec {
-            seed,
-            pages,
-            frames: if all { pages } else { frames },
-            think_time: Duration::from_nanos(think_time),
-            write_fraction,
-            workload,
-            resident_at_start: if all { ResidentAtStart::All } else { ResidentAtStart::None },
-        })
-}
-
-/// Spans from nothing to fifty think times; coincidences with them are common.
-fn spans(think_time: u64) -> impl Strategy<Value = Duration> {
-    prop_oneof![Just(0), (1u64..50).prop_map(move |times| times * think_time), 0..50 * think_time,]
-        .prop_map(Duration::from_nanos)
-}
-
-fn parameters(think_time: u64) -> impl Strategy<Value = MigrationParameters> {
-    let scheme = proptest::sample::select(Scheme::ALL.to_vec());
-    let order = proptest::sample::select(vec![PushOrder::Lru, PushOrder::Mru, PushOrder::Address]);
-    let lead = proptest::option::of((1u64..40, 0u64..10));
-    let penalty = prop_oneof![3 => Just(Duration::ZERO), 1 => spans(think_time)];
-    let spans = || spans(think_time);
-    (scheme, order, 0u64..5_000, lead, spans(), spans(), penalty, 1u64..300).prop_map(
-        |(scheme, push_order, context_bytes, lead, source, destination, penalty, measured)| {
-            let (max_lead, head_start) =
-                lead.map_or((None, 2), |(lead, head)| (Some(lead), head.min(lead)));
-            MigrationParameters {
-                scheme,
-                push_order,
-                context_bytes,
-                head_start,
-                max_lead,
-                fault_penalty: penalty,
-                disk_latency_source: source,
-                disk_latency_destination: destination,
-                measured_accesses: measured,
-            }
-        },
-    )
-}
-
-/// Links that send from fifty pages per think time to one page in fifty think times.
-fn links(think_time: u64) -> impl Strategy<Value = LinkParameters> {
-    let page_time =
-        prop_oneof![think_time.div_ceil(50)..=think_time, think_time..50 * think_time + 1];
-    (page_time, spans(think_time)).prop_map(|(page_time, latency)| LinkParameters {
-        bandwidth: Rate::from_bytes_per_sec(PAGE_MESSAGE_BYTES * 1_000_000_000 / page_time)
-            .expect("a page takes less than an hour"),
-        latency: latency.max(Duration::from_nanos(1)),
-    })
-}
-
-fn migrations() -> impl Strategy<Value = Migration> {
-    prop_oneof![Just(1u64), 1..1_000u64, Just(970_000_000u64)]
-        .prop_flat_map(|think| (guests(think), 0u64..300, parameters(think), links(think)))
-        .prop_map(|(guest, warmup_accesses, parameters, link)| Migration {
-            guest: Arc::new(guest),
-            warmup_accesses,
-            parameters,
-            link,
-        })
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
@@ -100,6 +13,16 @@ proptest! {
     fn every_invariant_holds_in_any_migration(migration in migrations()) {
         let run = simulate(&migration).unwrap();
         check_run(&migration, &run).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn what_is_kept_of_a_run_changes_none_of_its_metrics(migration in migrations()) {
+        let kept = simulate(&migration).unwrap();
+        let lean = simulate_with(&migration, &Options::metrics_only()).unwrap();
+        let mut metrics = kept.metrics;
+        metrics.reference_measured_time_ns = None;
+        prop_assert_eq!(lean.metrics, metrics);
+        prop_assert!(lean.events.is_empty() && lean.reference.is_none());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Random choices of synthetic workloads: one ChaCha8 stream per purpose, seekable by the index
 //! of the access and the same on every machine.
 
+use super::Write;
+use crate::spec::GuestSpec;
 use chacha20::ChaCha8Rng;
 use lazycopy_units::PageNumber;
 use rand::{Rng, SeedableRng};
@@ -33,31 +35,43 @@ pub(crate) fn page_queue(seed: u64, length: u32, pages: u32) -> Vec<PageNumber> 
     (0..length).map(|_| PageNumber(below(&mut rng, pages))).collect()
 }
 
-/// Decides which accesses write.
+/// Decides which accesses write, and what.
 pub(crate) enum WriteMix {
     Never,
-    Always,
-    Sometimes { rng: Box<ChaCha8Rng>, threshold: u32 },
+    Always(Write),
+    /// One random word per access: below `whole` it writes the whole page, below `any` a part.
+    Sometimes {
+        rng: Box<ChaCha8Rng>,
+        whole: u64,
+        any: u64,
+    },
 }
 
 impl WriteMix {
-    pub(crate) fn new(seed: u64, fraction: f64, position: u64) -> Self {
-        if fraction <= 0.0 {
-            WriteMix::Never
-        } else if fraction >= 1.0 {
-            WriteMix::Always
-        } else {
-            let rng = Box::new(stream(seed, Purpose::Writes, position));
-            WriteMix::Sometimes { rng, threshold: (fraction * 4_294_967_296.0) as u32 }
+    pub(crate) fn new(spec: &GuestSpec, position: u64) -> Self {
+        let (fraction, whole) = (spec.write_fraction, spec.whole_page_fraction);
+        match (fraction, whole) {
+            (0.0, _) => WriteMix::Never,
+            (1.0, 0.0) => WriteMix::Always(Write::Part),
+            (1.0, 1.0) => WriteMix::Always(Write::WholePage),
+            _ => WriteMix::Sometimes {
+                rng: Box::new(stream(spec.seed, Purpose::Writes, position)),
+                whole: (fraction * whole * 4_294_967_296.0) as u64,
+                any: (fraction * 4_294_967_296.0) as u64,
+            },
         }
     }
 
     #[inline]
-    pub(crate) fn next_writes(&mut self) -> bool {
+    pub(crate) fn next_write(&mut self) -> Write {
         match self {
-            WriteMix::Never => false,
-            WriteMix::Always => true,
-            WriteMix::Sometimes { rng, threshold } => rng.next_u32() < *threshold,
+            WriteMix::Never => Write::None,
+            WriteMix::Always(write) => *write,
+            WriteMix::Sometimes { rng, whole, any } => match u64::from(rng.next_u32()) {
+                word if word < *whole => Write::WholePage,
+                word if word < *any => Write::Part,
+                _ => Write::None,
+            },
         }
     }
 }

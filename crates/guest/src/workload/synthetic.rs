@@ -16,7 +16,7 @@ pub(crate) struct Cycle {
 impl Cycle {
     pub(crate) fn new(spec: &GuestSpec, queue: Vec<PageNumber>, position: u64) -> Self {
         let next = (position % queue.len() as u64) as usize;
-        let writes = WriteMix::new(spec.seed, spec.write_fraction, position);
+        let writes = WriteMix::new(spec, position);
         Cycle { queue, next, think: spec.think_time, writes }
     }
 }
@@ -28,7 +28,7 @@ impl Workload for Cycle {
         batch.extend(self.queue[self.next..end].iter().map(|page| Access {
             think,
             page: *page,
-            write: writes.next_writes(),
+            write: writes.next_write(),
         }));
         self.next = if end == self.queue.len() { 0 } else { end };
         Ok(())
@@ -49,7 +49,7 @@ impl Sequential {
             next: (position % u64::from(spec.pages)) as u32,
             pages: spec.pages,
             think: spec.think_time,
-            writes: WriteMix::new(spec.seed, spec.write_fraction, position),
+            writes: WriteMix::new(spec, position),
         }
     }
 }
@@ -61,7 +61,7 @@ impl Workload for Sequential {
         batch.extend((self.next..end).map(|page| Access {
             think,
             page: PageNumber(page),
-            write: writes.next_writes(),
+            write: writes.next_write(),
         }));
         self.next = if end == self.pages { 0 } else { end };
         Ok(())

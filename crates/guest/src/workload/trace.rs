@@ -18,7 +18,7 @@
 mod lines;
 mod numbers;
 
-use super::{Access, BATCH, Workload, WorkloadError};
+use super::{Access, BATCH, Workload, WorkloadError, Write};
 use lazycopy_units::{Duration, PAGE_BYTES, PageNumber};
 use lines::{Lines, Reference};
 use numbers::PageNumbers;
@@ -221,7 +221,8 @@ impl Trace {
             return Err(self.too_many_pages());
         }
         let think = self.clock.advance_to(touch.instructions);
-        Ok(Some(Access { think, page, write: touch.write }))
+        let write = if touch.write { Write::Part } else { Write::None };
+        Ok(Some(Access { think, page, write }))
     }
 
     fn first_of_lap(&mut self) -> Result<Access, WorkloadError> {

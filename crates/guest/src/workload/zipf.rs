@@ -30,7 +30,7 @@ impl Zipf {
             table: alias_table(spec.pages, exponent),
             rng: stream(spec.seed, Purpose::Zipf, position * WORDS_PER_ACCESS),
             think: spec.think_time,
-            writes: WriteMix::new(spec.seed, spec.write_fraction, position),
+            writes: WriteMix::new(spec, position),
         }
     }
 }
@@ -68,7 +68,7 @@ impl Workload for Zipf {
             let column = below(&mut self.rng, self.table.len() as u32);
             let Column { threshold, alias } = self.table[column as usize];
             let page = if self.rng.next_u32() < threshold { column } else { alias };
-            let write = self.writes.next_writes();
+            let write = self.writes.next_write();
             batch.push(Access { think: self.think, page: PageNumber(page), write });
         }
         Ok(())

@@ -8,6 +8,8 @@ const HELD: u8 = 4;
 const NOT_RESIDENT: u8 = 8;
 const TOUCHED: u8 = 16;
 const FORWARD_UNTOUCHED: u8 = 32;
+/// It is not missing: it arrived, is on the disk, or was overwritten.
+const SETTLED: u8 = 64;
 
 /// The book of arrivals: which pages came, which were held, and how many of the residency list
 /// are missing.
@@ -25,7 +27,7 @@ impl Arrivals {
     /// `page` is on the residency list; it is missing unless it has come already.
     pub(super) fn list(&mut self, page: PageNumber) {
         let flags = &mut self.flags[page.index()];
-        if *flags & (LISTED | ARRIVED | NOT_RESIDENT) == 0 {
+        if *flags & (LISTED | SETTLED) == 0 {
             self.missing += 1;
         }
         *flags |= LISTED;
@@ -38,10 +40,10 @@ impl Arrivals {
 
     fn settle(&mut self, page: PageNumber, how: u8) {
         let flags = &mut self.flags[page.index()];
-        if *flags & (LISTED | ARRIVED | NOT_RESIDENT) == LISTED {
+        if *flags & (LISTED | SETTLED) == LISTED {
             self.missing -= 1;
         }
-        *flags |= how;
+        *flags |= how | SETTLED;
     }
 
     /// A copy of `page` came over the link.
@@ -52,6 +54,12 @@ impl Arrivals {
     /// The source said that `page` is not resident.
     pub(super) fn not_resident(&mut self, page: PageNumber) {
         self.settle(page, NOT_RESIDENT);
+    }
+
+    /// The guest has written `page` as a whole here: no copy of it is missing, and one that comes
+    /// is stale.
+    pub(super) fn overwritten(&mut self, page: PageNumber) {
+        self.settle(page, HELD);
     }
 
     /// `page` was in memory here, from the link or from the disk: a copy that comes later may be

@@ -5,7 +5,7 @@ use crate::event::{EventKind, Fate, FaultEnd};
 use crate::message::{Cause, Context, PageMessage, Reply};
 use crate::parameters::MigrationParameters;
 use crate::report::DestinationReport;
-use lazycopy_guest::{Guest, Memory, Stop, Timeout, Victim};
+use lazycopy_guest::{Guest, Memory, Stop, Timeout, TimeoutKind, Victim};
 use lazycopy_units::{Duration, Instant, PageNumber};
 
 /// What a step here gave, in the order of its happening.
@@ -63,23 +63,29 @@ impl Following {
         }
     }
 
-    /// Puts the pages that came before the context into memory, in the order of its residency
-    /// list, and notes what is missing.
-    pub(super) fn take_staged(&mut self, staged: Memory, context: &Context) {
+    /// Makes memory of the pages that came before the context: those that it calls current, in
+    /// the order of its residency list. The rest of the list is missing.
+    pub(super) fn take_staged(&mut self, mut staged: Memory, context: &Context) {
         for entry in &context.residency {
-            if let Some(stamp) = staged.stamp(entry.page) {
-                let dirty = staged.is_dirty(entry.page);
-                self.guest.memory_mut().install_most_recent(entry.page, stamp, dirty);
-                self.guest.memory_mut().watch_touch(entry.page);
+            if entry.current && staged.contains(entry.page) {
                 self.arrivals.arrived(entry.page);
                 self.arrivals.hold(entry.page);
+                staged.watch_touch(entry.page);
+                staged.make_most_recent(entry.page);
             }
             self.arrivals.list(entry.page);
         }
+        let outdated: Vec<PageNumber> =
+            staged.iter_lru().filter(|page| !self.arrivals.was_held(*page)).collect();
+        for page in outdated {
+            staged.remove(page);
+        }
+        staged.set_frames(self.guest.spec().frames);
+        *self.guest.memory_mut() = staged;
     }
 
-    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
+    pub(super) fn take_effects(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.effects.drain(..)
     }
 
     fn log(&mut self, at: Instant, kind: EventKind) {
@@ -99,6 +105,7 @@ impl Following {
         self.fault.is_some_and(|fault| fault.counted)
     }
 
+    #[inline]
     pub(super) fn poll_timeout(&self) -> Option<Timeout> {
         self.guest.poll_timeout()
     }
@@ -107,8 +114,33 @@ impl Following {
         self.guest.registers().accesses - self.first_access
     }
 
-    /// Lets the guest run until somebody must know.
+    /// Lets the guest run until somebody must know. When the migration is over its paging concerns
+    /// nobody else: loads that are due by `until` are part of the burst, until the measured
+    /// accesses are completed.
     pub(super) fn run(
+        &mut self,
+        until: Instant,
+        budget: u64,
+        parameters: &MigrationParameters,
+        report: &mut DestinationReport,
+    ) {
+        let end = self.accesses().saturating_add(budget);
+        loop {
+            self.run_to_stop(until, end - self.accesses(), parameters, report);
+            let pages_alone = !self.migrating && report.measured_at.is_none();
+            match self.poll_timeout() {
+                Some(Timeout { at, kind: TimeoutKind::Disk }) if pages_alone && at <= until => {
+                    self.disk_due(at, parameters, report);
+                }
+                _ => return,
+            }
+            if report.measured_at.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn run_to_stop(
         &mut self,
         until: Instant,
         budget: u64,
@@ -140,6 +172,9 @@ impl Following {
         report: &mut DestinationReport,
     ) {
         let (_, since) = self.guest.blocked_on().expect("it has just missed");
+        if self.migrating && parameters.whole_page_writes && self.guest.is_overwriting() {
+            return self.overwrite(since, page, parameters, report);
+        }
         self.fault = Some(Fault { page, since, counted: self.migrating, answered: None });
         if !self.migrating {
             self.guest.begin_load(since, parameters.disk_latency_source);
@@ -155,6 +190,25 @@ impl Following {
         } else {
             self.guest.begin_load(since, parameters.disk_latency_destination);
         }
+    }
+
+    /// The missing page is written as a whole: nothing of what it was is needed.
+    fn overwrite(
+        &mut self,
+        now: Instant,
+        page: PageNumber,
+        parameters: &MigrationParameters,
+        report: &mut DestinationReport,
+    ) {
+        report.first_touches += u64::from(self.arrivals.touch(page));
+        self.log(now, EventKind::Overwritten { page });
+        if self.arrivals.may_be_at_source(page) {
+            self.effects.push(Effect::Reply(now, Reply::Overwritten { page }));
+        }
+        self.arrivals.overwritten(page);
+        let victim = self.guest.complete_blocked(now, 0, true);
+        self.evicted(victim);
+        self.completed_accesses(parameters, report);
     }
 
     /// Reports what is to be reported after accesses were completed.

@@ -9,7 +9,7 @@ use crate::parameters::MigrationParameters;
 use crate::report::DestinationReport;
 use arrivals::Arrivals;
 use following::{Effect, Following};
-use lazycopy_guest::{Guest, GuestSpec, Memory, Timeout};
+use lazycopy_guest::{Guest, GuestSpec, Memory, OpenedWorkload, Timeout};
 use lazycopy_units::Instant;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub enum DestinationOutput {
 #[derive(Debug)]
 enum State {
     /// Nothing but what the scheme copies before the hand-over comes, and is set aside.
-    AwaitingContext { staged: Memory },
+    AwaitingContext { staged: Memory, workload: Option<OpenedWorkload> },
     /// The guest is here, suspended, until the forward context has its head start.
     AwaitingResume(Box<Following>),
     /// The guest runs here, and pages of it are missing.
@@ -86,14 +86,23 @@ pub struct Destination {
 impl Destination {
     /// A destination that waits for a guest of that definition.
     pub fn new(spec: Arc<GuestSpec>, parameters: MigrationParameters) -> Self {
-        let staged = Memory::new(spec.pages, spec.frames);
+        // Rounds send pages that the guest evicts again, so that more may come than it has frames.
+        let staged = Memory::new(spec.pages, spec.pages);
         Destination {
             head_start_done: parameters.effective_head_start() == 0,
             spec,
             parameters,
-            state: State::AwaitingContext { staged },
+            state: State::AwaitingContext { staged, workload: None },
             outputs: VecDeque::new(),
             report: DestinationReport::default(),
+        }
+    }
+
+    /// Hands over the guest's workload, opened ahead at a position that the guest has not passed
+    /// yet, so that its resume waits for no file.
+    pub fn prepare(&mut self, opened: OpenedWorkload) {
+        if let State::AwaitingContext { workload, .. } = &mut self.state {
+            *workload = Some(opened);
         }
     }
 
@@ -129,6 +138,7 @@ impl Destination {
 
     /// When the destination wants to be woken: by [`DestinationInput::DiskDue`], or by
     /// [`Destination::run`].
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Timeout> {
         match &self.state {
             State::Following(following) | State::Settled(following) => following.poll_timeout(),
@@ -137,6 +147,7 @@ impl Destination {
     }
 
     /// The next thing to do, until `None`.
+    #[inline]
     pub fn poll_output(&mut self) -> Option<DestinationOutput> {
         self.outputs.pop_front()
     }
@@ -167,12 +178,17 @@ impl Destination {
     }
 
     fn context_arrived(&mut self, now: Instant, context: &Context) {
-        let State::AwaitingContext { staged } = std::mem::replace(&mut self.state, State::Gone)
+        let State::AwaitingContext { staged, workload } =
+            std::mem::replace(&mut self.state, State::Gone)
         else {
             panic!("a context arrived twice");
         };
-        let arriving =
-            Guest::arriving(Arc::clone(&self.spec), context.registers, context.disk.clone());
+        let (spec, registers, disk) =
+            (Arc::clone(&self.spec), context.registers, context.disk.clone());
+        let arriving = match workload {
+            Some(workload) => Guest::arriving_to(spec, registers, disk, workload),
+            None => Guest::arriving(spec, registers, disk),
+        };
         let guest = match arriving {
             Ok(guest) => guest,
             Err(error) => return self.throw_away(now, error.to_string()),
@@ -199,8 +215,8 @@ impl Destination {
         self.report.arrived.add(message.cause);
         let PageMessage { page, stamp, dirty, cause } = message;
         let fate = match &mut self.state {
-            State::AwaitingContext { staged } => {
-                staged.install_most_recent(page, stamp, dirty);
+            State::AwaitingContext { staged, .. } => {
+                staged.replace(page, stamp, dirty);
                 Fate::Installed
             }
             State::AwaitingResume(following) | State::Following(following) => {
@@ -265,12 +281,10 @@ impl Destination {
             return;
         };
         for effect in following.take_effects() {
-            match effect {
-                Effect::Event(at, kind) => self.log(at, kind),
-                Effect::Reply(at, reply) => {
-                    self.outputs.push_back(DestinationOutput::Reply { at, reply });
-                }
-            }
+            self.outputs.push_back(match effect {
+                Effect::Event(at, kind) => event(at, kind),
+                Effect::Reply(at, reply) => DestinationOutput::Reply { at, reply },
+            });
         }
     }
 
@@ -325,10 +339,10 @@ impl Destination {
     }
 
     fn log(&mut self, at: Instant, kind: EventKind) {
-        self.outputs.push_back(DestinationOutput::Event(Event {
-            at,
-            side: Side::Destination,
-            kind,
-        }));
+        self.outputs.push_back(event(at, kind));
     }
+}
+
+fn event(at: Instant, kind: EventKind) -> DestinationOutput {
+    DestinationOutput::Event(Event { at, side: Side::Destination, kind })
 }

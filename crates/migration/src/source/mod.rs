@@ -1,23 +1,28 @@
 //! The source machine.
 
+mod limiter;
 mod preimages;
 mod pushing;
+mod rounds;
 
 use crate::event::{Event, EventKind, Side};
 use crate::lanes::Lanes;
 use crate::message::{Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency};
-use crate::parameters::MigrationParameters;
+use crate::page_set::PageSet;
+use crate::parameters::{BeforeHandover, MigrationParameters, PushOrder};
+use crate::prediction::{HISTORY, order_by_need};
 use crate::report::SourceReport;
 use lazycopy_guest::{Guest, Timeout};
 use lazycopy_units::{Instant, PageNumber};
 use pushing::{Effect, Pushing};
+use rounds::{Choice, Rounds};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What happened, for the source.
 #[derive(Clone, Debug)]
 pub enum SourceInput {
-    /// The migration was asked for: the guest is suspended.
+    /// The migration was asked for: the guest is suspended, or the rounds begin.
     Requested,
     /// The message that occupied the link has left it.
     Transmitted,
@@ -65,25 +70,40 @@ pub enum SourceOutput {
 }
 
 /// ```text
-///             Requested               LinkFree, no page left to copy
-///  Resident ------------> Suspended ---------------------------------> Pushing
-///      ^                      |               (the hand-over)             | | |
-///      |  Cancelled,          |                     ThrownAway            | | | Complete
-///      +-- DestinationLost ---+-------------------------------------------+ | +---> Gone
-///                                                                           +-----> Gone
-///                                                               DestinationLost: lost
+///          Requested            stop rule           LinkFree, nothing left to copy
+///  Resident -------+-> Rounds -------+-> Suspended ---------------------------------> Pushing
+///      ^           |     |           |       |            (the hand-over)               | | |
+///      |           +-----|-----------+       |                                          | | |
+///      |                 | never converges   |                                          | | |
+///      |  Cancelled,     |                   |                  ThrownAway              | | |
+///      +-- DestinationLost ------------------+------------------------------------------+ | |
+///                                                               DestinationLost: lost     | |
+///                                                                         Gone <----------+ |
+///                                                                         Gone <------------+
+///                                                                                  Complete
 /// ```
 #[derive(Debug)]
 enum State {
     /// The guest runs here, as the guest: before the request, or again.
     Resident(Guest),
+    /// The guest runs here, as the guest, while its pages are sent in rounds.
+    Rounds(Box<Rounds>),
     /// The guest is suspended here, and what its scheme copies before the hand-over is sent. A
     /// cancellation or a failure resumes it.
-    Suspended { guest: Guest, lanes: Lanes },
+    Suspended(Box<Suspended>),
     /// The point of no return has been passed: the guest is the destination's.
     Pushing(Box<Pushing>),
     /// Nothing of the guest is here any more.
     Gone,
+}
+
+#[derive(Debug)]
+struct Suspended {
+    guest: Guest,
+    /// What is to be sent before the hand-over.
+    lanes: Lanes,
+    /// Pages that the destination does not have as they are, apart from those in `lanes`.
+    outdated: PageSet,
 }
 
 /// The source of a migration. It owns the guest until the hand-over, and the waiting pages in
@@ -115,7 +135,7 @@ impl Source {
     /// Takes what happened at `now`.
     pub fn handle_input(&mut self, now: Instant, input: SourceInput) {
         match input {
-            SourceInput::Requested => self.suspend(now),
+            SourceInput::Requested => self.begin(now),
             SourceInput::Transmitted => {
                 if let State::Pushing(pushing) = &mut self.state {
                     let effects = pushing.transmitted(now, &self.parameters);
@@ -123,16 +143,18 @@ impl Source {
                 }
             }
             SourceInput::LinkFree => self.use_link(now),
-            SourceInput::DiskDue => {
-                if let State::Pushing(pushing) = &mut self.state {
+            SourceInput::DiskDue => match &mut self.state {
+                State::Pushing(pushing) => {
                     let effects = pushing.disk_due(now, &self.parameters);
                     self.apply(now, effects);
                 }
-            }
+                State::Rounds(rounds) => rounds.disk_due(now),
+                State::Resident(_) | State::Suspended(_) | State::Gone => {}
+            },
             SourceInput::Received(reply) => self.receive(now, reply),
-            SourceInput::Cancelled { reason } => self.return_if_suspended(now, reason),
+            SourceInput::Cancelled { reason } => self.give_up(now, reason),
             SourceInput::DestinationLost { reason } => {
-                self.return_if_suspended(now, reason.clone());
+                self.give_up(now, reason.clone());
                 if let State::Pushing(_) = self.state {
                     self.lose(now, reason);
                 }
@@ -141,40 +163,60 @@ impl Source {
         self.note_link(now);
     }
 
-    /// Lets the forward context take accesses that begin at `until` or before, at most `budget` of
-    /// them. It returns early where an output is to be polled.
+    /// Lets the context that runs here, the guest in rounds or the forward context, take accesses
+    /// that begin at `until` or before, at most `budget` of them. It returns early where an output
+    /// is to be polled.
     pub fn run(&mut self, until: Instant, budget: u64) {
-        if let State::Pushing(pushing) = &mut self.state {
-            let (at, effects) = pushing.run(until, budget, &self.parameters);
-            self.apply(at, effects);
-            self.note_link(at);
-        }
+        let at = match &mut self.state {
+            State::Pushing(pushing) => {
+                let (at, effects) = pushing.run(until, budget, &self.parameters);
+                self.apply(at, effects);
+                at
+            }
+            State::Rounds(rounds) => {
+                let (at, event) = rounds.run(until, budget, &self.parameters);
+                if let Some(kind) = event {
+                    self.log(at, kind);
+                }
+                at
+            }
+            State::Resident(_) | State::Suspended(_) | State::Gone => return,
+        };
+        self.note_link(at);
     }
 
     /// When the source wants to be woken: by [`SourceInput::DiskDue`], or by [`Source::run`]. A
     /// guest that runs here as the guest is its driver's.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Timeout> {
         match &self.state {
             State::Pushing(pushing) => pushing.poll_timeout(&self.parameters),
-            _ => None,
+            State::Rounds(rounds) => rounds.poll_timeout(),
+            State::Resident(_) | State::Suspended(_) | State::Gone => None,
         }
     }
 
     /// The next thing to do, until `None`.
+    #[inline]
     pub fn poll_output(&mut self) -> Option<SourceOutput> {
         self.outputs.pop_front()
     }
 
-    /// Since when something waits for the link, if anything does.
+    /// From when on something waits for the link, if anything does: an instant in the past, or
+    /// in the future where a rate is kept.
+    #[inline]
     pub fn wants_link(&self) -> Option<Instant> {
-        self.link_wanted_since
+        match &self.state {
+            State::Rounds(rounds) => Some(rounds.allowed_at()),
+            _ => self.link_wanted_since,
+        }
     }
 
     fn note_link(&mut self, at: Instant) {
         let wants = match &self.state {
-            State::Suspended { .. } => true,
+            State::Suspended(_) => true,
             State::Pushing(pushing) => pushing.wants_link(),
-            State::Resident(_) | State::Gone => false,
+            State::Resident(_) | State::Rounds(_) | State::Gone => false,
         };
         self.link_wanted_since = if wants { self.link_wanted_since.or(Some(at)) } else { None };
     }
@@ -187,7 +229,9 @@ impl Source {
     /// The guest, while the source holds it as the guest (before the hand-over, or returned).
     pub fn guest(&self) -> Option<&Guest> {
         match &self.state {
-            State::Resident(guest) | State::Suspended { guest, .. } => Some(guest),
+            State::Resident(guest) => Some(guest),
+            State::Rounds(rounds) => Some(rounds.guest()),
+            State::Suspended(suspended) => Some(&suspended.guest),
             State::Pushing(_) | State::Gone => None,
         }
     }
@@ -200,36 +244,79 @@ impl Source {
     /// The guest, if it is here as the guest, running or suspended as it was.
     pub fn into_guest(self) -> Option<Guest> {
         match self.state {
-            State::Resident(guest) | State::Suspended { guest, .. } => Some(guest),
+            State::Resident(guest) => Some(guest),
+            State::Rounds(rounds) => Some(rounds.into_guest().0),
+            State::Suspended(suspended) => Some(suspended.guest),
             State::Pushing(_) | State::Gone => None,
         }
     }
 
-    fn suspend(&mut self, now: Instant) {
+    fn begin(&mut self, now: Instant) {
         let State::Resident(mut guest) = std::mem::replace(&mut self.state, State::Gone) else {
             panic!("a migration was asked for twice");
         };
-        guest.suspend();
         self.report.requested_at = Some(now);
-        self.report.suspended_at = Some(now);
         self.log(now, EventKind::Requested);
+        let pages = guest.spec().pages;
+        match self.parameters.scheme.parts().before_handover {
+            BeforeHandover::RoundsThenCopy | BeforeHandover::RoundsThenPush => {
+                if !guest.is_running() {
+                    guest.resume_thinking(now);
+                }
+                let rounds = Rounds::new(guest, now, &self.parameters);
+                self.note_round(now, rounds.round(), rounds.pending());
+                self.state = State::Rounds(Box::new(rounds));
+            }
+            BeforeHandover::Copy => {
+                let all = guest.memory().iter_lru().collect();
+                self.suspend(now, guest, all, PageSet::new(pages));
+            }
+            BeforeHandover::Nothing => {
+                let mut all = PageSet::new(pages);
+                guest.memory().iter_lru().for_each(|page| {
+                    all.insert(page);
+                });
+                self.suspend(now, guest, Vec::new(), all);
+            }
+        }
+    }
+
+    fn note_round(&mut self, now: Instant, round: u32, pages: u64) {
+        self.report.rounds = round;
+        self.log(now, EventKind::RoundBegan { round, pages });
+    }
+
+    /// Suspends the guest; `copied` is to be sent before the hand-over, in LRU order, `outdated`
+    /// after it.
+    fn suspend(
+        &mut self,
+        now: Instant,
+        mut guest: Guest,
+        copied: Vec<PageNumber>,
+        outdated: PageSet,
+    ) {
+        guest.suspend();
+        self.report.suspended_at = Some(now);
         let (registers, resident) = (guest.registers(), u64::from(guest.memory().resident()));
         self.log(now, EventKind::Suspended { registers, resident });
-        let copied = if self.parameters.scheme.parts().copy_before_handover {
-            guest.memory().iter_lru().collect()
-        } else {
-            Vec::new()
-        };
-        let lanes =
-            Lanes::new(guest.spec().pages, copied, self.parameters.push_order, Cause::Round);
-        self.state = State::Suspended { guest, lanes };
+        let lanes = self.lanes_for(&guest, copied, Cause::Round);
+        self.state = State::Suspended(Box::new(Suspended { guest, lanes, outdated }));
     }
 
     fn use_link(&mut self, now: Instant) {
         match &mut self.state {
-            State::Suspended { guest, lanes } => match lanes.pop() {
+            State::Rounds(rounds) => {
+                let mut log = Vec::new();
+                let choice = rounds.use_link(now, &self.parameters, &mut log);
+                self.report.rounds = rounds.round();
+                for kind in log {
+                    self.log(now, kind);
+                }
+                self.apply_choice(now, choice);
+            }
+            State::Suspended(suspended) => match suspended.lanes.pop() {
                 Some((page, cause)) => {
-                    let memory = guest.memory();
+                    let memory = suspended.guest.memory();
                     let stamp = memory.stamp(page).expect("a page that is copied is resident");
                     let dirty = memory.is_dirty(page);
                     self.send_page(now, PageMessage { page, stamp, dirty, cause });
@@ -245,6 +332,33 @@ impl Source {
         }
     }
 
+    fn apply_choice(&mut self, now: Instant, choice: Choice) {
+        match choice {
+            Choice::Send { message, again } => {
+                self.report.resent += u64::from(again);
+                self.send_page(now, message);
+            }
+            Choice::Suspend => {
+                let State::Rounds(rounds) = std::mem::replace(&mut self.state, State::Gone) else {
+                    unreachable!("rounds have just ended");
+                };
+                let (guest, outdated) = rounds.into_guest();
+                let memory = guest.memory();
+                if self.parameters.scheme.parts().before_handover.copies_all() {
+                    let rest = memory.iter_lru().filter(|page| outdated.contains(*page)).collect();
+                    let pages = guest.spec().pages;
+                    self.suspend(now, guest, rest, PageSet::new(pages));
+                } else {
+                    self.suspend(now, guest, Vec::new(), outdated);
+                }
+            }
+            Choice::GiveUp { reason } => {
+                self.report.never_converges_in = Some(self.report.rounds);
+                self.give_up(now, reason);
+            }
+        }
+    }
+
     fn send_page(&mut self, now: Instant, message: PageMessage) {
         self.report.sent.add(message.cause);
         self.log(now, EventKind::PageSent { page: message.page, cause: message.cause });
@@ -254,16 +368,14 @@ impl Source {
     /// The hand-over, the point of no return: the decision to transmit the context. From here on
     /// the guest is the destination's.
     fn hand_over(&mut self, now: Instant) {
-        let State::Suspended { guest, .. } = std::mem::replace(&mut self.state, State::Gone) else {
+        let State::Suspended(suspended) = std::mem::replace(&mut self.state, State::Gone) else {
             unreachable!("only a suspended guest is handed over");
         };
         assert!(self.report.handover_at.is_none(), "a guest was handed over twice");
-        let context = Arc::new(self.context_of(&guest));
-        let copied = self.parameters.scheme.parts().copy_before_handover;
-        let waiting: Vec<PageNumber> =
-            if copied { Vec::new() } else { guest.memory().iter_lru().collect() };
-        let order = self.parameters.push_order;
-        let lanes = Lanes::new(guest.spec().pages, waiting, order, Cause::Background);
+        let Suspended { guest, outdated, .. } = *suspended;
+        let context = Arc::new(self.context_of(&guest, &outdated));
+        let waiting = guest.memory().iter_lru().filter(|page| outdated.contains(*page)).collect();
+        let lanes = self.lanes_for(&guest, waiting, Cause::Background);
         self.report.handover_at = Some(now);
         self.log(now, EventKind::Handover { bytes: context.bytes });
         let pushing = Pushing::new(guest, context, lanes);
@@ -271,11 +383,33 @@ impl Source {
         self.state = State::Pushing(Box::new(pushing));
     }
 
-    fn context_of(&self, guest: &Guest) -> Context {
+    /// Lanes in which the pages of `waiting`, given in LRU order, wait as the push order says.
+    fn lanes_for(&self, guest: &Guest, mut waiting: Vec<PageNumber>, cause: Cause) -> Lanes {
+        let pages = guest.spec().pages;
+        match self.parameters.push_order {
+            PushOrder::Lru => {}
+            PushOrder::Mru => waiting.reverse(),
+            PushOrder::Address => waiting.sort_unstable(),
+            PushOrder::Bubbling if cause == Cause::Background => {
+                return Lanes::bubbling(pages, waiting, &self.parameters.pre_paging);
+            }
+            PushOrder::Bubbling => waiting.sort_unstable(),
+            PushOrder::Predicted => {
+                waiting = order_by_need(&guest.recent_accesses(HISTORY), waiting);
+            }
+        }
+        Lanes::in_order(pages, waiting, cause)
+    }
+
+    fn context_of(&self, guest: &Guest, outdated: &PageSet) -> Context {
         let memory = guest.memory();
         let residency: Vec<Residency> = memory
             .iter_lru()
-            .map(|page| Residency { page, dirty: memory.is_dirty(page) })
+            .map(|page| Residency {
+                page,
+                dirty: memory.is_dirty(page),
+                current: !outdated.contains(page),
+            })
             .collect();
         Context {
             registers: guest.registers(),
@@ -291,6 +425,12 @@ impl Source {
             Reply::Request { page } => {
                 let effects = pushing.requested(page);
                 self.apply(now, effects);
+            }
+            Reply::Overwritten { page } => {
+                if pushing.overwritten(page) {
+                    self.report.exempted += 1;
+                    self.log(now, EventKind::PageExempted { page });
+                }
             }
             Reply::Progress { accesses } => pushing.following_progressed(now, accesses),
             Reply::Complete => self.release(now),
@@ -327,14 +467,16 @@ impl Source {
         Some(*pushing)
     }
 
-    fn return_if_suspended(&mut self, now: Instant, reason: String) {
+    /// Before the hand-over: the guest goes on here. After it: without effect.
+    fn give_up(&mut self, now: Instant, reason: String) {
         match std::mem::replace(&mut self.state, State::Gone) {
-            State::Suspended { guest, .. } => self.return_guest(now, guest, reason),
+            State::Suspended(suspended) => self.return_guest(now, suspended.guest, reason),
+            State::Rounds(rounds) => self.return_guest(now, rounds.into_guest().0, reason),
             other => self.state = other,
         }
     }
 
-    /// The guest runs here again; an access that was abandoned is taken at once.
+    /// The guest goes on here; if it was suspended, with its next access at once.
     fn return_guest(&mut self, now: Instant, mut guest: Guest, reason: String) {
         guest.resume(now);
         self.report.returned = Some((now, reason.clone()));

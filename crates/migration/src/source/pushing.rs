@@ -26,6 +26,8 @@ pub(super) struct Pushing {
     guest: Guest,
     preimages: Preimages,
     lanes: Lanes,
+    /// Pages that are not to be sent (again): those sent since the hand-over, current ones from
+    /// before it, and those that the guest has overwritten at the destination.
     sent: PageSet,
     /// Pages that the forward context has loaded from the disk.
     loaded: PageSet,
@@ -46,12 +48,16 @@ impl Pushing {
     pub(super) fn new(mut guest: Guest, context: Arc<Context>, lanes: Lanes) -> Self {
         let pages = guest.spec().pages;
         let preimages = Preimages::new(&mut guest, &context);
+        let mut sent = PageSet::new(pages);
+        for entry in context.residency.iter().filter(|entry| entry.current) {
+            sent.insert(entry.page);
+        }
         Pushing {
             preimages,
             context,
             guest,
             lanes,
-            sent: PageSet::new(pages),
+            sent,
             loaded: PageSet::new(pages),
             context_transmitted: false,
             forward: None,
@@ -224,6 +230,7 @@ impl Pushing {
 
     /// The destination asks for a page. "In source memory" means: it can still be sent.
     pub(super) fn requested(&mut self, page: PageNumber) -> Vec<Effect> {
+        self.lanes.fault_at(page);
         let answer = if self.lanes.contains(page) {
             self.lanes.move_to_demand(page);
             Answer::InSourceMemory
@@ -237,6 +244,14 @@ impl Pushing {
             effects.push(Effect::Notify(Notice::NotResident { page }));
         }
         effects
+    }
+
+    /// The guest has written the page as a whole at the destination: it is not sent any more.
+    /// Whether it would have been.
+    pub(super) fn overwritten(&mut self, page: PageNumber) -> bool {
+        self.sent.insert(page);
+        self.guest.memory_mut().forget_touch(page);
+        self.lanes.withdraw(page).is_some()
     }
 
     /// The following context has completed so many accesses.

@@ -1,0 +1,66 @@
+//! One direction of a host's network card.
+
+use crate::error::NetworkError;
+use crate::group::{PARTS_PER_BYTE, WORK_PER_BYTE};
+use crate::meter::BandwidthMeter;
+use crate::series::BandwidthSeries;
+use lazycopy_units::{Instant, Rate};
+
+/// What crosses one direction of a card.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub(crate) capacity: Rate,
+    /// Flows that may cross it.
+    flows: u64,
+    /// Its place among the ports of its component, while rates are shared out.
+    pub(crate) place: usize,
+    /// Sum of the rates that cross it, in parts per second.
+    carried: u64,
+    since: Instant,
+    work: u128,
+    pub(crate) meter: BandwidthMeter,
+    pub(crate) series: BandwidthSeries,
+}
+
+impl Port {
+    pub(crate) fn new(capacity: Rate) -> Self {
+        Port {
+            capacity,
+            flows: 0,
+            place: 0,
+            carried: 0,
+            since: Instant::ZERO,
+            work: 0,
+            meter: BandwidthMeter::default(),
+            series: BandwidthSeries::default(),
+        }
+    }
+
+    /// One more flow may cross it.
+    pub(crate) fn take_flow(&mut self) -> Result<(), NetworkError> {
+        self.flows += 1;
+        if self.flows > self.capacity.bytes_per_sec().saturating_mul(PARTS_PER_BYTE) {
+            return Err(NetworkError::TooManyFlows { flows: self.flows, rate: self.capacity });
+        }
+        Ok(())
+    }
+
+    /// Counts what was carried up to `now`.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        let nanos = now.saturating_since(self.since).as_nanos();
+        if self.carried > 0 && nanos > 0 {
+            let before = self.work / WORK_PER_BYTE;
+            self.work += u128::from(self.carried) * u128::from(nanos);
+            let bytes = u64::try_from(self.work / WORK_PER_BYTE - before).unwrap_or(u64::MAX);
+            self.meter.record(self.since, now, bytes);
+            self.series.record(self.since, now, bytes);
+        }
+        self.since = now;
+    }
+
+    /// From `now` on `carried` parts per second cross it.
+    pub(crate) fn set_carried(&mut self, now: Instant, carried: u64) {
+        self.advance(now);
+        self.carried = carried;
+    }
+}

@@ -1,0 +1,143 @@
+//! Several migrations at once, over the cards of several hosts.
+
+use crate::engine::Engine;
+use crate::journal::Journal;
+use crate::neighbours::{Neighbour, NeighbourReport, Neighbours};
+use crate::options::Options;
+use crate::pair::Pair;
+use crate::run::{Run, RunError, finish};
+use lazycopy_guest::{Guest, GuestSnapshot, GuestSpec};
+use lazycopy_link::{Card, Direction, HostId, Network, Route};
+use lazycopy_migration::MigrationParameters;
+use lazycopy_units::{Duration, Instant, Rate};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Hosts, the guests that are moved between them, and what else is on their network.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    /// The network cards of the hosts, which are numbered from 0.
+    pub cards: Vec<Card>,
+    /// The migrations; equal kinds of events go by their order here.
+    pub migrations: Vec<FleetMigration>,
+    /// The traffic of others.
+    pub neighbours: Vec<Neighbour>,
+}
+
+/// One migration of a fleet.
+#[derive(Clone, Debug)]
+pub struct FleetMigration {
+    /// The guest.
+    pub guest: Arc<GuestSpec>,
+    /// Accesses that complete before its time begins.
+    pub warmup_accesses: u64,
+    /// How it is moved.
+    pub parameters: MigrationParameters,
+    /// From where.
+    pub source: HostId,
+    /// To where.
+    pub destination: HostId,
+    /// The most that it may take of the network; `None`: its share.
+    pub rate: Option<Rate>,
+    /// From the end of a message's transmission to its delivery; also what a control message
+    /// takes, in either direction.
+    pub latency: Duration,
+    /// When the migration is asked for, and the guest's time begins.
+    pub starts: Instant,
+}
+
+/// What one direction of a host's card carried while migrations used the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardReport {
+    /// Whose card.
+    pub host: HostId,
+    /// Which direction.
+    pub direction: Direction,
+    /// Bytes in all.
+    pub bytes: u64,
+    /// Bytes per second over the whole time; null over no time.
+    pub bandwidth_mean: Option<u64>,
+    /// Bytes per second in the busiest tenth of a second.
+    pub bandwidth_peak: u64,
+    /// The length of each span of `bytes_over_time`.
+    pub span_ns: u64,
+    /// Bytes in each span, from the beginning of time on.
+    pub bytes_over_time: Vec<u64>,
+}
+
+/// What a simulated fleet gave.
+#[derive(Clone, Debug)]
+pub struct FleetRun {
+    /// A run for each migration, in their order.
+    pub runs: Vec<Run>,
+    /// What each neighbour felt.
+    pub neighbours: Vec<NeighbourReport>,
+    /// What each card carried, host by host, out and in.
+    pub cards: Vec<CardReport>,
+    /// When the network was used by a migration for the last time: reports of neighbours and
+    /// cards end here.
+    pub network_until: Instant,
+}
+
+/// Simulates several migrations at once.
+///
+/// # Errors
+/// When a workload cannot be read, the network cannot be built, or a limit is exceeded.
+pub fn simulate_fleet(fleet: &Fleet, options: &Options) -> Result<FleetRun, RunError> {
+    let mut network = Network::new(&fleet.cards)?;
+    let mut pairs = Vec::with_capacity(fleet.migrations.len());
+    let mut before = Vec::with_capacity(fleet.migrations.len());
+    for migration in &fleet.migrations {
+        let (pair, snapshot) = prepare(migration, &mut network, options)?;
+        pairs.push(pair);
+        before.push(snapshot);
+    }
+    let neighbours = Neighbours::new(&fleet.neighbours, &mut network)?;
+    let mut engine = Engine::new(pairs, neighbours, network, options);
+    let until = engine.run_migrations()?;
+    let Engine { neighbours, network, .. } = &mut engine;
+    let reports = neighbours.close(until, network, &fleet.neighbours, &fleet.cards)?;
+    let cards = card_reports(fleet.cards.len(), network, until);
+    engine.run_to_end()?;
+    let network = &engine.network;
+    let runs = engine.pairs.into_iter().zip(before).zip(&fleet.migrations);
+    let runs = runs
+        .map(|((pair, before), migration)| finish(migration, pair, network, before, options))
+        .collect::<Result<Vec<Run>, RunError>>()?;
+    Ok(FleetRun { runs, neighbours: reports, cards, network_until: until })
+}
+
+/// A guest after its warm-up, with both machines and a flow.
+fn prepare(
+    migration: &FleetMigration,
+    network: &mut Network,
+    options: &Options,
+) -> Result<(Pair, GuestSnapshot), RunError> {
+    let mut guest = Guest::new(Arc::clone(&migration.guest))?;
+    guest.run_to(Instant::ZERO, migration.warmup_accesses, Duration::ZERO)?;
+    let before = guest.snapshot(options.snapshot_pages());
+    let route = Route { source: Some(migration.source), destination: Some(migration.destination) };
+    let flow = network.add_flow(route, migration.rate)?;
+    let journal = Journal::new(options.events);
+    let FleetMigration { parameters, latency, starts, .. } = migration;
+    Ok((Pair::new(guest, parameters, flow, *latency, *starts, journal), before))
+}
+
+fn card_reports(hosts: usize, network: &mut Network, until: Instant) -> Vec<CardReport> {
+    let hosts = (0..hosts as u32).map(HostId);
+    let directions = hosts.flat_map(|host| [(host, Direction::Out), (host, Direction::In)]);
+    directions
+        .map(|(host, direction)| {
+            let (meter, series) = network.card_meters(host, direction, until);
+            CardReport {
+                host,
+                direction,
+                bytes: meter.bytes(),
+                bandwidth_mean: meter.mean_bytes_per_sec(until - Instant::ZERO),
+                bandwidth_peak: meter.peak_bytes_per_sec(),
+                span_ns: series.bucket().as_nanos(),
+                bytes_over_time: series.bytes().to_vec(),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,183 @@
+//! The traffic of others, and what migrations cost it: the silence.
+
+use crate::agenda::{Kind, Turn};
+use lazycopy_link::{Card, FlowId, Network, NetworkError, Route};
+use lazycopy_units::{Duration, Instant, Rate};
+use serde::{Deserialize, Serialize};
+
+/// A neighbour: traffic of another guest over the same cards. It moves bursts of data, one after
+/// another: each is sent at most at `rate` and so takes `on` where nothing is in its way, and
+/// `off` after its end the next begins. A burst that is slowed down delays those that follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbour {
+    /// The cards that it crosses.
+    pub route: Route,
+    /// The most that it sends per second.
+    pub rate: Rate,
+    /// How long a burst takes at this rate, above zero.
+    pub on: Duration,
+    /// From the end of a burst to the next; zero: a steady load.
+    pub off: Duration,
+    /// When its first burst begins.
+    pub begins: Instant,
+}
+
+impl Neighbour {
+    /// Bytes of a burst, at least one.
+    fn burst_bytes(&self) -> u64 {
+        let bytes = u128::from(self.rate.bytes_per_sec()) * u128::from(self.on.as_nanos());
+        u64::try_from(bytes / 1_000_000_000).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// What a neighbour felt of the migrations, up to the instant at which the last of them used the
+/// network for the last time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NeighbourReport {
+    /// Bytes that it moved.
+    pub bytes: u64,
+    /// How long it was busy moving them, its pauses left out.
+    pub busy_time_ns: u64,
+    /// How long it would have been, had there been neighbours alone.
+    pub busy_time_alone_ns: u64,
+    /// The first by the second; null where it moved nothing.
+    pub slowdown: Option<f64>,
+    /// Bytes per second over the whole time; null over no time.
+    pub bandwidth_mean: Option<u64>,
+    /// Bytes per second in its busiest tenth of a second.
+    pub bandwidth_peak: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Sender {
+    flow: FlowId,
+    burst_bytes: u64,
+    off: Duration,
+    /// Bytes after which the books are closed.
+    goal: u64,
+    begins: Instant,
+    bytes: u64,
+    busy_time: Duration,
+    /// Since when it sends, and how much.
+    sending: Option<(Instant, u64)>,
+}
+
+/// All neighbours on a network.
+#[derive(Clone, Debug)]
+pub(crate) struct Neighbours {
+    senders: Vec<Sender>,
+}
+
+impl Neighbours {
+    pub(crate) fn new(
+        neighbours: &[Neighbour],
+        network: &mut Network,
+    ) -> Result<Self, NetworkError> {
+        let sender = |neighbour: &Neighbour| {
+            Ok(Sender {
+                flow: network.add_flow(neighbour.route, Some(neighbour.rate))?,
+                burst_bytes: neighbour.burst_bytes(),
+                off: neighbour.off,
+                goal: u64::MAX,
+                begins: neighbour.begins,
+                bytes: 0,
+                busy_time: Duration::ZERO,
+                sending: None,
+            })
+        };
+        Ok(Neighbours { senders: neighbours.iter().map(sender).collect::<Result<_, _>>()? })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.senders.len()
+    }
+
+    pub(crate) fn turn(&self, neighbour: usize) -> Turn {
+        let sender = &self.senders[neighbour];
+        Turn::at(sender.sending.is_none().then_some(sender.begins), Kind::LinkChoice)
+    }
+
+    /// It begins its next burst.
+    pub(crate) fn act(&mut self, neighbour: usize, now: Instant, network: &mut Network) {
+        let sender = &mut self.senders[neighbour];
+        let left = sender.goal - sender.bytes;
+        let bytes = if left > 0 { left.min(sender.burst_bytes) } else { sender.burst_bytes };
+        network.begin(sender.flow, now, bytes);
+        sender.sending = Some((now, bytes));
+    }
+
+    /// Its burst is over.
+    pub(crate) fn transmitted(&mut self, neighbour: usize, now: Instant) {
+        let sender = &mut self.senders[neighbour];
+        let (began, bytes) = sender.sending.take().expect("a burst that ended has begun");
+        if sender.bytes < sender.goal {
+            sender.bytes += bytes;
+            sender.busy_time += now - began;
+        }
+        sender.begins = now.saturating_add(sender.off);
+    }
+
+    /// The migrations are over: closes the books at `now`, and compares them with neighbours that
+    /// were alone on hosts with these `cards`.
+    pub(crate) fn close(
+        &mut self,
+        now: Instant,
+        network: &mut Network,
+        neighbours: &[Neighbour],
+        cards: &[Card],
+    ) -> Result<Vec<NeighbourReport>, NetworkError> {
+        for sender in &mut self.senders {
+            if let Some((began, _)) = sender.sending.take() {
+                sender.bytes += network.interrupt(sender.flow, now);
+                sender.busy_time += now - began;
+            }
+        }
+        let alone = self.busy_times_alone(neighbours, cards)?;
+        let reports = self.senders.iter().zip(alone).map(|(sender, alone)| {
+            let meter = network.flow_meter(sender.flow);
+            let (busy, alone) = (sender.busy_time.as_nanos(), alone.as_nanos());
+            NeighbourReport {
+                bytes: sender.bytes,
+                busy_time_ns: busy,
+                busy_time_alone_ns: alone,
+                slowdown: (alone > 0).then(|| busy as f64 / alone as f64),
+                bandwidth_mean: meter.mean_bytes_per_sec(now - Instant::ZERO),
+                bandwidth_peak: meter.peak_bytes_per_sec(),
+            }
+        });
+        Ok(reports.collect())
+    }
+
+    /// How long each would have been busy with the bytes that it moved, had all of them been alone.
+    fn busy_times_alone(
+        &self,
+        neighbours: &[Neighbour],
+        cards: &[Card],
+    ) -> Result<Vec<Duration>, NetworkError> {
+        let mut network = Network::new(cards)?;
+        let mut alone = Neighbours::new(neighbours, &mut network)?;
+        for (sender, moved) in alone.senders.iter_mut().zip(&self.senders) {
+            sender.goal = moved.bytes;
+        }
+        let mut done = Vec::new();
+        while alone.senders.iter().any(|sender| sender.bytes < sender.goal) {
+            let turns = (0..alone.senders.len())
+                .filter_map(|neighbour| alone.turn(neighbour).get().map(|(at, _)| (at, neighbour)));
+            let begins = turns.min();
+            let ends = network.next_completion();
+            match (begins, ends) {
+                (Some((at, neighbour)), ends) if ends.is_none_or(|ends| at < ends) => {
+                    alone.act(neighbour, at, &mut network);
+                }
+                (_, Some(at)) => {
+                    done.clear();
+                    network.complete(at, &mut done);
+                    done.iter().for_each(|flow| alone.transmitted(flow.index(), at));
+                }
+                _ => break,
+            }
+        }
+        Ok(alone.senders.iter().map(|sender| sender.busy_time).collect())
+    }
+}

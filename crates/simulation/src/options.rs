@@ -1,0 +1,64 @@
+//! What a simulation keeps, and how long it may go on.
+
+use lazycopy_units::Instant;
+
+/// How long a simulation may go on: beyond, it ends with an error instead of running for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The last instant of model time.
+    pub time: Instant,
+    /// The most actions of the engine: a message, a burst of accesses, a load, a choice.
+    pub actions: u64,
+}
+
+impl Default for Limits {
+    /// 290 years of model time, of which a `u64` holds twice as many; and a thousand million
+    /// actions, a few minutes of work.
+    fn default() -> Self {
+        Limits { time: Instant::from_nanos(u64::MAX / 2), actions: 1_000_000_000 }
+    }
+}
+
+/// What a simulation keeps besides the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Keep the events, and which pages are resident before and after.
+    pub events: bool,
+    /// Run the guest without a migration, too, to compare with.
+    pub reference: bool,
+    /// The most accesses that a guest takes in one burst, at least 1. No result depends on it:
+    /// a burst ends in any case before anything could happen to its guest.
+    pub burst: u64,
+    /// How long it may go on.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    /// Everything is kept.
+    fn default() -> Self {
+        Options { events: true, reference: true, burst: u64::MAX, limits: Limits::default() }
+    }
+}
+
+impl Options {
+    /// Nothing but the metrics, for sweeps.
+    pub fn metrics_only() -> Self {
+        Options { events: false, reference: false, ..Options::default() }
+    }
+
+    /// How many resident pages a snapshot names.
+    pub(crate) fn snapshot_pages(&self) -> usize {
+        if self.events { usize::MAX } else { 0 }
+    }
+}
+
+/// A simulation did not end within its [`Limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Exceeded {
+    /// Model time ran out.
+    #[error("the simulation was not over at {0} of model time, its limit")]
+    Time(Instant),
+    /// Too much happened.
+    #[error("the simulation was not over after {0} actions, its limit")]
+    Actions(u64),
+}
