@@ -23,6 +23,12 @@ fn describe(kind: &EventKind) -> Option<(EventLevel, String)> {
             "Suspended at the source: pc {}, {resident} pages in memory.",
             registers.accesses
         )),
+        Kind::RoundBegan { round, pages } => {
+            milestone(format!("Round {round} begins: {pages} pages to send."))
+        }
+        Kind::Throttled { percent } => {
+            milestone(format!("The guest is slowed down by {percent} %: it writes too fast."))
+        }
         Kind::Handover { bytes } => {
             milestone(format!("Hand-over: the context ({bytes} bytes) leaves the source."))
         }
@@ -65,6 +71,12 @@ fn describe(kind: &EventKind) -> Option<(EventLevel, String)> {
         },
         Kind::PageDropped { page } => {
             detail(format!("Page{page} is dropped: the forward context evicted it."))
+        }
+        Kind::PageExempted { page } => {
+            detail(format!("Page{page} is not sent: the guest has overwritten it."))
+        }
+        Kind::Overwritten { page } => {
+            detail(format!("Page{page} is written as a whole, and not waited for."))
         }
         Kind::ForwardMissed { page } => {
             detail(format!("Forward context: Page{page} is loaded from disk."))

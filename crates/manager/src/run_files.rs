@@ -90,9 +90,8 @@ fn metrics(
 fn record(case: &Case, verification: &Verification, metrics: Metrics) -> RunRecord {
     let migration = &case.migration;
     let out_of_order = sides(case).map(|side| side.out_of_order).sum();
-    // A message that comes later than half its time on the way may meet a decision that was made
-    // without it.
-    let slip_bound = migration.link.latency.as_nanos() / 2;
+    // Whoever acts later than by the latency sends messages that come after their instant.
+    let slip_bound = migration.link.latency.as_nanos();
     RunRecord {
         schema_version: SCHEMA_VERSION,
         program_version: PROGRAM_VERSION.to_owned(),

@@ -9,7 +9,7 @@ use lazycopy_units::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Version of these messages. Two processes talk only if theirs are equal.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Identifies a migration within a manager's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -72,6 +72,9 @@ impl SourceSide {
         let (outcome, reason) = match (&report.released_at, &report.returned) {
             (Some(_), _) => (Outcome::Completed, "the destination has the whole guest".to_owned()),
             (None, Some((_, reason))) if self.cancelled => (Outcome::Cancelled, reason.clone()),
+            (None, Some((_, reason))) if report.never_converges_in.is_some() => {
+                (Outcome::NeverConverges, reason.clone())
+            }
             (None, Some((_, reason))) => (Outcome::Failed, reason.clone()),
             (None, None) => {
                 let reason = self.lost.as_deref().unwrap_or("the source ended early");
@@ -186,10 +189,10 @@ impl Side for SourceSide {
         let PeerFrame::Message(PeerMessage::Reply { deliver_at, reply }) = frame else {
             return Err("the destination sent something else than a reply".to_owned());
         };
-        if let Reply::Request { page } = reply
+        if let Reply::Request { page } | Reply::Overwritten { page } = reply
             && page.0 >= self.pages
         {
-            return Err(format!("the destination asked for page {page} of {}", self.pages));
+            return Err(format!("the destination named page {page} of {}", self.pages));
         }
         let said = deliver_at.saturating_sub(self.link.parameters().latency);
         Ok(Received::Deliver { at: deliver_at, said, input: SourceInput::Received(reply) })
