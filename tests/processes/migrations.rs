@@ -114,7 +114,7 @@ fn events_are_printed_as_the_papers_program_prints_them() {
     manager.expect("v: Suspended at the source");
     manager.say("wait v");
     let line = manager.expect("Migration 1 of \"v\": completed");
-    assert!(line.contains("faults"), "{line}");
+    assert!(line.contains("page faults: "), "{line}");
     let ended = manager.end();
     for part in [
         "s] v: Page fault: Page",

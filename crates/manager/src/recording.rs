@@ -144,7 +144,7 @@ pub(crate) fn summary_line(id: MigrationId, vm: &str, ended: &Ended) -> String {
         Some(record) if ended.verdict.outcome == Outcome::Completed => {
             let metrics = &record.metrics;
             line.push_str(&format!(
-                " in {} (downtime {}, stall {}), {} faults, {} pages",
+                " in {} (downtime {}, stall {}), page faults: {}, pages: {}",
                 time(metrics.total_migration_time_ns),
                 time(metrics.downtime_ns),
                 time(Some(metrics.stall_time_ns)),
