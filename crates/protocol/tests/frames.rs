@@ -37,7 +37,7 @@ fn peer_frames() -> Vec<PeerFrame> {
         deliver_at: Instant::from_nanos(u64::MAX),
         registers: Registers { accesses: u64::MAX, digest: u64::MAX - 1, misses: 3 },
         lists: ContextLists {
-            residency: vec![Residency { page: PageNumber(4), dirty: true }],
+            residency: vec![Residency { page: PageNumber(4), dirty: true, current: false }],
             disk: DiskContents { written: vec![(PageNumber(9), u64::MAX)] },
         },
         bytes: 4_128,
@@ -166,7 +166,9 @@ fn a_connection_that_ends_within_a_frame_is_told_from_one_that_ends_between_two(
 fn a_large_context_is_cut_into_parts_that_fit_a_frame_and_joined_again() {
     let pages = 2 * CONTEXT_PART_ENTRIES as u32 + 1;
     let whole = ContextLists {
-        residency: (0..pages).map(|n| Residency { page: PageNumber(n), dirty: true }).collect(),
+        residency: (0..pages)
+            .map(|n| Residency { page: PageNumber(n), dirty: true, current: false })
+            .collect(),
         disk: DiskContents { written: vec![(PageNumber(u32::MAX), u64::MAX); 3] },
     };
     let parts = whole.clone().into_parts();

@@ -31,6 +31,7 @@ pub fn spec(seed: u64) -> GuestSpec {
         frames: 20,
         think_time: Duration::from_millis(970),
         write_fraction: 0.3,
+        whole_page_fraction: 0.0,
         workload: WorkloadSpec::Queue { length: 100 },
         resident_at_start: ResidentAtStart::None,
     }
@@ -95,6 +96,9 @@ pub fn parameters(scheme: Scheme) -> MigrationParameters {
         disk_latency_source: Duration::ZERO,
         disk_latency_destination: Duration::from_secs(11),
         measured_accesses: 60,
+        rounds: lazycopy_migration::RoundParameters::default(),
+        pre_paging: lazycopy_migration::PrePaging::default(),
+        whole_page_writes: false,
     }
 }
 
