@@ -6,7 +6,7 @@ use crate::miss_ratio::MissRatio;
 use crate::progress::ProgressLog;
 use crate::spec::{GuestSpec, ResidentAtStart};
 use crate::stamp::{first_stamp, observe, overwritten_stamp, pages_digest, written_stamp};
-use crate::workload::{Access, OpenedWorkload, Workload, WorkloadError, Write, open_workload};
+use crate::workload::{Access, Workload, WorkloadError, Write, open_workload};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -157,21 +157,7 @@ impl Guest {
         registers: Registers,
         disk: Disk,
     ) -> Result<Self, WorkloadError> {
-        let workload = OpenedWorkload::open(&spec, registers.accesses)?;
-        Guest::arriving_to(spec, registers, disk, workload)
-    }
-
-    /// As [`Guest::arriving`], to a workload that was opened ahead.
-    ///
-    /// # Errors
-    /// When the workload cannot be read on to the guest's position.
-    pub fn arriving_to(
-        spec: Arc<GuestSpec>,
-        registers: Registers,
-        disk: Disk,
-        workload: OpenedWorkload,
-    ) -> Result<Self, WorkloadError> {
-        let (workload, batch) = workload.at(&spec, registers.accesses)?.into_parts();
+        let workload = open_workload(&spec, registers.accesses)?;
         let memory = Memory::new(spec.pages, spec.frames);
         Ok(Guest {
             accesses: registers.accesses,
@@ -180,7 +166,7 @@ impl Guest {
             memory,
             disk,
             workload,
-            batch,
+            batch: Vec::new(),
             cursor: 0,
             phase: Phase::Suspended,
             failure: None,

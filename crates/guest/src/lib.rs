@@ -23,6 +23,6 @@ pub use reference::{Reference, reference_run};
 pub use spec::{GuestSpec, ResidentAtStart, SpecError};
 pub use stamp::{first_stamp, observe, overwritten_stamp, pages_digest, written_stamp};
 pub use workload::{
-    Access, OpenedWorkload, TraceSummary, Workload, WorkloadError, WorkloadSpec, Write,
-    open_workload, summarize_trace,
+    Access, TraceSummary, Workload, WorkloadError, WorkloadSpec, Write, open_workload,
+    summarize_trace,
 };

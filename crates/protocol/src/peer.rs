@@ -81,8 +81,6 @@ pub struct Offer {
     pub vm: String,
     /// Its definition.
     pub spec: GuestSpec,
-    /// Accesses that it has completed: it will not resume at an earlier one.
-    pub accesses: u64,
     /// Accesses of its warm-up, should it be stopped and started again.
     pub warmup_accesses: u64,
     /// Model time per wall time.

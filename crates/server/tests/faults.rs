@@ -156,7 +156,6 @@ fn offer(pages: u32) -> Offer {
     let mut spec = spec(6);
     spec.pages = pages;
     Offer {
-        accesses: 0,
         protocol: PROTOCOL_VERSION,
         migration: MigrationId(NUMBER),
         source: "scripted".to_owned(),

@@ -150,53 +150,6 @@ impl WorkloadSpec {
     }
 }
 
-/// A workload that was opened ahead of its guest's arrival: to find a place in a long trace may
-/// take a while.
-pub struct OpenedWorkload {
-    workload: Box<dyn Workload>,
-    /// Accesses that were read and not passed on, from access number `position` on.
-    batch: Vec<Access>,
-    position: u64,
-}
-
-impl std::fmt::Debug for OpenedWorkload {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenedWorkload").field("position", &self.position).finish_non_exhaustive()
-    }
-}
-
-impl OpenedWorkload {
-    /// Opens the guest's workload at access number `position`.
-    ///
-    /// # Errors
-    /// When its trace cannot be read.
-    pub fn open(spec: &GuestSpec, position: u64) -> Result<Self, WorkloadError> {
-        Ok(OpenedWorkload { workload: open_workload(spec, position)?, batch: Vec::new(), position })
-    }
-
-    /// Goes on to access number `position`; one that lies behind is opened anew.
-    ///
-    /// # Errors
-    /// When its trace cannot be read.
-    pub(crate) fn at(mut self, spec: &GuestSpec, position: u64) -> Result<Self, WorkloadError> {
-        if position < self.position {
-            return OpenedWorkload::open(spec, position);
-        }
-        while self.position + (self.batch.len() as u64) < position {
-            self.position += self.batch.len() as u64;
-            self.batch.clear();
-            self.workload.fill(&mut self.batch)?;
-        }
-        self.batch.drain(..(position - self.position) as usize);
-        self.position = position;
-        Ok(self)
-    }
-
-    pub(crate) fn into_parts(self) -> (Box<dyn Workload>, Vec<Access>) {
-        (self.workload, self.batch)
-    }
-}
-
 /// Opens the guest's workload at access number `position`.
 ///
 /// # Errors

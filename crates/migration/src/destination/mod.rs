@@ -9,7 +9,7 @@ use crate::parameters::MigrationParameters;
 use crate::report::DestinationReport;
 use arrivals::Arrivals;
 use following::{Effect, Following};
-use lazycopy_guest::{Guest, GuestSpec, Memory, OpenedWorkload, Timeout};
+use lazycopy_guest::{Guest, GuestSpec, Memory, Timeout};
 use lazycopy_units::Instant;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub enum DestinationOutput {
 #[derive(Debug)]
 enum State {
     /// Nothing but what the scheme copies before the hand-over comes, and is set aside.
-    AwaitingContext { staged: Memory, workload: Option<OpenedWorkload> },
+    AwaitingContext { staged: Memory },
     /// The guest is here, suspended, until the forward context has its head start.
     AwaitingResume(Box<Following>),
     /// The guest runs here, and pages of it are missing.
@@ -92,17 +92,9 @@ impl Destination {
             head_start_done: parameters.effective_head_start() == 0,
             spec,
             parameters,
-            state: State::AwaitingContext { staged, workload: None },
+            state: State::AwaitingContext { staged },
             outputs: VecDeque::new(),
             report: DestinationReport::default(),
-        }
-    }
-
-    /// Hands over the guest's workload, opened ahead at a position that the guest has not passed
-    /// yet, so that its resume waits for no file.
-    pub fn prepare(&mut self, opened: OpenedWorkload) {
-        if let State::AwaitingContext { workload, .. } = &mut self.state {
-            *workload = Some(opened);
         }
     }
 
@@ -178,17 +170,12 @@ impl Destination {
     }
 
     fn context_arrived(&mut self, now: Instant, context: &Context) {
-        let State::AwaitingContext { staged, workload } =
-            std::mem::replace(&mut self.state, State::Gone)
+        let State::AwaitingContext { staged } = std::mem::replace(&mut self.state, State::Gone)
         else {
             panic!("a context arrived twice");
         };
-        let (spec, registers, disk) =
-            (Arc::clone(&self.spec), context.registers, context.disk.clone());
-        let arriving = match workload {
-            Some(workload) => Guest::arriving_to(spec, registers, disk, workload),
-            None => Guest::arriving(spec, registers, disk),
-        };
+        let arriving =
+            Guest::arriving(Arc::clone(&self.spec), context.registers, context.disk.clone());
         let guest = match arriving {
             Ok(guest) => guest,
             Err(error) => return self.throw_away(now, error.to_string()),
@@ -215,7 +202,7 @@ impl Destination {
         self.report.arrived.add(message.cause);
         let PageMessage { page, stamp, dirty, cause } = message;
         let fate = match &mut self.state {
-            State::AwaitingContext { staged, .. } => {
+            State::AwaitingContext { staged } => {
                 staged.replace(page, stamp, dirty);
                 Fate::Installed
             }

@@ -3,7 +3,7 @@
 use super::driver::{Drained, Machine};
 use super::{Log, Received, Side};
 use crate::vm::{Request, Vm};
-use lazycopy_guest::{Disk, Guest, GuestSpec, OpenedWorkload, Timeout, WorkloadSpec};
+use lazycopy_guest::{Disk, Guest, GuestSpec, Timeout, WorkloadSpec};
 use lazycopy_migration::{
     Context, Destination, DestinationInput, DestinationOutput, DestinationReport, Event, EventKind,
     LinkMessage, Notice, Outcome, Reply, Verdict,
@@ -52,18 +52,11 @@ pub(crate) struct DestinationSide {
 const PATIENCE_SECS: u64 = 10;
 
 impl DestinationSide {
-    /// The destination of the guest that is offered, its workload opened ahead.
-    pub(crate) fn new(
-        spec: Arc<GuestSpec>,
-        offer: &Offer,
-        workload: OpenedWorkload,
-        log: Log,
-    ) -> Self {
+    /// The destination of the guest that is offered.
+    pub(crate) fn new(spec: Arc<GuestSpec>, offer: &Offer, log: Log) -> Self {
         let patience = Duration::from_secs(PATIENCE_SECS.saturating_mul(offer.time_scale));
-        let mut destination = Destination::new(Arc::clone(&spec), offer.parameters.clone());
-        destination.prepare(workload);
         DestinationSide {
-            destination,
+            destination: Destination::new(Arc::clone(&spec), offer.parameters.clone()),
             spec,
             latency: offer.link.latency,
             patience: patience + offer.link.latency,

@@ -77,14 +77,13 @@ impl Vm {
         start.parameters.validate().map_err(|error| error.to_string())
     }
 
-    fn offer(&self, start: &StartMigration, guest: &Guest) -> Offer {
+    fn offer(&self, start: &StartMigration) -> Offer {
         Offer {
             protocol: PROTOCOL_VERSION,
             migration: start.migration,
             source: self.host.name().to_owned(),
             vm: start.vm.clone(),
             spec: (*self.definition.spec).clone(),
-            accesses: guest.registers().accesses,
             warmup_accesses: self.definition.warmup_accesses,
             time_scale: self.definition.time_scale,
             parameters: start.parameters.clone(),
@@ -126,7 +125,7 @@ impl Vm {
         leaving: &mut Leaving,
         start: &StartMigration,
     ) -> Result<Agreement, String> {
-        let offer = self.offer(start, leaving.guest());
+        let offer = self.offer(start);
         let handshake = offer_guest(&start.destination_address, &start.destination, offer);
         let mut handshake = pin!(handshake);
         loop {

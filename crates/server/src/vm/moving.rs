@@ -1,7 +1,6 @@
 //! A guest on the move, seen from its task: leaving for another server, or coming from one.
 
 use super::ordinary::Ordinary;
-use super::warm_up::open_ahead;
 use super::{Action, Life, Request, Vm};
 use crate::clock::ModelClock;
 use crate::connection::Connection;
@@ -12,8 +11,7 @@ use lazycopy_migration::{Side, SourceInput, Verdict};
 use lazycopy_protocol::control::{
     HostSnapshot, MigrationId, SideEnded, SideReport, StartMigration, VmPhase,
 };
-use lazycopy_protocol::frame::PeerFrame;
-use lazycopy_protocol::peer::{Offer, PeerMessage, uncertainty_in_model_time};
+use lazycopy_protocol::peer::{Offer, uncertainty_in_model_time};
 use lazycopy_units::Duration;
 use std::sync::Arc;
 use tracing::{info, warn};
@@ -81,21 +79,10 @@ impl Vm {
     }
 
     /// The guest comes from another server; its frames are taken.
-    pub(super) async fn arrive(&mut self, mut connection: Connection, offer: Offer) -> Life {
-        let workload = match open_ahead(&self.definition, offer.accesses).await {
-            Ok(workload) => workload,
-            Err(reason) => {
-                warn!(vm = self.name(), from = offer.source, reason, "a guest cannot come");
-                let refusal = PeerFrame::Message(PeerMessage::Refuse { reason });
-                if connection.send(refusal).is_ok() {
-                    tokio::spawn(connection.bid_farewell());
-                }
-                return self.forget();
-            }
-        };
+    pub(super) async fn arrive(&mut self, connection: Connection, offer: Offer) -> Life {
         let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch_events);
         let spec = Arc::clone(&self.definition.spec);
-        let mut driver = Driver::new(DestinationSide::new(spec, &offer, workload, log));
+        let mut driver = Driver::new(DestinationSide::new(spec, &offer, log));
         let before = self.host.snapshot(None);
         let agreement = match await_beginning(connection).await {
             Ok(agreement) => agreement,

@@ -2,7 +2,7 @@
 //! run beside the tasks.
 
 use super::{Action, Definition, Request, Vm};
-use lazycopy_guest::{Guest, OpenedWorkload};
+use lazycopy_guest::Guest;
 use lazycopy_protocol::control::{ServerReply, VmPhase};
 use lazycopy_units::{Duration, Instant};
 use std::sync::Arc;
@@ -36,16 +36,6 @@ pub(super) async fn open(definition: &Definition) -> Result<Guest, String> {
     let spec = Arc::clone(&definition.spec);
     let opened = spawn_blocking(move || Guest::new(spec)).await;
     opened.map_err(|_| "the guest could not be set up".to_owned())?.map_err(|e| e.to_string())
-}
-
-/// The workload of a guest that will come, opened where it is expected.
-pub(super) async fn open_ahead(
-    definition: &Definition,
-    accesses: u64,
-) -> Result<OpenedWorkload, String> {
-    let spec = Arc::clone(&definition.spec);
-    let opened = spawn_blocking(move || OpenedWorkload::open(&spec, accesses)).await;
-    opened.map_err(|_| "the guest cannot be expected".to_owned())?.map_err(|e| e.to_string())
 }
 
 fn run(
