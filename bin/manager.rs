@@ -1,6 +1,6 @@
 //! The entry point and only user interface: the manager, and, by a hidden subcommand, a server.
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use lazycopy_manager::{Mode, Options};
 use lazycopy_server::ServerArguments;
 use std::process::ExitCode;
@@ -13,39 +13,41 @@ use tracing_subscriber::EnvFilter;
 /// The log goes to standard error; the environment variable RUST_LOG sets its level.
 #[derive(Parser)]
 #[command(name = "manager", version, max_term_width = 100)]
-struct Arguments {
+struct ManagerProcess {
     #[command(flatten)]
     options: Options,
     #[command(subcommand)]
-    process: Option<Process>,
+    mode: Option<Mode>,
 }
 
-#[derive(Subcommand)]
-enum Process {
+/// A host process with a pool of guests, which a manager commands.
+#[derive(Parser)]
+#[command(name = "manager server")]
+struct ServerProcess {
     #[command(flatten)]
-    Manager(Mode),
-    #[command(hide = true)]
-    Server(ServerArguments),
+    server: ServerArguments,
 }
 
 /// How long what still blocks (a read of standard input) may keep the program from ending.
 const LAST_READS: Duration = Duration::from_millis(100);
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { options, process } = Arguments::parse();
-    let (mode, level) = match &process {
-        Some(Process::Server(_)) => (None, "info"),
-        Some(Process::Manager(mode)) => (Some(mode.clone()), "warn"),
-        None => (None, "warn"),
-    };
-    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
-    if let Some(Process::Server(arguments)) = process {
+    // Parsed apart, since both have options of their own by the same names.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "server") {
+        let arguments = ServerProcess::parse_from(std::env::args_os().skip(1)).server;
+        log_from("info");
         lazycopy_server::run_process(arguments)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let ManagerProcess { options, mode } = ManagerProcess::parse();
+    log_from("warn");
     let runtime = tokio::runtime::Runtime::new()?;
     let code = runtime.block_on(lazycopy_manager::run(options, mode));
     runtime.shutdown_timeout(LAST_READS);
     Ok(code)
+}
+
+fn log_from(level: &str) {
+    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
 }

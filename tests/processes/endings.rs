@@ -1,6 +1,6 @@
 //! How managers and servers end, and what outlives whom.
 
-use crate::common::{Manager, SERVER, await_no_servers, ctl, failure, servers_of};
+use crate::common::{MANAGER, Manager, SERVER, await_no_servers, ctl, failure, servers_of};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::process::{Child, Command, Stdio};
@@ -101,4 +101,22 @@ fn a_server_of_its_own_waits_for_a_manager_and_outlives_it() {
     third.expect("has ended");
     drop(server);
     assert_eq!(third.end().code, Some(0));
+}
+
+#[test]
+fn a_manager_without_a_server_program_beside_it_runs_itself_as_one() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let alone = directory.path().join("manager");
+    if std::fs::hard_link(MANAGER, &alone).is_err() {
+        std::fs::copy(MANAGER, &alone).unwrap();
+    }
+    std::fs::write(directory.path().join("script"), "server start a\nserver show a\n").unwrap();
+    let output = Command::new(&alone)
+        .args(["--listen", "127.0.0.1:0", "run", "script"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(stdout.contains("Server \"a\": 0 of 65536 frames taken"), "{stdout}");
 }

@@ -11,6 +11,10 @@ use lazycopy_units::{Duration, Instant, PageNumber};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// The most accesses that a guest which stands by reads on: beyond, its workload is opened anew,
+/// which may jump.
+const MAX_READ_ON: u64 = 1 << 22;
+
 /// The registers of a guest: all that it takes along besides its pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registers {
@@ -177,6 +181,33 @@ impl Guest {
             progress: None,
             spec,
         })
+    }
+
+    /// As [`Guest::arriving`], by a guest that stands by: it was opened at an earlier position and
+    /// never ran, so that its workload only has to be read on. Opening a recording in its midst
+    /// takes long.
+    ///
+    /// # Errors
+    /// When its workload cannot be read up to its position.
+    pub fn arrive(mut self, registers: Registers, disk: Disk) -> Result<Self, WorkloadError> {
+        let ahead = registers.accesses.checked_sub(self.accesses);
+        let Some(ahead) = ahead.filter(|ahead| *ahead <= MAX_READ_ON) else {
+            return Guest::arriving(self.spec, registers, disk);
+        };
+        for _ in 0..ahead {
+            if self.fetch().is_none() {
+                break;
+            }
+            self.cursor += 1;
+        }
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        self.accesses = registers.accesses;
+        self.digest = registers.digest;
+        self.misses = MissRatio::starting_with(registers.misses);
+        self.disk = disk;
+        Ok(self)
     }
 
     /// The guest's definition.

@@ -128,24 +128,31 @@ impl Manager {
 
 /// Does the work, unless a signal ends the program before: then the exit code for it.
 pub(crate) async fn until_signal<T>(work: impl Future<Output = T>) -> Result<T, ExitCode> {
+    // All are watched before the work begins: what it starts is to be ended in good order.
+    let interrupted = ended_by(SignalKind::interrupt());
+    let terminated = ended_by(SignalKind::terminate());
+    let hung_up = ended_by(SignalKind::hangup());
     tokio::select! {
         done = work => Ok(done),
-        code = ended_by(SignalKind::interrupt()) => Err(code),
-        code = ended_by(SignalKind::terminate()) => Err(code),
-        code = ended_by(SignalKind::hangup()) => Err(code),
+        code = interrupted => Err(code),
+        code = terminated => Err(code),
+        code = hung_up => Err(code),
     }
 }
 
-/// Waits for a signal that ends the program.
-pub(crate) async fn ended_by(kind: SignalKind) -> ExitCode {
-    match signal(kind) {
-        Ok(mut signals) => {
-            signals.recv().await;
+/// Begins to watch for a signal that ends the program, and gives the exit code for it.
+pub(crate) fn ended_by(kind: SignalKind) -> impl Future<Output = ExitCode> {
+    let watched = signal(kind);
+    async move {
+        match watched {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(error) => {
+                tracing::warn!("signals cannot be watched: {error}");
+                std::future::pending::<()>().await;
+            }
         }
-        Err(error) => {
-            tracing::warn!("signals cannot be watched: {error}");
-            std::future::pending::<()>().await;
-        }
+        ExitCode::from(ENDED_BY_SIGNAL + kind.as_raw_value() as u8)
     }
-    ExitCode::from(ENDED_BY_SIGNAL + kind.as_raw_value() as u8)
 }

@@ -81,6 +81,8 @@ pub struct Offer {
     pub vm: String,
     /// Its definition.
     pub spec: GuestSpec,
+    /// Accesses that it has completed so far, so that its workload can be opened in time.
+    pub position: u64,
     /// Accesses of its warm-up, should it be stopped and started again.
     pub warmup_accesses: u64,
     /// Model time per wall time.

@@ -137,6 +137,14 @@ impl Connection {
         self.writer.write_all_buf(&mut self.outbox).await.map_err(|error| error.to_string())
     }
 
+    /// Refuses the guest that was offered, and ends the connection.
+    pub(crate) async fn refuse(mut self, reason: String) {
+        match self.send(PeerFrame::Message(PeerMessage::Refuse { reason })) {
+            Ok(()) => self.bid_farewell().await,
+            Err(error) => debug!(%error, "a refusal could not be sent"),
+        }
+    }
+
     /// Ends the connection: the other side still gets everything in the outbox. What it has sent
     /// is read to its end, since closing a socket with something unread takes back what the other
     /// side has not read yet.

@@ -15,6 +15,10 @@ use tokio::time::timeout;
 /// that only a host that is gone or overloaded for seconds misses it.
 pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long the destination may take to accept or refuse: it opens the guest's workload first,
+/// and a long recording is read from its beginning.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+
 /// Round trips from which the least is taken: scheduling seldom delays so many in a row.
 const PINGS: u32 = 8;
 
@@ -45,26 +49,31 @@ pub(crate) async fn offer_guest(
     destination: &str,
     offer: Offer,
 ) -> Result<Agreement, String> {
-    let handshake = async {
-        let stream = TcpStream::connect(address).await.map_err(|error| {
-            format!("cannot reach server \"{destination}\" at {address}: {error}")
-        })?;
-        let lost = |reason| format!("server \"{destination}\" broke the handshake off: {reason}");
-        let mut connection =
-            Connection::new(stream, None).map_err(|error| lost(error.to_string()))?;
-        send(&mut connection, PeerMessage::Offer(Box::new(offer))).map_err(lost)?;
-        match connection.next_message().await.map_err(lost)? {
-            PeerMessage::Accept => agree_on_zero(connection).await.map_err(lost),
-            PeerMessage::Refuse { reason } => {
-                Err(format!("server \"{destination}\" refuses the guest: {reason}"))
-            }
-            other => Err(lost(unexpected("Accept or Refuse", &other))),
-        }
+    let late = |deadline: Duration| {
+        let seconds = deadline.as_secs();
+        format!("server \"{destination}\" at {address} did not answer within {seconds} s")
     };
-    timeout(HANDSHAKE_DEADLINE, handshake).await.unwrap_or_else(|_| {
-        let seconds = HANDSHAKE_DEADLINE.as_secs();
-        Err(format!("server \"{destination}\" at {address} did not answer within {seconds} s"))
-    })
+    let lost = |reason| format!("server \"{destination}\" broke the handshake off: {reason}");
+    let stream = timeout(HANDSHAKE_DEADLINE, TcpStream::connect(address))
+        .await
+        .map_err(|_| late(HANDSHAKE_DEADLINE))?
+        .map_err(|error| format!("cannot reach server \"{destination}\" at {address}: {error}"))?;
+    let mut connection = Connection::new(stream, None).map_err(|error| lost(error.to_string()))?;
+    send(&mut connection, PeerMessage::Offer(Box::new(offer))).map_err(lost)?;
+    let answer = timeout(ANSWER_DEADLINE, connection.next_message())
+        .await
+        .map_err(|_| late(ANSWER_DEADLINE))?;
+    match answer.map_err(lost)? {
+        PeerMessage::Accept => {}
+        PeerMessage::Refuse { reason } => {
+            return Err(format!("server \"{destination}\" refuses the guest: {reason}"));
+        }
+        other => return Err(lost(unexpected("Accept or Refuse", &other))),
+    }
+    timeout(HANDSHAKE_DEADLINE, agree_on_zero(connection))
+        .await
+        .map_err(|_| late(HANDSHAKE_DEADLINE))?
+        .map_err(lost)
 }
 
 /// A reading of the destination's clock.

@@ -77,9 +77,6 @@ pub enum ServerError {
 ///
 /// # Errors
 /// When it cannot listen, or the manager refuses it.
-///
-/// # Panics
-/// Outside a multi-threaded tokio runtime with time and I/O.
 pub async fn run(
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,

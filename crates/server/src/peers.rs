@@ -4,7 +4,6 @@ use crate::connection::Connection;
 use crate::handshake::{HANDSHAKE_DEADLINE, unexpected};
 use crate::host::Host;
 use lazycopy_protocol::control::PROTOCOL_VERSION;
-use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,9 +66,7 @@ async fn visit(
         }
         Err(reason) => {
             warn!(vm, source, reason, "refused a guest");
-            let refusal = PeerFrame::Message(PeerMessage::Refuse { reason });
-            connection.send(refusal).map_err(|error| error.to_string())?;
-            connection.bid_farewell().await;
+            connection.refuse(reason).await;
             Ok(())
         }
     }

@@ -8,6 +8,7 @@ use common::{
     parameters, source_report, spec, start,
 };
 use futures_util::{SinkExt, StreamExt};
+use lazycopy_guest::WorkloadSpec;
 use lazycopy_migration::{
     Cause, EventKind, MigrationParameters, Notice, Outcome, PageMessage, Scheme,
 };
@@ -15,7 +16,7 @@ use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerCommand, V
 use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
 use lazycopy_protocol::page::encode_page;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
-use lazycopy_units::{Instant, PageNumber};
+use lazycopy_units::{Duration, Instant, PageNumber};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -161,6 +162,7 @@ fn offer(pages: u32) -> Offer {
         source: "scripted".to_owned(),
         vm: "g".to_owned(),
         spec,
+        position: WARMUP,
         warmup_accesses: WARMUP,
         time_scale: TIME_SCALE,
         parameters: parameters(Scheme::StopAndCopy),
@@ -226,16 +228,25 @@ async fn what_a_source_must_not_say_ends_its_connection_and_frees_the_frames() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_offer_that_makes_no_sense_is_refused_with_its_key() {
-    let fleet = Fleet::start().await;
+    let mut fleet = Fleet::start().await;
     let older = Offer { protocol: PROTOCOL_VERSION + 1, ..offer(50) };
     let mut nonsense = offer(50);
     nonsense.parameters.measured_accesses = 0;
-    for (offer, said) in
-        [(older, "protocol"), (nonsense, "measured_accesses"), (offer(10), "guest.frames")]
-    {
+    let mut unreadable = offer(50);
+    unreadable.spec.workload = WorkloadSpec::Trace {
+        file: "/no/such/recording".into(),
+        instruction_time: Duration::from_nanos(1),
+    };
+    for (offer, said) in [
+        (older, "protocol"),
+        (nonsense, "measured_accesses"),
+        (offer(10), "guest.frames"),
+        (unreadable, "/no/such/recording"),
+    ] {
         let (_, answer) = play_source(&fleet, offer).await;
         let PeerMessage::Refuse { reason } = answer else { panic!("{answer:?}") };
         assert!(reason.contains(said), "{reason}");
+        assert_eq!(fleet.b.host().await.frames_taken, 0);
     }
 }
 

@@ -6,10 +6,12 @@ use common::{
     Fleet, SERVER_FRAMES, WARMUP, check_completed, check_history, create, create_with,
     destination_report, parameters, source_report, spec, start,
 };
-use lazycopy_guest::{GuestSpec, WorkloadSpec};
+use lazycopy_guest::{GuestSpec, Registers, WorkloadSpec, reference_run, summarize_trace};
 use lazycopy_migration::{Event, EventKind, Scheme, Side};
-use lazycopy_protocol::control::{FromServer, MigrationId, ServerCommand, VmPhase};
+use lazycopy_protocol::control::{FromServer, MigrationId, ServerCommand, SideEnded, VmPhase};
 use lazycopy_units::{Duration, Instant, Rate};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_created_guest_is_moved_at_the_end_of_its_warm_up_under_every_scheme() {
@@ -62,11 +64,10 @@ async fn a_running_guest_goes_to_another_server_and_back_and_never_notices() {
 }
 
 /// A migration changes what is a miss, and nothing else: the misses are the reference's.
-fn without_misses(registers: lazycopy_guest::Registers) -> lazycopy_guest::Registers {
-    let spec = std::sync::Arc::new(spec(5));
-    let accesses = registers.accesses;
-    let reference = lazycopy_guest::reference_run(&spec, Duration::ZERO, WARMUP, accesses).unwrap();
-    lazycopy_guest::Registers { misses: reference.registers.misses, ..registers }
+fn without_misses(registers: Registers) -> Registers {
+    let reference =
+        reference_run(&Arc::new(spec(5)), Duration::ZERO, WARMUP, registers.accesses).unwrap();
+    Registers { misses: reference.registers.misses, ..registers }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,21 +99,50 @@ async fn a_fast_guest_with_much_memory_is_moved_over_a_fast_link() {
         });
         fleet.a.done(migrate).await;
         let (source, destination) = fleet.both_ended(number).await;
-        let registers = destination_report(&destination).ended_registers.unwrap();
-        let reference = lazycopy_guest::reference_run(
-            &std::sync::Arc::new(fast.clone()),
-            Duration::ZERO,
-            0,
-            registers.accesses,
-        );
-        let reference = reference.unwrap();
-        assert_eq!(registers.digest, reference.registers.digest, "{scheme}");
-        let digest = destination_report(&destination).ended_pages_digest;
-        assert_eq!(digest, Some(reference.pages_digest), "{scheme}");
-        assert_eq!(source_report(&source).sent, destination_report(&destination).arrived);
+        check_end(&fast, &source, &destination);
         let delete = ServerCommand::DeleteVm { vm: vm.to_owned(), force: true };
         fleet.b.done(delete).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorded_program_is_moved_in_the_midst_of_its_second_lap() {
+    let mut fleet = Fleet::start().await;
+    let file =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../traces/sort-500-numbers.lackey.gz");
+    let lap = summarize_trace(&file).unwrap();
+    let recorded = GuestSpec {
+        pages: lap.pages,
+        frames: lap.pages,
+        workload: WorkloadSpec::Trace { file, instruction_time: Duration::from_nanos(10_000) },
+        ..spec(9)
+    };
+    let create = create_with("g", recorded.clone(), |it| {
+        it.time_scale = 1;
+        it.warmup_accesses = lap.accesses + 1_000;
+    });
+    fleet.a.done(create).await;
+    fleet.a.done(start("g")).await;
+    let mut parameters = parameters(Scheme::LazyCopy);
+    parameters.measured_accesses = 5_000;
+    let migrate = fleet.migration_with(1, "g", &parameters, |it| {
+        it.link.bandwidth = Rate::from_bytes_per_sec(2_000_000).unwrap();
+        it.link.latency = Duration::from_millis(5);
+    });
+    fleet.a.done(migrate).await;
+    let (source, destination) = fleet.both_ended(1).await;
+    check_end(&recorded, &source, &destination);
+}
+
+/// What the guest has seen at the end is what its reference run sees.
+fn check_end(spec: &GuestSpec, source: &SideEnded, destination: &SideEnded) {
+    let (at_source, at_destination) = (source_report(source), destination_report(destination));
+    let registers = at_destination.ended_registers.unwrap();
+    let reference =
+        reference_run(&Arc::new(spec.clone()), Duration::ZERO, 0, registers.accesses).unwrap();
+    assert_eq!(registers.digest, reference.registers.digest);
+    assert_eq!(at_destination.ended_pages_digest, Some(reference.pages_digest));
+    assert_eq!(at_source.sent, at_destination.arrived);
 }
 
 #[tokio::test(flavor = "multi_thread")]

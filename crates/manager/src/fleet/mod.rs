@@ -4,8 +4,10 @@
 //! servers say by themselves. It refuses what cannot be ([`FleetError`]) and says what follows
 //! from what happened.
 
+mod endings;
 mod error;
 mod migration;
+mod moving;
 mod policy;
 mod verdict;
 
@@ -16,9 +18,7 @@ pub use verdict::{Whereabouts, compose};
 
 use crate::definition::Definition;
 use crate::grammar::Name;
-use lazycopy_protocol::control::{
-    MigrationId, PROTOCOL_VERSION, ServerHello, SideEnded, StartMigration, VmPhase, VmSummary,
-};
+use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerHello, VmPhase, VmSummary};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -307,125 +307,6 @@ impl Fleet {
             .filter(|(name, vm)| (vm.server == server && !vm.is_idle()) || arriving(name))
             .map(|(_, vm)| u64::from(vm.frames))
             .sum()
-    }
-
-    /// Begins a migration: the message for the source, or why there will be none.
-    ///
-    /// # Errors
-    /// When the guest cannot be moved there now.
-    pub fn begin_migration(&mut self, request: Request) -> Result<StartMigration, FleetError> {
-        let vm = self.settled_vm(&request.vm)?;
-        let destination_address = self.server(&request.destination)?.address.clone();
-        if vm.server == request.destination {
-            return Err(FleetError::ToItself { vm: request.vm, server: request.destination });
-        }
-        self.fits(&request.vm, vm.frames, &request.destination)?;
-        let source = vm.server.clone();
-        self.last_migration += 1;
-        let id = MigrationId(self.last_migration);
-        let message = StartMigration {
-            migration: id,
-            vm: request.vm.clone(),
-            destination: request.destination.clone(),
-            destination_address,
-            parameters: request.parameters.clone(),
-            link: request.link,
-            watch_events: request.watch_events,
-        };
-        self.migrations.insert(id, Migration::new(request, source));
-        self.forget_oldest();
-        Ok(message)
-    }
-
-    fn forget_oldest(&mut self) {
-        if self.migrations.len() > MAX_REMEMBERED {
-            let oldest = self.migrations.iter().find(|(_, migration)| migration.is_over());
-            if let Some(id) = oldest.map(|(id, _)| *id) {
-                self.migrations.remove(&id);
-            }
-        }
-    }
-
-    /// The source refused: there was no migration.
-    pub fn migration_refused(&mut self, id: MigrationId) {
-        self.migrations.remove(&id);
-    }
-
-    /// A side's part is over. Returns whether nothing is left to wait for.
-    pub fn side_ended(&mut self, ended: SideEnded) -> bool {
-        let Some(migration) = self.migrations.get_mut(&ended.migration) else { return false };
-        !migration.is_over() && migration.report(ended) && migration.is_decided()
-    }
-
-    /// Nothing more is waited for from sides that have not reported: their silence is final.
-    /// Returns whether the migration had waited at all.
-    pub fn give_up_waiting(&mut self, id: MigrationId) -> bool {
-        self.migrations.get_mut(&id).is_some_and(|migration| {
-            !migration.is_over() && !migration.is_decided() && migration.silence_all()
-        })
-    }
-
-    /// A migration is over, its result written: the guest is where the verdict says.
-    pub fn conclude(&mut self, id: MigrationId, ended: Ended) {
-        let Some(migration) = self.migrations.get_mut(&id) else { return };
-        let (vm, whereabouts) = (migration.vm.clone(), ended.whereabouts);
-        let destination = migration.destination.clone();
-        migration.end(ended);
-        match whereabouts {
-            Whereabouts::Source => {}
-            Whereabouts::Destination => {
-                if let Some(vm) = self.vms.get_mut(&vm) {
-                    vm.server = destination;
-                    vm.phase = VmPhase::Running;
-                }
-            }
-            Whereabouts::Gone => self.forget_vm(&vm),
-        }
-        let gone = self.vms.get(&vm).is_some_and(|vm| self.server(&vm.server).is_err());
-        if gone {
-            self.forget_vm(&vm);
-        }
-    }
-
-    /// Whether a server may be ended without losing anything.
-    ///
-    /// # Errors
-    /// What would be lost.
-    pub fn may_stop_server(&self, name: &str) -> Result<(), FleetError> {
-        self.server(name)?;
-        let on_it = |server: &str| server == name;
-        self.nothing_lost(on_it, format!("server stop {name}"))
-    }
-
-    /// Whether the servers among `started` may be ended without losing anything, and no migration
-    /// runs.
-    ///
-    /// # Errors
-    /// What would be lost.
-    pub fn may_quit(&self, started: &[String]) -> Result<(), FleetError> {
-        let migrating = self.running().next().is_some();
-        let on_them = |server: &str| migrating || started.iter().any(|name| name == server);
-        self.nothing_lost(on_them, "quit".to_owned())
-    }
-
-    fn nothing_lost(&self, on: impl Fn(&str) -> bool, command: String) -> Result<(), FleetError> {
-        let migrations: Vec<String> = self
-            .running()
-            .filter(|(_, migration)| on(&migration.source) || on(&migration.destination))
-            .map(|(id, migration)| format!("migration {} of \"{}\"", id.0, migration.vm))
-            .collect();
-        let vms: Vec<String> = self
-            .vms
-            .iter()
-            .filter(|(_, vm)| on(&vm.server) && !vm.is_idle())
-            .filter(|(_, vm)| self.server(&vm.server).is_ok())
-            .map(|(name, vm)| format!("guest \"{name}\" on \"{}\"", vm.server))
-            .collect();
-        if migrations.is_empty() && vms.is_empty() {
-            return Ok(());
-        }
-        let what = migrations.into_iter().chain(vms).collect::<Vec<_>>().join(", ");
-        Err(FleetError::WouldBeLost { what, command })
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use lazycopy_migration::{DestinationReport, Outcome, SourceReport, Verdict};
-use lazycopy_protocol::control::{HostSnapshot, HostState, SideReport};
+use lazycopy_protocol::control::{HostSnapshot, HostState, SideEnded, SideReport};
 use lazycopy_units::Duration;
 
 const FRAMES: u64 = 50;

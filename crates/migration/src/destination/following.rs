@@ -270,9 +270,7 @@ impl Following {
             Fate::Duplicate
         } else if ends_fault {
             Fate::EndedFault
-        } else if cause != Cause::Background {
-            Fate::Installed
-        } else if !self.guest.memory().is_full() {
+        } else if cause != Cause::Background || !self.guest.memory().is_full() {
             Fate::Installed
         } else if dirty {
             report.written_back += 1;

@@ -3,7 +3,7 @@
 use super::driver::{Drained, Machine};
 use super::{Log, Received, Side};
 use crate::vm::{Request, Vm};
-use lazycopy_guest::{Disk, Guest, GuestSpec, Timeout, WorkloadSpec};
+use lazycopy_guest::{Disk, Guest, GuestSpec, Timeout};
 use lazycopy_migration::{
     Context, Destination, DestinationInput, DestinationOutput, DestinationReport, Event, EventKind,
     LinkMessage, Notice, Outcome, Reply, Verdict,
@@ -52,11 +52,14 @@ pub(crate) struct DestinationSide {
 const PATIENCE_SECS: u64 = 10;
 
 impl DestinationSide {
-    /// The destination of the guest that is offered.
-    pub(crate) fn new(spec: Arc<GuestSpec>, offer: &Offer, log: Log) -> Self {
+    /// The destination of the guest that is offered, and for which one stands by.
+    pub(crate) fn new(standing_by: Guest, offer: &Offer, log: Log) -> Self {
+        let spec = Arc::clone(standing_by.spec());
+        let mut destination = Destination::new(Arc::clone(&spec), offer.parameters.clone());
+        destination.stand_by(standing_by);
         let patience = Duration::from_secs(PATIENCE_SECS.saturating_mul(offer.time_scale));
         DestinationSide {
-            destination: Destination::new(Arc::clone(&spec), offer.parameters.clone()),
+            destination,
             spec,
             latency: offer.link.latency,
             patience: patience + offer.link.latency,
@@ -164,17 +167,6 @@ impl DestinationSide {
         self.undelivered += 1;
         DestinationSideInput::Machine(DestinationInput::SourceLost { reason })
     }
-
-    /// The opening of a recording at the guest's position may take long: others go on meanwhile.
-    fn arrive(&mut self, now: Instant, input: DestinationInput) {
-        let opens_recording = matches!(input, DestinationInput::Arrived(LinkMessage::Context(_)))
-            && matches!(self.spec.workload, WorkloadSpec::Trace { .. });
-        if opens_recording {
-            tokio::task::block_in_place(|| self.destination.handle_input(now, input));
-        } else {
-            self.destination.handle_input(now, input);
-        }
-    }
 }
 
 impl Machine for DestinationSide {
@@ -184,7 +176,7 @@ impl Machine for DestinationSide {
         match input {
             DestinationSideInput::Machine(input) => {
                 self.undelivered -= 1;
-                self.arrive(now, input);
+                self.destination.handle_input(now, input);
             }
             DestinationSideInput::SourceOverdue => self.source_is_done = true,
         }

@@ -77,13 +77,14 @@ impl Vm {
         start.parameters.validate().map_err(|error| error.to_string())
     }
 
-    fn offer(&self, start: &StartMigration) -> Offer {
+    fn offer(&self, start: &StartMigration, guest: &Guest) -> Offer {
         Offer {
             protocol: PROTOCOL_VERSION,
             migration: start.migration,
             source: self.host.name().to_owned(),
             vm: start.vm.clone(),
             spec: (*self.definition.spec).clone(),
+            position: guest.registers().accesses,
             warmup_accesses: self.definition.warmup_accesses,
             time_scale: self.definition.time_scale,
             parameters: start.parameters.clone(),
@@ -125,7 +126,7 @@ impl Vm {
         leaving: &mut Leaving,
         start: &StartMigration,
     ) -> Result<Agreement, String> {
-        let offer = self.offer(start);
+        let offer = self.offer(start, leaving.guest());
         let handshake = offer_guest(&start.destination_address, &start.destination, offer);
         let mut handshake = pin!(handshake);
         loop {

@@ -1,6 +1,7 @@
 //! A guest on the move, seen from its task: leaving for another server, or coming from one.
 
 use super::ordinary::Ordinary;
+use super::warm_up::open_at;
 use super::{Action, Life, Request, Vm};
 use crate::clock::ModelClock;
 use crate::connection::Connection;
@@ -80,9 +81,17 @@ impl Vm {
 
     /// The guest comes from another server; its frames are taken.
     pub(super) async fn arrive(&mut self, connection: Connection, offer: Offer) -> Life {
+        let standing_by = match open_at(&self.definition, offer.position).await {
+            Ok(guest) => guest,
+            Err(reason) => {
+                warn!(vm = self.name(), from = offer.source, reason, "refused a guest");
+                let life = self.forget();
+                connection.refuse(reason).await;
+                return life;
+            }
+        };
         let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch_events);
-        let spec = Arc::clone(&self.definition.spec);
-        let mut driver = Driver::new(DestinationSide::new(spec, &offer, log));
+        let mut driver = Driver::new(DestinationSide::new(standing_by, &offer, log));
         let before = self.host.snapshot(None);
         let agreement = match await_beginning(connection).await {
             Ok(agreement) => agreement,

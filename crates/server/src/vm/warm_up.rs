@@ -2,7 +2,7 @@
 //! run beside the tasks.
 
 use super::{Action, Definition, Request, Vm};
-use lazycopy_guest::Guest;
+use lazycopy_guest::{Disk, Guest, Registers, WorkloadError};
 use lazycopy_protocol::control::{ServerReply, VmPhase};
 use lazycopy_units::{Duration, Instant};
 use std::sync::Arc;
@@ -34,7 +34,21 @@ impl Drop for Wanted {
 /// A new guest, suspended before its first access.
 pub(super) async fn open(definition: &Definition) -> Result<Guest, String> {
     let spec = Arc::clone(&definition.spec);
-    let opened = spawn_blocking(move || Guest::new(spec)).await;
+    opened(move || Guest::new(spec)).await
+}
+
+/// A guest that stands by for one that has come to this position on another server.
+pub(super) async fn open_at(definition: &Definition, position: u64) -> Result<Guest, String> {
+    let spec = Arc::clone(&definition.spec);
+    let registers = Registers { accesses: position, ..Registers::default() };
+    let disk = Disk::new(spec.seed);
+    opened(move || Guest::arriving(spec, registers, disk)).await
+}
+
+async fn opened(
+    open: impl FnOnce() -> Result<Guest, WorkloadError> + Send + 'static,
+) -> Result<Guest, String> {
+    let opened = spawn_blocking(open).await;
     opened.map_err(|_| "the guest could not be set up".to_owned())?.map_err(|e| e.to_string())
 }
 

@@ -1,0 +1,84 @@
+//! Migrations, from their beginning to where the guest is in the end.
+
+use super::{Ended, Fleet, FleetError, MAX_REMEMBERED, Migration, Request, Whereabouts};
+use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, VmPhase};
+
+impl Fleet {
+    /// Begins a migration: the message for the source, or why there will be none.
+    ///
+    /// # Errors
+    /// When the guest cannot be moved there now.
+    pub fn begin_migration(&mut self, request: Request) -> Result<StartMigration, FleetError> {
+        let vm = self.settled_vm(&request.vm)?;
+        let destination_address = self.server(&request.destination)?.address.clone();
+        if vm.server == request.destination {
+            return Err(FleetError::ToItself { vm: request.vm, server: request.destination });
+        }
+        self.fits(&request.vm, vm.frames, &request.destination)?;
+        let source = vm.server.clone();
+        self.last_migration += 1;
+        let id = MigrationId(self.last_migration);
+        let message = StartMigration {
+            migration: id,
+            vm: request.vm.clone(),
+            destination: request.destination.clone(),
+            destination_address,
+            parameters: request.parameters.clone(),
+            link: request.link,
+            watch_events: request.watch_events,
+        };
+        self.migrations.insert(id, Migration::new(request, source));
+        self.forget_oldest();
+        Ok(message)
+    }
+
+    fn forget_oldest(&mut self) {
+        if self.migrations.len() > MAX_REMEMBERED {
+            let oldest = self.migrations.iter().find(|(_, migration)| migration.is_over());
+            if let Some(id) = oldest.map(|(id, _)| *id) {
+                self.migrations.remove(&id);
+            }
+        }
+    }
+
+    /// The source refused: there was no migration.
+    pub fn migration_refused(&mut self, id: MigrationId) {
+        self.migrations.remove(&id);
+    }
+
+    /// A side's part is over. Returns whether nothing is left to wait for.
+    pub fn side_ended(&mut self, ended: SideEnded) -> bool {
+        let Some(migration) = self.migrations.get_mut(&ended.migration) else { return false };
+        !migration.is_over() && migration.report(ended) && migration.is_decided()
+    }
+
+    /// Nothing more is waited for from sides that have not reported: their silence is final.
+    /// Returns whether the migration had waited at all.
+    pub fn give_up_waiting(&mut self, id: MigrationId) -> bool {
+        self.migrations.get_mut(&id).is_some_and(|migration| {
+            !migration.is_over() && !migration.is_decided() && migration.silence_all()
+        })
+    }
+
+    /// A migration is over, its result written: the guest is where the verdict says.
+    pub fn conclude(&mut self, id: MigrationId, ended: Ended) {
+        let Some(migration) = self.migrations.get_mut(&id) else { return };
+        let (vm, whereabouts) = (migration.vm.clone(), ended.whereabouts);
+        let destination = migration.destination.clone();
+        migration.end(ended);
+        match whereabouts {
+            Whereabouts::Source => {}
+            Whereabouts::Destination => {
+                if let Some(vm) = self.vms.get_mut(&vm) {
+                    vm.server = destination;
+                    vm.phase = VmPhase::Running;
+                }
+            }
+            Whereabouts::Gone => self.forget_vm(&vm),
+        }
+        let gone = self.vms.get(&vm).is_some_and(|vm| self.server(&vm.server).is_err());
+        if gone {
+            self.forget_vm(&vm);
+        }
+    }
+}
