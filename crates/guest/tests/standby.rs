@@ -26,6 +26,7 @@ fn it_goes_on_as_if_it_had_been_opened_there() {
             frames: 1_000,
             think_time: Duration::from_nanos(7),
             write_fraction: 0.4,
+            whole_page_fraction: 0.0,
             workload,
             resident_at_start: ResidentAtStart::None,
         });

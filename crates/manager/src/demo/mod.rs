@@ -32,6 +32,10 @@ const BEGINNING_AT_ONCE: usize = 1;
 const SOURCE: &str = "source";
 const DESTINATION: &str = "destination";
 
+/// The schemes that the paper compares, and the simplest one.
+pub(crate) const PAPER_SCHEMES: [Scheme; 3] =
+    [Scheme::StopAndCopy, Scheme::PostCopy, Scheme::LazyCopy];
+
 /// Which demonstration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DemoArguments {
@@ -48,7 +52,7 @@ pub struct DemoArguments {
     pub seeds: u64,
     /// The schemes, separated by commas
     #[arg(long, value_name = "SCHEME,...", value_delimiter = ',')]
-    #[arg(default_values_t = Scheme::ALL)]
+    #[arg(default_values_t = PAPER_SCHEMES)]
     pub scheme: Vec<Scheme>,
     /// Another value for a key of the scenario
     #[arg(long = "set", value_name = "KEY=VALUE")]

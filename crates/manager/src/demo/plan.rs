@@ -123,7 +123,7 @@ mod tests {
             preset: None,
             scenario: None,
             seeds: 2,
-            scheme: Scheme::ALL.to_vec(),
+            scheme: crate::demo::PAPER_SCHEMES.to_vec(),
             set: Vec::new(),
             quiet: true,
         }
