@@ -7,14 +7,18 @@ const WINDOW: Duration = Duration::from_millis(100);
 
 const WINDOWS_PER_SEC: u64 = 10;
 
+/// A window counts parts of a byte, so many of them, so that rounding its bytes does not show a
+/// peak above the link's bandwidth.
+const PARTS_PER_BYTE: u64 = 1024;
+
 /// Adds up what a link carries and finds its busiest tenth of a second. A message's bytes are
 /// spread evenly over the time that it occupies the link.
 #[derive(Clone, Debug, Default)]
 pub struct BandwidthMeter {
     bytes: u64,
     window: u64,
-    window_bytes: u64,
-    peak_bytes: u64,
+    window_parts: u64,
+    peak_parts: u64,
 }
 
 /// What of `bytes`, spread evenly over `span`, lies in a `part` of it.
@@ -33,24 +37,24 @@ impl BandwidthMeter {
         let (begin, end, width) = (begins.as_nanos(), ends.as_nanos(), WINDOW.as_nanos());
         let (first, last) = (begin / width, end.saturating_sub(1).max(begin) / width);
         if first == last {
-            return self.add(first, bytes);
+            return self.add(first, bytes.saturating_mul(PARTS_PER_BYTE));
         }
-        let span = end - begin;
-        self.add(first, spread(bytes, (first + 1) * width - begin, span));
+        let (parts, span) = (bytes.saturating_mul(PARTS_PER_BYTE), end - begin);
+        self.add(first, spread(parts, (first + 1) * width - begin, span));
         if last - first > 1 {
             // Windows that are covered whole carry the same: one of them stands for all.
-            self.add(last - 1, spread(bytes, width, span));
+            self.add(last - 1, spread(parts, width, span));
         }
-        self.add(last, bytes - spread(bytes, last * width - begin, span));
+        self.add(last, parts - spread(parts, last * width - begin, span));
     }
 
-    fn add(&mut self, window: u64, bytes: u64) {
+    fn add(&mut self, window: u64, parts: u64) {
         if window != self.window {
             self.window = window;
-            self.window_bytes = 0;
+            self.window_parts = 0;
         }
-        self.window_bytes += bytes;
-        self.peak_bytes = self.peak_bytes.max(self.window_bytes);
+        self.window_parts = self.window_parts.saturating_add(parts);
+        self.peak_parts = self.peak_parts.max(self.window_parts);
     }
 
     /// Bytes carried in all.
@@ -60,7 +64,7 @@ impl BandwidthMeter {
 
     /// Bytes per second in the busiest tenth of a second.
     pub fn peak_bytes_per_sec(&self) -> u64 {
-        self.peak_bytes.saturating_mul(WINDOWS_PER_SEC)
+        self.peak_parts.saturating_mul(WINDOWS_PER_SEC) / PARTS_PER_BYTE
     }
 
     /// Bytes per second over a span of that length; `None` for no time.
@@ -86,6 +90,18 @@ mod tests {
         assert_eq!((meter.bytes(), meter.peak_bytes_per_sec()), (8_000, 8_000));
         assert_eq!(meter.mean_bytes_per_sec(Duration::from_secs(2)), Some(4_000));
         assert_eq!(meter.mean_bytes_per_sec(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_busy_link_peaks_at_its_bandwidth_and_not_above() {
+        let mut meter = BandwidthMeter::default();
+        let nanos = |nanos| Instant::from_nanos(nanos);
+        meter.record(at(0), nanos(519_455_253), 4_272);
+        for message in 0..20 {
+            let begins = nanos(519_455_253 + message * 500_000_000);
+            meter.record(begins, begins + Duration::from_millis(500), 4_112);
+        }
+        assert_eq!(meter.peak_bytes_per_sec(), 8_224);
     }
 
     #[test]

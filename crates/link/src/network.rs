@@ -90,7 +90,7 @@ pub struct Network {
     flows: Vec<Flow>,
     group_of: BTreeMap<(Route, Option<Rate>), usize>,
     components: Vec<Component>,
-    component_of_port: Vec<usize>,
+    component_of_port: Vec<Option<usize>>,
     now: Instant,
     changed: Vec<usize>,
     card_shares: Vec<CardShare>,
@@ -109,10 +109,9 @@ impl Network {
             return Err(NetworkError::TooFast { host: (at / 2) as u32, rate });
         }
         let ports: Vec<Port> = rates().map(Port::new).collect();
-        let alone = |port| Component { ports: vec![port], ..Component::default() };
         Ok(Network {
-            components: (0..ports.len()).map(alone).collect(),
-            component_of_port: (0..ports.len()).collect(),
+            components: Vec::new(),
+            component_of_port: vec![None; ports.len()],
             ports,
             groups: Vec::new(),
             flows: Vec::new(),
@@ -175,18 +174,34 @@ impl Network {
         if alone == u64::MAX {
             return Err(NetworkError::Unbounded);
         }
-        let component = match *crossed().copied().collect::<Vec<usize>>() {
-            [] => {
-                self.components.push(Component::default());
-                self.components.len() - 1
-            }
-            [port] => self.component_of_port[port],
-            [out, into, ..] => self.join(self.component_of_port[out], self.component_of_port[into]),
-        };
+        let component = self.component_of(ports);
         let group = self.groups.len();
         self.components[component].groups.push(group);
         self.groups.push(Group::new(ports, cap, alone, component, self.now));
         Ok(group)
+    }
+
+    /// The component of a group that crosses these ports: those that they are in become one.
+    fn component_of(&mut self, ports: [Option<usize>; 2]) -> usize {
+        let mut component = None;
+        for port in ports.into_iter().flatten() {
+            component = Some(match (component, self.component_of_port[port]) {
+                (Some(one), Some(other)) => self.join(one, other),
+                (None, Some(other)) => other,
+                (one, None) => {
+                    let one = one.unwrap_or_else(|| self.add_component());
+                    self.components[one].ports.push(port);
+                    self.component_of_port[port] = Some(one);
+                    one
+                }
+            });
+        }
+        component.unwrap_or_else(|| self.add_component())
+    }
+
+    fn add_component(&mut self) -> usize {
+        self.components.push(Component::default());
+        self.components.len() - 1
     }
 
     /// Makes one component of two.
@@ -194,13 +209,14 @@ impl Network {
         if one != other {
             let joining = std::mem::take(&mut self.components[other]);
             for port in &joining.ports {
-                self.component_of_port[*port] = one;
+                self.component_of_port[*port] = Some(one);
             }
             for group in &joining.groups {
                 self.groups[*group].component = one;
             }
             self.components[one].ports.extend(joining.ports);
             self.components[one].groups.extend(joining.groups);
+            self.note_change(one);
         }
         one
     }
@@ -354,7 +370,15 @@ impl Network {
         flow.message.map_or(0, |_| self.groups[flow.group].rate / PARTS_PER_BYTE)
     }
 
-    /// What a host's card has carried in one direction, in all and over time, up to `now`.
+    /// Keeps what each card carries over time, from now on.
+    pub fn keep_series(&mut self) {
+        for port in &mut self.ports {
+            port.series.get_or_insert_default();
+        }
+    }
+
+    /// What a host's card has carried in one direction up to `now`; and over time, if
+    /// [`Network::keep_series`] was called.
     ///
     /// # Panics
     /// When the host is unknown.
@@ -363,11 +387,11 @@ impl Network {
         host: HostId,
         direction: Direction,
         now: Instant,
-    ) -> (&BandwidthMeter, &BandwidthSeries) {
+    ) -> (&BandwidthMeter, Option<&BandwidthSeries>) {
         self.move_to(now);
         let port = self.port(Some(host), direction).ok().flatten().expect("the host is known");
         let port = &mut self.ports[port];
         port.advance(now);
-        (&port.meter, &port.series)
+        (&port.meter, port.series.as_ref())
     }
 }

@@ -19,7 +19,8 @@ pub(crate) struct Port {
     since: Instant,
     work: u128,
     pub(crate) meter: BandwidthMeter,
-    pub(crate) series: BandwidthSeries,
+    /// What it carried over time, where that is kept.
+    pub(crate) series: Option<BandwidthSeries>,
 }
 
 impl Port {
@@ -32,7 +33,7 @@ impl Port {
             since: Instant::ZERO,
             work: 0,
             meter: BandwidthMeter::default(),
-            series: BandwidthSeries::default(),
+            series: None,
         }
     }
 
@@ -53,7 +54,9 @@ impl Port {
             self.work += u128::from(self.carried) * u128::from(nanos);
             let bytes = u64::try_from(self.work / WORK_PER_BYTE - before).unwrap_or(u64::MAX);
             self.meter.record(self.since, now, bytes);
-            self.series.record(self.since, now, bytes);
+            if let Some(series) = &mut self.series {
+                series.record(self.since, now, bytes);
+            }
         }
         self.since = now;
     }

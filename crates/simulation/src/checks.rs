@@ -57,7 +57,8 @@ fn cards_carry_what_was_sent(fleet: &Fleet, run: &FleetRun) -> Result<(), String
         if u128::from(card.bytes) > most {
             return Err(format!("{} bytes of {most} over the card of {host:?}", card.bytes));
         }
-        if card.bytes_over_time.iter().sum::<u64>() != card.bytes {
+        let over_time = card.over_time.as_ref().map(|series| series.bytes.iter().sum());
+        if over_time.is_some_and(|bytes: u64| bytes != card.bytes) {
             return Err(format!("{} bytes of {host:?} are not those over time", card.bytes));
         }
         let migrations = fleet.migrations.iter().zip(&run.runs).filter(|(migration, _)| {

@@ -59,10 +59,17 @@ pub struct CardReport {
     pub bandwidth_mean: Option<u64>,
     /// Bytes per second in the busiest tenth of a second.
     pub bandwidth_peak: u64,
-    /// The length of each span of `bytes_over_time`.
+    /// What it carried over time; null where events are not kept.
+    pub over_time: Option<OverTime>,
+}
+
+/// Bytes in equal spans of time, from the beginning of time on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverTime {
+    /// The length of each span.
     pub span_ns: u64,
-    /// Bytes in each span, from the beginning of time on.
-    pub bytes_over_time: Vec<u64>,
+    /// Bytes in each.
+    pub bytes: Vec<u64>,
 }
 
 /// What a simulated fleet gave.
@@ -85,6 +92,9 @@ pub struct FleetRun {
 /// When a workload cannot be read, the network cannot be built, or a limit is exceeded.
 pub fn simulate_fleet(fleet: &Fleet, options: &Options) -> Result<FleetRun, RunError> {
     let mut network = Network::new(&fleet.cards)?;
+    if options.events {
+        network.keep_series();
+    }
     let mut pairs = Vec::with_capacity(fleet.migrations.len());
     let mut before = Vec::with_capacity(fleet.migrations.len());
     for migration in &fleet.migrations {
@@ -135,8 +145,10 @@ fn card_reports(hosts: usize, network: &mut Network, until: Instant) -> Vec<Card
                 bytes: meter.bytes(),
                 bandwidth_mean: meter.mean_bytes_per_sec(until - Instant::ZERO),
                 bandwidth_peak: meter.peak_bytes_per_sec(),
-                span_ns: series.bucket().as_nanos(),
-                bytes_over_time: series.bytes().to_vec(),
+                over_time: series.map(|series| OverTime {
+                    span_ns: series.bucket().as_nanos(),
+                    bytes: series.bytes().to_vec(),
+                }),
             }
         })
         .collect()

@@ -16,7 +16,7 @@ mod pair;
 mod run;
 
 pub use checks::{check_fleet, check_run};
-pub use fleet::{CardReport, Fleet, FleetMigration, FleetRun, simulate_fleet};
+pub use fleet::{CardReport, Fleet, FleetMigration, FleetRun, OverTime, simulate_fleet};
 pub use neighbours::{Neighbour, NeighbourReport};
 pub use options::{Exceeded, Limits, Options};
 pub use run::{Migration, Run, RunError, simulate, simulate_with};

@@ -22,7 +22,8 @@ impl Default for Limits {
 /// What a simulation keeps besides the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Keep the events, and which pages are resident before and after.
+    /// Keep the events, which pages are resident before and after, and what the cards of a fleet
+    /// carried over time.
     pub events: bool,
     /// Run the guest without a migration, too, to compare with.
     pub reference: bool,

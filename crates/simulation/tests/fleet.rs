@@ -73,7 +73,7 @@ fn fleets() -> impl Strategy<Value = Fleet> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn every_invariant_holds_for_each_guest_of_a_fleet(fleet in fleets()) {

@@ -1,0 +1,144 @@
+//! Several guests and neighbours on the same cards, every instant worked out by hand.
+
+#[path = "common/paper.rs"]
+mod paper;
+
+use lazycopy_link::{Card, Direction, HostId, Route};
+use lazycopy_migration::Scheme;
+use lazycopy_simulation::{
+    Fleet, FleetMigration, FleetRun, Migration, Neighbour, Options, check_fleet, simulate_fleet,
+};
+use lazycopy_units::{Duration, Instant, Rate};
+use paper::{BANDWIDTH, CONTEXT, MS, round_trip};
+use std::sync::Arc;
+
+fn at(nanos: u64) -> Instant {
+    Instant::from_nanos(nanos)
+}
+
+fn rate(bytes_per_sec: u64) -> Rate {
+    Rate::from_bytes_per_sec(bytes_per_sec).unwrap()
+}
+
+/// These migrations from host 0 to host 1, at these instants, over the paper's link.
+fn fleet(migrations: &[(&Migration, u64)]) -> Fleet {
+    let card = Card { out: rate(BANDWIDTH), into: rate(BANDWIDTH) };
+    let migrations = migrations.iter().map(|(migration, starts)| FleetMigration {
+        guest: Arc::clone(&migration.guest),
+        warmup_accesses: migration.warmup_accesses,
+        parameters: migration.parameters.clone(),
+        source: HostId(0),
+        destination: HostId(1),
+        rate: None,
+        latency: migration.link.latency,
+        starts: at(*starts),
+    });
+    Fleet { cards: vec![card, card], migrations: migrations.collect(), neighbours: Vec::new() }
+}
+
+/// A neighbour that sends out of host 0, from the beginning on.
+fn neighbour(bytes_per_sec: u64, off: Duration) -> Neighbour {
+    Neighbour {
+        route: Route { source: Some(HostId(0)), destination: None },
+        rate: rate(bytes_per_sec),
+        on: Duration::from_secs(1),
+        off,
+        begins: Instant::ZERO,
+    }
+}
+
+fn run(fleet: &Fleet) -> FleetRun {
+    let run = simulate_fleet(fleet, &Options::default()).unwrap();
+    check_fleet(fleet, &run).unwrap();
+    run
+}
+
+/// What a context takes at half the bandwidth: ceil(4272 / 4112 s).
+const HALVED_CONTEXT: u64 = 1_038_910_506;
+
+#[test]
+fn two_migrations_at_once_get_half_the_card_each() {
+    let migration = round_trip(Scheme::PostCopy);
+    let run = run(&fleet(&[(&migration, 0), (&migration, 0)]));
+    for metrics in run.runs.iter().map(|run| &run.metrics) {
+        assert_eq!(metrics.downtime_ns, Some(HALVED_CONTEXT + 200 * MS));
+        let total = HALVED_CONTEXT + 200 * MS + 20 * 1_000 * MS;
+        assert_eq!(metrics.total_migration_time_ns, Some(total));
+    }
+    let out = &run.cards[0];
+    assert_eq!((out.host, out.direction), (HostId(0), Direction::Out));
+    assert_eq!(out.bytes, 2 * (4_272 + 20 * 4_112));
+    assert!((BANDWIDTH - 1..=BANDWIDTH).contains(&out.bandwidth_peak), "{out:?}");
+    assert_eq!(run.cards[1].bytes, 0, "nothing comes into the source");
+    assert_eq!(run.cards[3].bytes, out.bytes);
+}
+
+#[test]
+fn a_migration_that_begins_when_another_is_over_has_the_card_to_itself() {
+    let migration = round_trip(Scheme::PostCopy);
+    let later = CONTEXT + 10_000 * MS;
+    let run = run(&fleet(&[(&migration, 0), (&migration, later)]));
+    let [first, second] = [0, 1].map(|number| &run.runs[number].metrics);
+    assert_eq!(first, second);
+    assert_eq!(first.total_migration_time_ns, Some(CONTEXT + 10_200 * MS));
+    assert_eq!(run.runs[1].source.requested_at, Some(at(later)));
+    assert_eq!(run.network_until, at(later + CONTEXT + 10_400 * MS));
+}
+
+#[test]
+fn a_steady_neighbour_is_slowed_down_while_a_migration_sends() {
+    let migration = round_trip(Scheme::PostCopy);
+    let mut fleet = fleet(&[(&migration, 0)]);
+    fleet.neighbours.push(neighbour(BANDWIDTH, Duration::ZERO));
+    let run = run(&fleet);
+    let sending = HALVED_CONTEXT + 20 * 1_000 * MS;
+    assert_eq!(run.runs[0].metrics.total_migration_time_ns, Some(sending + 200 * MS));
+    // It has half the card while the migration sends, and all of it in the last 0.4 s: as many
+    // bytes as the migration, and 3,289.6 more. Alone it takes 10.919 s for them.
+    let felt = &run.neighbours[0];
+    assert_eq!(felt.bytes, 4_272 + 20 * 4_112 + 3_289);
+    assert_eq!(felt.busy_time_ns, sending + 400 * MS);
+    assert_eq!(felt.busy_time_alone_ns, 10_919_382_296);
+    assert!((felt.slowdown.unwrap() - 1.9634).abs() < 1e-4, "{felt:?}");
+    assert_eq!(run.network_until, at(sending + 400 * MS));
+}
+
+#[test]
+fn a_neighbour_below_its_share_loses_nothing() {
+    let migration = round_trip(Scheme::PostCopy);
+    let mut fleet = fleet(&[(&migration, 0)]);
+    fleet.neighbours.push(neighbour(BANDWIDTH / 4, Duration::ZERO));
+    let run = run(&fleet);
+    // But for the last byte, of which a part has gone.
+    let slowdown = run.neighbours[0].slowdown.unwrap();
+    assert!((1.0..1.0001).contains(&slowdown), "{slowdown}");
+    // Three quarters are left: ceil(4272 / 6168 s), and each page ceil(4112 / 6168 s).
+    let total = 692_607_004 + 20 * 666_666_667 + 200 * MS;
+    assert_eq!(run.runs[0].metrics.total_migration_time_ns, Some(total));
+}
+
+#[test]
+fn a_bursty_neighbour_is_slowed_down_in_its_bursts_alone() {
+    let migration = round_trip(Scheme::StopAndCopy);
+    let mut fleet = fleet(&[(&migration, 0)]);
+    fleet.neighbours.push(neighbour(BANDWIDTH, Duration::from_secs(1_000)));
+    let run = run(&fleet);
+    // One burst of a second, which takes two; the migration loses one second.
+    let felt = &run.neighbours[0];
+    assert_eq!((felt.bytes, felt.busy_time_ns), (BANDWIDTH, 2_000 * MS));
+    assert_eq!((felt.busy_time_alone_ns, felt.slowdown), (1_000 * MS, Some(2.0)));
+    let total = 1_000 * MS + 10_000 * MS + CONTEXT + 200 * MS;
+    assert_eq!(run.runs[0].metrics.total_migration_time_ns, Some(total));
+}
+
+#[test]
+fn a_capped_migration_leaves_the_rest_of_the_card() {
+    let migration = round_trip(Scheme::PostCopy);
+    let mut fleet = fleet(&[(&migration, 0), (&migration, 0)]);
+    fleet.migrations[0].rate = Some(rate(BANDWIDTH / 4));
+    let run = run(&fleet);
+    let total = |number: usize| run.runs[number].metrics.total_migration_time_ns;
+    // ceil(4272 / 2056 s) and 20 pages of 2 s; ceil(4272 / 6168 s) and 20 of ceil(4112 / 6168 s).
+    assert_eq!(total(0), Some(2_077_821_012 + 40_000 * MS + 200 * MS));
+    assert_eq!(total(1), Some(692_607_004 + 20 * 666_666_667 + 200 * MS));
+}
