@@ -225,7 +225,7 @@ async fn a_guest_that_equals_its_reference_run_is_told_to() {
     assert_eq!(record.digest_matches, Some(true));
     assert_eq!(record.metrics.total_migration_time_ns, Some(11_000_000_000));
     assert!(record.metrics.reference_measured_time_ns.is_some());
-    assert_eq!(record.slip_bound_ns, Some(100_000_000));
+    assert_eq!(record.slip_bound_ns, Some(200_000_000));
     assert_eq!((record.metrics.slip_ns, record.slip_exceeded), (Some(3_000_000), false));
 }
 
