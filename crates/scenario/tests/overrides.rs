@@ -90,7 +90,10 @@ fn among_several_overrides_the_wrong_one_is_named() {
     for (wrong, problem) in [
         ("guest.frames=60", "guest.frames: 60 is outside 1 to guest.pages, which is 50"),
         ("link.latency=5", "expected a duration with its unit"),
-        ("migration.scheme=lazycopy", "expected one of `stop-and-copy`, `post-copy`, `lazy-copy`"),
+        (
+            "migration.scheme=lazycopy",
+            "expected one of `stop-and-copy`, `pre-copy`, `post-copy`, `lazy-copy`",
+        ),
         ("seed.x=1", "`seed` has no keys of its own"),
         ("migration.max_lead=1", "migration.head_start: 2 is above migration.max_lead"),
         ("guest.workload.file=x", "`file` does not belong to a workload of kind \"queue\""),

@@ -48,8 +48,8 @@ fn a_typo_in_a_nested_workload_is_refused_with_line_caret_and_the_names() {
 fn a_value_of_no_known_name_is_refused_with_the_names() {
     let error = refused(&changed("\"lazy-copy\"", "\"lazycopy\""));
     assert!(error.contains("line 19, column 10"), "{error}");
-    let expected = "unknown variant `lazycopy`, expected one of `stop-and-copy`, `post-copy`, \
-                    `lazy-copy`";
+    let expected = "unknown variant `lazycopy`, expected one of `stop-and-copy`, `pre-copy`, \
+                    `post-copy`, `lazy-copy`";
     assert!(error.contains(expected), "{error}");
     let error = refused(&changed("\"queue\"", "\"qeue\""));
     let expected = "expected one of `queue`, `list`, `zipf`, `sequential`, `trace`";

@@ -11,7 +11,7 @@ use lazycopy_protocol::control::MigrationId;
 use lazycopy_simulation::{Migration, Run, simulate};
 use std::sync::Arc;
 
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 10;
 
 /// With it the link's latency is 20 ms of wall time, which even a loaded machine keeps.
 const CALM_TIME_SCALE: u64 = 50;
