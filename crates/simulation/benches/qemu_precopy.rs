@@ -67,7 +67,7 @@ constants
   rest is sent without a limit; 8 bytes before each page       QEMU 7.2, migration.c and ram.c
   a burst goes at 641 MB/s: 4 GiB in 6.7 s                    measured/README.md
   a first write takes 38.8 us: 26 us (measured/README.md) more than the 12.8 us between pages of a
-  writer at 320 MB/s
+  writer at 320 MB/s, the only one that has no time to spare
   the writer keeps its pace by the clock: the cost of a first write shows only where it is longer
   than the time to the next page; lost time is not caught up with
   a burst takes a third of the guest's processor: the guest, QEMU's sending thread and the receiving
