@@ -122,6 +122,7 @@ pub struct Guest {
     target: u64,
     completed_at: Instant,
     first_write_cost: Duration,
+    keeps_pace: bool,
     throttle_percent: u8,
     progress: Option<ProgressLog>,
 }
@@ -177,6 +178,7 @@ impl Guest {
             target: u64::MAX,
             completed_at: Instant::ZERO,
             first_write_cost: Duration::ZERO,
+            keeps_pace: false,
             throttle_percent: 0,
             progress: None,
             spec,
@@ -394,10 +396,7 @@ impl Guest {
                 Touch::Hit { stamp, watched, first_write } => {
                     self.complete(at, page, stamp);
                     let Some(next) = self.fetch() else { return Stop::Idle };
-                    at = at + self.throttled(next.think);
-                    if first_write {
-                        at = at + self.first_write_cost;
-                    }
+                    at = at + self.time_to_next(next.think, first_write);
                     if watched {
                         self.phase = Phase::Ready { at };
                         return Stop::Touched(page);
@@ -548,10 +547,27 @@ impl Guest {
         self.first_write_cost = cost;
     }
 
+    /// Whether the guest paces its accesses by the clock: then the cost of a first write is hidden
+    /// in the think time after it, and delays the next access only where it is the longer of the
+    /// two. What is late is not caught up with.
+    pub fn set_keeps_pace(&mut self, keeps_pace: bool) {
+        self.keeps_pace = keeps_pace;
+    }
+
     /// Takes away a share of the guest's processor, 0 to 99 per cent: think times grow by
     /// 100 / (100 - percent).
     pub fn set_throttle(&mut self, percent: u8) {
         self.throttle_percent = percent.min(99);
+    }
+
+    /// From the beginning of an access to that of the next.
+    #[inline]
+    fn time_to_next(&self, think: Duration, first_write: bool) -> Duration {
+        match (first_write, self.keeps_pace) {
+            (false, _) => self.throttled(think),
+            (true, false) => self.throttled(think) + self.first_write_cost,
+            (true, true) => self.throttled(think.max(self.first_write_cost)),
+        }
     }
 
     #[inline]

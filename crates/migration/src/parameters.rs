@@ -175,7 +175,8 @@ pub enum StopRule {
     /// Xen today: stop under 50 dirty pages or after 5 rounds.
     Xen,
     /// QEMU: stop when what remains takes less than the downtime limit at the bandwidth of the
-    /// last tenth of a second.
+    /// last tenth of a second. It looks when a tenth of a second begins, after every 50 ms of
+    /// sending, and when nothing is left.
     #[default]
     Qemu,
 }
@@ -202,6 +203,12 @@ pub struct RoundParameters {
     pub auto_converge: bool,
     /// What the first write to a page in each round costs the guest: the price of the dirty log.
     pub first_write_cost: Duration,
+    /// The guest paces its accesses by the clock: the cost of a first write is hidden in the think
+    /// time after it, and slows the guest only where it is longer. Otherwise it is added.
+    pub keeps_pace: bool,
+    /// The share of its processor that the guest loses while a burst of the QEMU rule is sent, 0
+    /// to 99 per cent: above 0 on a host with fewer cores than busy threads.
+    pub burst_share_percent: u8,
 }
 
 impl Default for RoundParameters {
@@ -218,6 +225,8 @@ impl Default for RoundParameters {
             max_time: None,
             auto_converge: false,
             first_write_cost: Duration::ZERO,
+            keeps_pace: false,
+            burst_share_percent: 0,
         }
     }
 }
@@ -318,6 +327,12 @@ impl MigrationParameters {
         }
         if self.rounds.max_rounds == 0 {
             return fail("migration.max_rounds", "it must be at least 1".to_owned());
+        }
+        if self.rounds.burst_share_percent > 99 {
+            return fail(
+                "migration.burst_share_percent",
+                format!("{} is outside 0 to 99", self.rounds.burst_share_percent),
+            );
         }
         if self.measured_accesses == 0 {
             return fail("measured_accesses", "it must be at least 1".to_owned());

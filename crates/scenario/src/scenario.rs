@@ -208,6 +208,7 @@ impl Scenario {
                 max_time: migration.max_time,
                 auto_converge: migration.auto_converge,
                 first_write_cost: migration.first_write_cost,
+                ..RoundParameters::default()
             },
             pre_paging: PrePaging {
                 pivots: migration.pivots,

@@ -98,6 +98,7 @@ impl Rounds {
             pending.insert(page);
         }
         guest.set_first_write_cost(parameters.rounds.first_write_cost);
+        guest.set_keeps_pace(parameters.rounds.keeps_pace);
         let mut rounds = Rounds {
             pending,
             cursor: 0,
@@ -179,9 +180,9 @@ impl Rounds {
         parameters: &MigrationParameters,
         log: &mut Vec<EventKind>,
     ) -> Choice {
-        self.limiter.look(now);
+        let looks = self.limiter.look(now);
         loop {
-            if self.is_round_over(parameters) {
+            if self.is_round_over(looks, parameters) {
                 if let Some(choice) = self.end_round(now, parameters, log) {
                     return choice;
                 }
@@ -193,6 +194,7 @@ impl Rounds {
             }
             self.limiter.sent(now, PAGE_MESSAGE_BYTES);
             self.throttle.bytes_sent += PAGE_MESSAGE_BYTES;
+            self.share_processor(now, &parameters.rounds);
             let memory = self.guest.memory();
             let stamp = memory.stamp(page).expect("a pending page is resident");
             let dirty = memory.is_dirty(page);
@@ -211,11 +213,20 @@ impl Rounds {
             && parameters.rounds.stop_rule == StopRule::Qemu
     }
 
-    /// A round is over when everything is sent; QEMU collects the log as soon as what remains
-    /// falls below its threshold.
-    fn is_round_over(&self, parameters: &MigrationParameters) -> bool {
+    /// A round is over when everything is sent; QEMU collects the log when it looks up from
+    /// sending and what remains is below its threshold.
+    fn is_round_over(&self, looks: bool, parameters: &MigrationParameters) -> bool {
         self.pending.count == 0
-            || self.follows_qemu(parameters) && self.is_under_threshold(&parameters.rounds)
+            || looks && self.follows_qemu(parameters) && self.is_under_threshold(&parameters.rounds)
+    }
+
+    /// The guest loses a share of its processor as long as a burst is sent, and what
+    /// auto-converge takes.
+    fn share_processor(&mut self, now: Instant, rounds: &RoundParameters) {
+        let share = if self.limiter.is_in_burst(now) { rounds.burst_share_percent } else { 0 };
+        let left = (100 - u32::from(share.min(99))) * (100 - u32::from(self.throttle.percent));
+        let taken = 100 - left.div_ceil(100);
+        self.guest.set_throttle(u8::try_from(taken).expect("it is a percentage"));
     }
 
     fn is_under_threshold(&self, rounds: &RoundParameters) -> bool {
@@ -340,6 +351,7 @@ impl Rounds {
             self.guest.memory_mut().forget_write(page);
         }
         self.guest.set_first_write_cost(Duration::ZERO);
+        self.guest.set_keeps_pace(false);
         self.guest.set_throttle(0);
         (self.guest, self.pending.pages)
     }

@@ -69,7 +69,8 @@ fn rounds(think_time: u64) -> impl Strategy<Value = RoundParameters> {
     let cap = proptest::option::of(rate());
     let time = proptest::option::of((1u64..2_000).prop_map(move |times| times * think_time));
     let bounds = (1u32..20, time);
-    (rule, 1u64..100, cap, rate(), 1u32..4, bounds, any::<bool>(), spans(think_time)).prop_map(
+    let cost = (spans(think_time), any::<bool>(), 0u8..100);
+    (rule, 1u64..100, cap, rate(), 1u32..4, bounds, any::<bool>(), cost).prop_map(
         move |(
             stop_rule,
             limit,
@@ -78,7 +79,7 @@ fn rounds(think_time: u64) -> impl Strategy<Value = RoundParameters> {
             hybrid_rounds,
             bounds,
             auto,
-            cost,
+            (first_write_cost, keeps_pace, burst_share_percent),
         )| {
             RoundParameters {
                 stop_rule,
@@ -89,7 +90,9 @@ fn rounds(think_time: u64) -> impl Strategy<Value = RoundParameters> {
                 max_rounds: bounds.0,
                 max_time: bounds.1.map(Duration::from_nanos),
                 auto_converge: auto,
-                first_write_cost: cost,
+                first_write_cost,
+                keeps_pace,
+                burst_share_percent,
             }
         },
     )
