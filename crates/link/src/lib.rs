@@ -12,12 +12,14 @@ mod network;
 mod port;
 mod series;
 mod sharing;
+mod topology;
 
 pub use error::NetworkError;
 pub use group::MAX_CARD_RATE;
 pub use meter::BandwidthMeter;
-pub use network::{Card, Direction, FlowId, HostId, Network, Route};
+pub use network::Network;
 pub use series::BandwidthSeries;
+pub use topology::{Card, Direction, FlowId, HostId, Route};
 
 use lazycopy_units::{Duration, Instant, Rate};
 use serde::{Deserialize, Serialize};

@@ -6,56 +6,9 @@ use crate::meter::BandwidthMeter;
 use crate::port::Port;
 use crate::series::BandwidthSeries;
 use crate::sharing::{CardShare, GroupShare, share};
+use crate::topology::{Card, Direction, FlowId, HostId, Route};
 use lazycopy_units::{Instant, Rate};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// A host of the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct HostId(pub u32);
-
-/// A flow of the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FlowId(u32);
-
-impl FlowId {
-    /// Its number, in the order in which the network was given its flows.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// A host's network card: what it carries in each direction, independently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Card {
-    /// Out of the host, bytes per second.
-    pub out: Rate,
-    /// Into the host, bytes per second.
-    #[serde(rename = "in")]
-    pub into: Rate,
-}
-
-/// The two directions of a card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// Out of the host.
-    Out,
-    /// Into the host.
-    In,
-}
-
-/// Whose cards a flow crosses. An end that is `None` lies outside and bounds nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Route {
-    /// Out of whose card.
-    pub source: Option<HostId>,
-    /// Into whose card.
-    pub destination: Option<HostId>,
-}
 
 #[derive(Clone, Debug)]
 struct Flow {
@@ -92,6 +45,9 @@ pub struct Network {
     components: Vec<Component>,
     component_of_port: Vec<Option<usize>>,
     now: Instant,
+    /// When the next messages are done, unless something has changed.
+    next: Instant,
+    /// Components in which flows have become busy or idle, or have begun their next message.
     changed: Vec<usize>,
     card_shares: Vec<CardShare>,
     group_shares: Vec<GroupShare>,
@@ -117,6 +73,7 @@ impl Network {
             flows: Vec::new(),
             group_of: BTreeMap::new(),
             now: Instant::ZERO,
+            next: Instant::MAX,
             changed: Vec::new(),
             card_shares: Vec::new(),
             group_shares: Vec::new(),
@@ -255,8 +212,7 @@ impl Network {
     /// more begins at the instant of the last call.
     pub fn next_completion(&mut self) -> Option<Instant> {
         self.settle();
-        let next = self.groups.iter().map(|group| group.ends).min()?;
-        (next < Instant::MAX).then_some(next)
+        (self.next < Instant::MAX).then_some(self.next)
     }
 
     /// Ends the messages that are done at `now`, in the order of their flows, and appends these
@@ -307,6 +263,9 @@ impl Network {
 
     /// Takes over what became of busy and idle flows since the last call.
     fn settle(&mut self) {
+        if self.changed.is_empty() {
+            return;
+        }
         while let Some(component) = self.changed.pop() {
             self.components[component].changed = false;
             let mut groups = self.components[component].groups.iter();
@@ -314,6 +273,7 @@ impl Network {
                 self.share(component);
             }
         }
+        self.next = self.groups.iter().map(|group| group.ends).min().unwrap_or(Instant::MAX);
     }
 
     fn share(&mut self, component: usize) {
