@@ -32,6 +32,8 @@ pub enum Mode {
     },
     /// Two servers, the paper's scenario under every scheme, and what came of it
     Demo(crate::demo::DemoArguments),
+    /// Simulate migrations in virtual time: deterministic, thousands a second
+    Simulate(crate::simulate::SimulateArguments),
     /// Send one command to a running manager and print the reply
     Ctl(CtlArguments),
 }

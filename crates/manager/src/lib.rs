@@ -31,6 +31,7 @@ mod repl;
 pub mod reply;
 mod run_files;
 mod session;
+pub mod simulate;
 pub mod verification;
 
 pub use arguments::{Mode, Options};

@@ -7,7 +7,7 @@ use crate::console::Console;
 use crate::fleet::Ended;
 use crate::manager::{Manager, Settings};
 use crate::reply::{CommandError, Reply};
-use crate::{ctl, demo, repl};
+use crate::{ctl, demo, repl, simulate};
 use lazycopy_migration::Outcome;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -23,6 +23,10 @@ const ENDED_BY_SIGNAL: u8 = 128;
 pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
     match mode {
         Some(Mode::Ctl(arguments)) => run_ctl(&arguments).await,
+        Some(Mode::Simulate(arguments)) => {
+            let work = tokio::task::spawn_blocking(move || simulate::run(&options, &arguments));
+            work.await.unwrap_or_else(fail)
+        }
         Some(Mode::Demo(arguments)) => demo::run(&options, arguments).await,
         Some(Mode::Run { script }) => run_file(options, &script).await,
         None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => {

@@ -74,6 +74,11 @@ impl RunRecord {
         }
     }
 
+    /// The record as one line of JSON, without a line feed.
+    pub fn to_json_line(&self) -> String {
+        serde_json::to_string(self).expect("a record has string keys alone")
+    }
+
     /// The record as indented JSON with a line feed at its end.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("a record has string keys alone");

@@ -125,6 +125,11 @@ pub struct MigrationScenario {
     /// What the first write to a page in each round costs the guest.
     #[serde(with = "duration_text")]
     pub first_write_cost: Duration,
+    /// The guest keeps its pace by the clock: what a first write costs delays it only where the
+    /// next access was due before.
+    pub keeps_pace: bool,
+    /// Share of the guest's processor that a burst of sending takes.
+    pub burst_share_percent: u8,
     /// The most pivots of `push_order = "bubbling"` at once.
     pub pivots: u32,
     /// In which direction its bubbles grow.
@@ -208,7 +213,8 @@ impl Scenario {
                 max_time: migration.max_time,
                 auto_converge: migration.auto_converge,
                 first_write_cost: migration.first_write_cost,
-                ..RoundParameters::default()
+                keeps_pace: migration.keeps_pace,
+                burst_share_percent: migration.burst_share_percent,
             },
             pre_paging: PrePaging {
                 pivots: migration.pivots,

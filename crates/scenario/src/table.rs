@@ -80,6 +80,10 @@ struct MigrationTable {
     auto_converge: bool,
     #[serde(default, with = "duration_text")]
     first_write_cost: Duration,
+    #[serde(default)]
+    keeps_pace: bool,
+    #[serde(default)]
+    burst_share_percent: u8,
     pivots: Option<u32>,
     #[serde(default)]
     direction: Direction,
@@ -107,6 +111,8 @@ impl MigrationTable {
             max_time: self.max_time,
             auto_converge: self.auto_converge,
             first_write_cost: self.first_write_cost,
+            keeps_pace: self.keeps_pace,
+            burst_share_percent: self.burst_share_percent,
             pivots: self.pivots.unwrap_or(pre_paging.pivots),
             direction: self.direction,
             sticky_pivot: self.sticky_pivot.unwrap_or(self.direction != Direction::Dual),
