@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 #[test]
 fn ctl_commands_a_running_manager_and_prints_json() {
-    let mut manager = Manager::with_servers(&["--events", "off"]);
+    let mut manager = Manager::with_servers(&["--event-level", "off"]);
     let created = manager.json(&format!("vm create v --on a {FAST}"));
     assert_eq!((&created["vm"], &created["frames"]), (&"v".into(), &20.into()));
     let result = manager.json("migrate v --to b --scheme post-copy --wait");
@@ -43,7 +43,7 @@ fn a_manager_ends_when_ctl_tells_it_to() {
 
 #[test]
 fn the_end_of_piped_input_waits_for_migrations_that_run() {
-    let mut manager = Manager::with_servers(&["--events", "off"]);
+    let mut manager = Manager::with_servers(&["--event-level", "off"]);
     manager.say(&format!("vm create v --on a {FAST}"));
     manager.say("migrate v --to b");
     let ended = manager.end();

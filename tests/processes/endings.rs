@@ -52,7 +52,7 @@ fn quit_and_server_stop_refuse_while_guests_would_be_lost() {
 
 #[test]
 fn quit_with_force_ends_the_servers_that_it_started() {
-    let mut manager = Manager::with_servers(&["--events", "milestones"]);
+    let mut manager = Manager::with_servers(&["--event-level", "milestones"]);
     manager.say("vm create v --on a --set time_scale=1 --set migration.scheme=stop-and-copy");
     manager.say("migrate v --to b");
     manager.expect("v: Suspended at the source");

@@ -38,7 +38,7 @@ fn frame(payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn garbage_on_either_port_closes_its_connection_and_nothing_else() {
-    let mut manager = Manager::with_servers(&["--events", "off"]);
+    let mut manager = Manager::with_servers(&["--event-level", "off"]);
     let servers = manager.json("server list");
     let server = servers["servers"][0]["address"].as_str().unwrap().to_owned();
     let huge = [0xff; 64];
@@ -113,7 +113,7 @@ fn a_port_in_use_is_an_error() {
 
 #[test]
 fn what_cannot_be_is_refused_and_named() {
-    let mut manager = Manager::with_servers(&["--events", "milestones"]);
+    let mut manager = Manager::with_servers(&["--event-level", "milestones"]);
     manager.say("server start small --frames 10");
     manager.expect("Server \"small\" runs");
     manager.say(&format!("vm create v --on a {SLOW}"));
@@ -146,7 +146,7 @@ fn what_cannot_be_is_refused_and_named() {
 
 #[test]
 fn a_cancelled_migration_leaves_the_guest_running_at_the_source() {
-    let mut manager = Manager::with_servers(&["--events", "milestones"]);
+    let mut manager = Manager::with_servers(&["--event-level", "milestones"]);
     manager.say(&format!("vm create v --on a {SLOW}"));
     manager.say("vm start v");
     manager.say("migrate v --to b");
@@ -183,7 +183,7 @@ fn a_server_that_dies_takes_its_guests_with_it_and_the_manager_says_so() {
 
 #[test]
 fn a_destination_that_dies_before_the_hand_over_leaves_the_guest_running_at_the_source() {
-    let mut manager = Manager::with_servers(&["--events", "milestones"]);
+    let mut manager = Manager::with_servers(&["--event-level", "milestones"]);
     manager.say(&format!("vm create v --on a {SLOW}"));
     manager.say("vm start v");
     manager.say("migrate v --to b");
@@ -199,7 +199,7 @@ fn a_destination_that_dies_before_the_hand_over_leaves_the_guest_running_at_the_
 
 #[test]
 fn a_source_that_dies_before_the_hand_over_takes_the_guest_with_it() {
-    let mut manager = Manager::with_servers(&["--events", "milestones"]);
+    let mut manager = Manager::with_servers(&["--event-level", "milestones"]);
     manager.say(&format!("vm create v --on a {SLOW}"));
     manager.say("migrate v --to b");
     manager.expect("v: Suspended at the source");
@@ -212,7 +212,7 @@ fn a_source_that_dies_before_the_hand_over_takes_the_guest_with_it() {
 
 #[test]
 fn a_migration_that_is_waited_for_and_does_not_complete_fails_its_line() {
-    let mut manager = Manager::with_servers(&["--events", "milestones"]);
+    let mut manager = Manager::with_servers(&["--event-level", "milestones"]);
     manager.say(&format!("vm create v --on a {SLOW}"));
     manager.say("migrate v --to b --wait");
     manager.expect("v: Suspended at the source");

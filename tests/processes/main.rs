@@ -9,3 +9,4 @@ mod endings;
 mod faults;
 mod migrations;
 mod prompt;
+mod simulation;

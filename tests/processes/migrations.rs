@@ -67,7 +67,7 @@ fn a_script_moves_a_guest_under_each_scheme_and_back() {
     }
     script.push_str("vm show v\nresults\n");
     std::fs::write(directory.path().join("all.script"), script).unwrap();
-    let arguments = ["--listen", "127.0.0.1:0", "--events", "off", "run", "all.script"];
+    let arguments = ["--listen", "127.0.0.1:0", "--event-level", "off", "run", "all.script"];
     let output = manager(directory.path(), &arguments);
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -83,7 +83,7 @@ fn a_script_moves_a_guest_under_each_scheme_and_back() {
 
 #[test]
 fn a_guest_that_has_run_for_a_while_migrates_without_losing_anything() {
-    let mut manager = Manager::with_servers(&["--events", "off"]);
+    let mut manager = Manager::with_servers(&["--event-level", "off"]);
     manager.say(&format!("vm create v --on a {FAST} --set guest.write_fraction=0.3"));
     manager.say("vm start v");
     manager.expect("\"v\" runs on server \"a\"");
@@ -102,7 +102,7 @@ fn a_guest_that_has_run_for_a_while_migrates_without_losing_anything() {
 
 #[test]
 fn events_are_printed_as_the_papers_program_prints_them() {
-    let mut manager = Manager::with_servers(&["--events", "all"]);
+    let mut manager = Manager::with_servers(&["--event-level", "all"]);
     // Page after page, one more than there are frames: the first is on the disk alone, the next
     // ones wait at the end of a slow link's queue.
     manager.say(&format!(
@@ -132,7 +132,7 @@ fn events_are_printed_as_the_papers_program_prints_them() {
 
 #[test]
 fn a_policy_holds_for_later_migrations_and_an_option_wins_over_it() {
-    let mut manager = Manager::with_servers(&["--events", "off"]);
+    let mut manager = Manager::with_servers(&["--event-level", "off"]);
     manager.say("policy set scheme=stop-and-copy push_order=mru");
     manager.say(&format!("vm create v --on a {FAST}"));
     manager.say("migrate v --to b --wait");

@@ -50,7 +50,7 @@ impl Prompt {
 
 #[test]
 fn the_prompt_carries_out_commands_and_goes_on_after_errors() {
-    let mut prompt = Prompt::open(&["--events", "off"]);
+    let mut prompt = Prompt::open(&["--event-level", "off"]);
     prompt.say("frobnicate");
     prompt.expect("error: unrecognized subcommand");
     prompt.say("server start a");
@@ -87,7 +87,7 @@ fn names_are_completed_and_an_interrupt_clears_the_line() {
 
 #[test]
 fn an_interrupt_ends_the_waiting_and_not_the_migration() {
-    let mut prompt = Prompt::open(&["--events", "milestones"]);
+    let mut prompt = Prompt::open(&["--event-level", "milestones"]);
     for server in ["a", "b"] {
         prompt.say(&format!("server start {server}"));
         prompt.expect(&format!("Server \"{server}\" runs"));

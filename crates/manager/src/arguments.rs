@@ -17,7 +17,8 @@ pub struct Options {
     #[arg(long, global = true, value_name = "DIRECTORY", default_value = "results")]
     pub out: PathBuf,
     /// Which events of running migrations are printed: all, milestones, off
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "all")]
+    #[arg(long = "event-level", id = "event_level", global = true, value_name = "LEVEL")]
+    #[arg(default_value = "all")]
     pub events: EventLevel,
 }
 
