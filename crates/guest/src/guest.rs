@@ -220,7 +220,8 @@ impl Guest {
 
     /// What can be seen of it, with at most `limit` of the resident pages.
     pub fn snapshot(&self, limit: usize) -> GuestSnapshot {
-        let resident = self.memory.iter_lru().take(limit).map(|page| ResidentPage {
+        let order = (limit > 0).then(|| self.memory.iter_lru());
+        let resident = order.into_iter().flatten().take(limit).map(|page| ResidentPage {
             page,
             stamp: self.stamp(page),
             dirty: self.memory.is_dirty(page),

@@ -1,0 +1,115 @@
+//! The time of each page's last touch, and no order at all until somebody asks.
+
+use super::order::{FLAG_BITS, LruOrder, RESIDENT};
+
+/// Times end here: a mark holds them above the flags.
+const END: u32 = 1 << (u32::BITS - FLAG_BITS);
+
+/// A mark per page with the time of its last touch, in touches. A page that has a frame of its
+/// own is never evicted, so that the order is asked for only once per migration: it is sorted
+/// then. For large guests that do not page: a touch writes one word, and a page takes four bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Ages {
+    marks: Vec<u32>,
+    resident: usize,
+    /// The time of the least recent page, at most.
+    oldest: u32,
+    /// The time of the next touch.
+    next: u32,
+}
+
+impl Ages {
+    /// So many pages leave three quarters of all times free when they are numbered anew.
+    pub(super) const MOST_PAGES: u32 = END / 4;
+
+    pub(super) fn new(pages: u32) -> Self {
+        Ages { marks: vec![0; pages as usize], resident: 0, oldest: END / 2, next: END / 2 }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_room_for(self, older: u32, newer: u32) -> Self {
+        assert!(self.resident == 0);
+        let time = if older < newer { older } else { END - newer };
+        Ages { oldest: time, next: time, ..self }
+    }
+
+    /// Numbers the resident pages anew, in the middle of all times.
+    #[cold]
+    fn renumber(&mut self) {
+        let order: Vec<u32> = self.iter().collect();
+        self.oldest = END / 2 - order.len() as u32 / 2;
+        self.next = self.oldest;
+        for page in order {
+            let flags = self.flags(page);
+            self.put(self.next, page, flags);
+            self.next += 1;
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, time: u32, page: u32, flags: u8) {
+        self.marks[page as usize] = time << FLAG_BITS | u32::from(flags);
+    }
+
+    #[inline]
+    fn touch(&mut self, page: u32, flags: u8) {
+        if self.next == END {
+            self.renumber();
+        }
+        self.put(self.next, page, flags);
+        self.next += 1;
+    }
+}
+
+impl LruOrder for Ages {
+    #[inline]
+    fn flags(&self, page: u32) -> u8 {
+        (self.marks[page as usize] & ((1 << FLAG_BITS) - 1)) as u8
+    }
+
+    #[inline]
+    fn set_flags(&mut self, page: u32, flags: u8) {
+        let mark = &mut self.marks[page as usize];
+        *mark = *mark >> FLAG_BITS << FLAG_BITS | u32::from(flags);
+    }
+
+    #[inline]
+    fn insert_newest(&mut self, page: u32, flags: u8) {
+        self.touch(page, flags);
+        self.resident += 1;
+    }
+
+    fn insert_oldest(&mut self, page: u32, flags: u8) {
+        if self.oldest == 0 {
+            self.renumber();
+        }
+        self.oldest -= 1;
+        self.put(self.oldest, page, flags);
+        self.resident += 1;
+    }
+
+    #[inline]
+    fn make_newest(&mut self, page: u32) {
+        let flags = self.flags(page);
+        self.touch(page, flags);
+    }
+
+    #[inline]
+    fn remove(&mut self, page: u32) {
+        self.marks[page as usize] = 0;
+        self.resident -= 1;
+    }
+
+    /// Correct, but slow: it sorts.
+    fn oldest(&mut self) -> u32 {
+        self.iter().next().expect("a page is resident")
+    }
+
+    fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+        let mut times: Vec<u64> = Vec::with_capacity(self.resident);
+        let resident = (0u64..).zip(&self.marks).filter(|(_, mark)| **mark & RESIDENT as u32 != 0);
+        times.extend(resident.map(|(page, mark)| u64::from(*mark >> FLAG_BITS) << 32 | page));
+        times.sort_unstable();
+        Box::new(times.into_iter().map(|time| time as u32))
+    }
+}
