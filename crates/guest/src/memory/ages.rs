@@ -1,16 +1,19 @@
 //! The time of each page's last touch, and no order at all until somebody asks.
 
-use super::order::{FLAG_BITS, LruOrder, RESIDENT};
+use super::marks::{FLAG_BITS, Marks};
+use super::order::{LruOrder, RESIDENT};
 
 /// Times end here: a mark holds them above the flags.
 const END: u32 = 1 << (u32::BITS - FLAG_BITS);
 
-/// A mark per page with the time of its last touch, in touches. A page that has a frame of its
+/// A mark per page with the time of its last touch, counted in touches. A page that has a frame of its
 /// own is never evicted, so that the order is asked for only once per migration: it is sorted
-/// then. For large guests that do not page: a touch writes one word, and a page takes four bytes.
+/// then. For large guests that do not page: a touch writes one word, and a page
+/// takes twelve bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Ages {
-    marks: Vec<u32>,
+    marks: Marks,
+    stamps: Vec<u64>,
     resident: usize,
     /// The time of the least recent page, at most.
     oldest: u32,
@@ -23,7 +26,13 @@ impl Ages {
     pub(super) const MOST_PAGES: u32 = END / 4;
 
     pub(super) fn new(pages: u32) -> Self {
-        Ages { marks: vec![0; pages as usize], resident: 0, oldest: END / 2, next: END / 2 }
+        Ages {
+            marks: Marks::new(pages),
+            stamps: vec![0; pages as usize],
+            resident: 0,
+            oldest: END / 2,
+            next: END / 2,
+        }
     }
 
     #[cfg(test)]
@@ -41,14 +50,9 @@ impl Ages {
         self.next = self.oldest;
         for page in order {
             let flags = self.flags(page);
-            self.put(self.next, page, flags);
+            self.marks.set(page, self.next, flags);
             self.next += 1;
         }
-    }
-
-    #[inline]
-    fn put(&mut self, time: u32, page: u32, flags: u8) {
-        self.marks[page as usize] = time << FLAG_BITS | u32::from(flags);
     }
 
     #[inline]
@@ -56,35 +60,46 @@ impl Ages {
         if self.next == END {
             self.renumber();
         }
-        self.put(self.next, page, flags);
+        self.marks.set(page, self.next, flags);
         self.next += 1;
     }
 }
 
 impl LruOrder for Ages {
     #[inline]
+    fn stamp(&self, page: u32) -> u64 {
+        self.stamps[page as usize]
+    }
+
+    #[inline]
+    fn set_stamp(&mut self, page: u32, stamp: u64) {
+        self.stamps[page as usize] = stamp;
+    }
+
+    #[inline]
     fn flags(&self, page: u32) -> u8 {
-        (self.marks[page as usize] & ((1 << FLAG_BITS) - 1)) as u8
+        self.marks.flags(page)
     }
 
     #[inline]
     fn set_flags(&mut self, page: u32, flags: u8) {
-        let mark = &mut self.marks[page as usize];
-        *mark = *mark >> FLAG_BITS << FLAG_BITS | u32::from(flags);
+        self.marks.set_flags(page, flags);
     }
 
     #[inline]
-    fn insert_newest(&mut self, page: u32, flags: u8) {
+    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8) {
+        self.stamps[page as usize] = stamp;
         self.touch(page, flags);
         self.resident += 1;
     }
 
-    fn insert_oldest(&mut self, page: u32, flags: u8) {
+    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
         if self.oldest == 0 {
             self.renumber();
         }
         self.oldest -= 1;
-        self.put(self.oldest, page, flags);
+        self.marks.set(page, self.oldest, flags);
+        self.stamps[page as usize] = stamp;
         self.resident += 1;
     }
 
@@ -96,7 +111,7 @@ impl LruOrder for Ages {
 
     #[inline]
     fn remove(&mut self, page: u32) {
-        self.marks[page as usize] = 0;
+        self.marks.set(page, 0, 0);
         self.resident -= 1;
     }
 
@@ -107,8 +122,9 @@ impl LruOrder for Ages {
 
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
         let mut times: Vec<u64> = Vec::with_capacity(self.resident);
-        let resident = (0u64..).zip(&self.marks).filter(|(_, mark)| **mark & RESIDENT as u32 != 0);
-        times.extend(resident.map(|(page, mark)| u64::from(*mark >> FLAG_BITS) << 32 | page));
+        let resident =
+            (0u64..).zip(self.marks.iter()).filter(|(_, mark)| mark & u32::from(RESIDENT) != 0);
+        times.extend(resident.map(|(page, mark)| u64::from(mark >> FLAG_BITS) << 32 | page));
         times.sort_unstable();
         Box::new(times.into_iter().map(|time| time as u32))
     }

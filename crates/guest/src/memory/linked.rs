@@ -17,6 +17,7 @@ pub(super) struct Linked {
     oldest: u32,
     newest: u32,
     links: Vec<Links>,
+    stamps: Vec<u64>,
     flags: Vec<u8>,
 }
 
@@ -26,6 +27,7 @@ impl Linked {
             oldest: NONE,
             newest: NONE,
             links: vec![Links { older: NONE, newer: NONE }; pages as usize],
+            stamps: vec![0; pages as usize],
             flags: vec![0; pages as usize],
         }
     }
@@ -57,6 +59,16 @@ impl Linked {
 
 impl LruOrder for Linked {
     #[inline]
+    fn stamp(&self, page: u32) -> u64 {
+        self.stamps[page as usize]
+    }
+
+    #[inline]
+    fn set_stamp(&mut self, page: u32, stamp: u64) {
+        self.stamps[page as usize] = stamp;
+    }
+
+    #[inline]
     fn flags(&self, page: u32) -> u8 {
         self.flags[page as usize]
     }
@@ -67,12 +79,14 @@ impl LruOrder for Linked {
     }
 
     #[inline]
-    fn insert_newest(&mut self, page: u32, flags: u8) {
+    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8) {
+        self.stamps[page as usize] = stamp;
         self.flags[page as usize] = flags;
         self.link_newest(page);
     }
 
-    fn insert_oldest(&mut self, page: u32, flags: u8) {
+    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
+        self.stamps[page as usize] = stamp;
         self.flags[page as usize] = flags;
         let newer = self.oldest;
         self.links[page as usize] = Links { older: NONE, newer };

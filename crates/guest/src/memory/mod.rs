@@ -2,6 +2,7 @@
 
 mod ages;
 mod linked;
+mod marks;
 mod order;
 mod ring;
 
@@ -50,9 +51,9 @@ pub enum Read {
 /// frame, so that none is ever evicted, no more than the time of each page's last touch.
 #[derive(Clone, Debug)]
 pub struct Memory {
+    pages: u32,
     frames: u32,
     resident: u32,
-    stamps: Vec<u64>,
     order: Order,
     /// First writes to watched pages: page and the stamp that was overwritten.
     first_writes: Vec<(PageNumber, u64)>,
@@ -62,9 +63,9 @@ impl Memory {
     /// An empty memory of `frames` frames for a guest of `pages` pages.
     pub fn new(pages: u32, frames: u32) -> Self {
         Memory {
+            pages,
             frames,
             resident: 0,
-            stamps: vec![0; pages as usize],
             order: Order::new(pages, frames),
             first_writes: Vec::new(),
         }
@@ -107,7 +108,7 @@ impl Memory {
 
     /// The stamp of `page` if it is in memory.
     pub fn stamp(&self, page: PageNumber) -> Option<u64> {
-        self.contains(page).then(|| self.stamps[page.index()])
+        self.contains(page).then(|| with_order!(&self.order, lru => lru.stamp(page.0)))
     }
 
     /// Resident pages from least to most recently used. Where every page has a frame, a large
@@ -118,7 +119,7 @@ impl Memory {
 
     /// Resident pages in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = PageNumber> + '_ {
-        (0..self.stamps.len() as u32).map(PageNumber).filter(|page| self.contains(*page))
+        (0..self.pages).map(PageNumber).filter(|page| self.contains(*page))
     }
 
     /// Asks that the next hit of `page` be reported, once.
@@ -148,10 +149,11 @@ impl Memory {
         if frames == self.frames {
             return;
         }
-        let mut order = Order::new(self.stamps.len() as u32, frames);
+        let mut order = Order::new(self.pages, frames);
         for page in self.iter_lru() {
             let flags = self.flags(page);
-            with_order!(&mut order, lru => lru.insert_newest(page.0, flags));
+            let stamp = with_order!(&self.order, lru => lru.stamp(page.0));
+            with_order!(&mut order, lru => lru.insert_newest(page.0, stamp, flags));
         }
         self.order = order;
         self.frames = frames;
@@ -187,8 +189,8 @@ impl Memory {
         write: bool,
         written: impl FnOnce(u64) -> u64,
     ) -> Touch {
-        let Memory { stamps, order, first_writes, .. } = self;
-        with_order!(order, lru => touch(lru, stamps, first_writes, page, write, written))
+        let Memory { order, first_writes, .. } = self;
+        with_order!(order, lru => touch(lru, first_writes, page, write, written))
     }
 
     /// Puts a page that is not resident into memory as the most recent one; a full memory first
@@ -203,11 +205,9 @@ impl Memory {
         assert!(!self.contains(page), "page {page} was installed twice");
         let is_full = self.is_full();
         self.resident += u32::from(!is_full);
-        let Memory { stamps, order, .. } = self;
-        with_order!(order, lru => {
-            let victim = is_full.then(|| evict_least_recent(lru, stamps));
-            stamps[page.index()] = stamp;
-            lru.insert_newest(page.0, flags_of(dirty));
+        with_order!(&mut self.order, lru => {
+            let victim = is_full.then(|| evict_least_recent(lru));
+            lru.insert_newest(page.0, stamp, flags_of(dirty));
             victim
         })
     }
@@ -220,8 +220,7 @@ impl Memory {
         assert!(!self.is_full(), "page {page} was to be installed in a full memory");
         assert!(!self.contains(page), "page {page} was installed twice");
         self.resident += 1;
-        self.stamps[page.index()] = stamp;
-        with_order!(&mut self.order, lru => lru.insert_oldest(page.0, flags_of(dirty)));
+        with_order!(&mut self.order, lru => lru.insert_oldest(page.0, stamp, flags_of(dirty)));
     }
 
     /// Takes over a page from another memory: most recent, in place of what is here of it.
@@ -248,7 +247,6 @@ fn flags_of(dirty: bool) -> u8 {
 #[inline]
 fn touch(
     lru: &mut impl LruOrder,
-    stamps: &mut [u64],
     first_writes: &mut Vec<(PageNumber, u64)>,
     page: PageNumber,
     write: bool,
@@ -259,14 +257,14 @@ fn touch(
         return Touch::Miss;
     }
     lru.make_newest(page.0);
-    let mut stamp = stamps[page.index()];
+    let mut stamp = lru.stamp(page.0);
     let first_write = write && flags & WATCH_WRITE != 0;
     if write {
         if first_write {
             first_writes.push((page, stamp));
         }
         stamp = written(stamp);
-        stamps[page.index()] = stamp;
+        lru.set_stamp(page.0, stamp);
         lru.set_flags(page.0, (flags | DIRTY) & !(WATCH_WRITE | WATCH_TOUCH));
     } else if flags & WATCH_TOUCH != 0 {
         lru.set_flags(page.0, flags & !WATCH_TOUCH);
@@ -275,13 +273,13 @@ fn touch(
 }
 
 #[inline]
-fn evict_least_recent(lru: &mut impl LruOrder, stamps: &[u64]) -> Victim {
+fn evict_least_recent(lru: &mut impl LruOrder) -> Victim {
     let page = lru.oldest();
-    let flags = lru.flags(page);
+    let (flags, stamp) = (lru.flags(page), lru.stamp(page));
     lru.remove(page);
     Victim {
         page: PageNumber(page),
-        stamp: stamps[page as usize],
+        stamp,
         dirty: flags & DIRTY != 0,
         write_watched: flags & WATCH_WRITE != 0,
     }

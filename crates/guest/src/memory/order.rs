@@ -1,4 +1,5 @@
-//! The LRU order of resident pages, and their flags: one contract, three structures.
+//! The table of a guest's pages and the LRU order of the resident ones: one contract, three
+//! structures.
 
 use super::ages::Ages;
 use super::linked::Linked;
@@ -13,22 +14,24 @@ pub(super) const WATCH_TOUCH: u8 = 4;
 /// Its first write is to be kept.
 pub(super) const WATCH_WRITE: u8 = 8;
 
-/// Bits that all flags take.
-pub(super) const FLAG_BITS: u32 = 4;
-
-/// The order of the resident pages from least to most recently used, with every page's flags.
-/// The flags of a page that is not resident have no `RESIDENT` in them.
+/// The resident pages from least to most recently used, with their stamps, and every page's
+/// flags. The flags of a page that is not resident have no `RESIDENT` in them.
 pub(super) trait LruOrder {
+    /// The stamp of a resident page.
+    fn stamp(&self, page: u32) -> u64;
+
+    fn set_stamp(&mut self, page: u32, stamp: u64);
+
     fn flags(&self, page: u32) -> u8;
 
     /// Changes the flags of a page, but not whether it is resident.
     fn set_flags(&mut self, page: u32, flags: u8);
 
-    /// A page that was not resident becomes the most recent one, with these flags.
-    fn insert_newest(&mut self, page: u32, flags: u8);
+    /// A page that was not resident becomes the most recent one.
+    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8);
 
-    /// A page that was not resident becomes the least recent one, with these flags.
-    fn insert_oldest(&mut self, page: u32, flags: u8);
+    /// A page that was not resident becomes the least recent one.
+    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8);
 
     /// A resident page becomes the most recent one.
     fn make_newest(&mut self, page: u32);
@@ -96,7 +99,7 @@ mod tests {
         InsertNewest(u32, u8),
         InsertOldest(u32, u8),
         MakeNewest(u32),
-        SetFlags(u32, u8),
+        Change(u32, u8),
         Remove(u32),
         EvictOldest,
     }
@@ -108,7 +111,7 @@ mod tests {
             (page.clone(), flags.clone()).prop_map(|(page, flags)| Step::InsertOldest(page, flags)),
             page.clone().prop_map(Step::MakeNewest),
             page.clone().prop_map(Step::MakeNewest),
-            (page.clone(), flags).prop_map(|(page, flags)| Step::SetFlags(page, flags)),
+            (page.clone(), flags).prop_map(|(page, flags)| Step::Change(page, flags)),
             page.prop_map(Step::Remove),
             Just(Step::EvictOldest),
         ]
@@ -118,21 +121,24 @@ mod tests {
     fn hold_against_a_queue(order: &mut impl LruOrder, steps: &[Step], frames: usize) {
         let mut queue: VecDeque<u32> = VecDeque::new();
         let mut flags = [0u8; PAGES as usize];
-        for step in steps {
+        let mut stamps = [0u64; PAGES as usize];
+        for (number, step) in (0u64..).zip(steps) {
             match *step {
                 Step::InsertNewest(page, _) | Step::InsertOldest(page, _)
                     if queue.contains(&page) || queue.len() == frames => {}
-                Step::MakeNewest(page) | Step::Remove(page) | Step::SetFlags(page, _)
+                Step::MakeNewest(page) | Step::Remove(page) | Step::Change(page, _)
                     if !queue.contains(&page) => {}
                 Step::EvictOldest if queue.is_empty() => {}
                 Step::InsertNewest(page, other) => {
                     flags[page as usize] = other << 1 | RESIDENT;
-                    order.insert_newest(page, other << 1 | RESIDENT);
+                    stamps[page as usize] = number;
+                    order.insert_newest(page, number, other << 1 | RESIDENT);
                     queue.push_back(page);
                 }
                 Step::InsertOldest(page, other) => {
                     flags[page as usize] = other << 1 | RESIDENT;
-                    order.insert_oldest(page, other << 1 | RESIDENT);
+                    stamps[page as usize] = number;
+                    order.insert_oldest(page, number, other << 1 | RESIDENT);
                     queue.push_front(page);
                 }
                 Step::MakeNewest(page) => {
@@ -140,9 +146,11 @@ mod tests {
                     queue.retain(|other| *other != page);
                     queue.push_back(page);
                 }
-                Step::SetFlags(page, other) => {
+                Step::Change(page, other) => {
                     flags[page as usize] = other << 1 | RESIDENT;
                     order.set_flags(page, other << 1 | RESIDENT);
+                    stamps[page as usize] = number;
+                    order.set_stamp(page, number);
                 }
                 Step::Remove(page) => {
                     flags[page as usize] = 0;
@@ -157,6 +165,9 @@ mod tests {
                 }
             }
             assert!(order.iter().eq(queue.iter().copied()), "after {step:?}: {queue:?}");
+            for page in &queue {
+                assert_eq!(order.stamp(*page), stamps[*page as usize], "page {page}, {step:?}");
+            }
             for page in 0..PAGES {
                 assert_eq!(order.flags(page), flags[page as usize], "page {page}, {step:?}");
             }

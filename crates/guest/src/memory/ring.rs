@@ -1,19 +1,24 @@
 //! A ring of touches, in which stale ones are skipped.
 
-use super::order::{FLAG_BITS, LruOrder, RESIDENT};
+use super::marks::{FLAG_BITS, Marks};
+use super::order::{LruOrder, RESIDENT};
 
-/// Each touch is written to the next place of a ring, and its place to the page's mark; a place
-/// is stale when its page's mark names another. So a touch writes one scattered word, its page's
-/// mark, where a list writes up to five: for guests far larger than the caches.
+/// Each touch takes the next place of a ring, and its page's mark names that place; a place is
+/// stale when its page's mark names another. So a touch writes one scattered word, the mark, where
+/// a list writes up to five, and the stamps of pages that were touched together lie together: for
+/// guests far larger than the caches.
 ///
-/// Places are counted without end. A mark holds the place modulo 2^28 above the flags, of which
-/// the ring, from `first` to before `next`, is a part.
+/// Places are counted without end, and a mark holds them modulo 2^28. The ring has those from
+/// `first` to before `next`.
 #[derive(Clone, Debug)]
 pub(super) struct Ring {
-    marks: Vec<u32>,
-    /// A power of two of them, at least twice the frames, so that a full ring is at least half
-    /// stale and clearing it costs a touch no more than a constant.
-    touches: Vec<u32>,
+    marks: Marks,
+    /// The page of each place. There is a power of two of them, at least twice the frames, so
+    /// that a full ring is at least half stale and clearing it costs a touch no more than a
+    /// constant.
+    pages: Vec<u32>,
+    /// The stamp of each place that is not stale.
+    stamps: Vec<u64>,
     first: u32,
     next: u32,
 }
@@ -21,7 +26,13 @@ pub(super) struct Ring {
 impl Ring {
     pub(super) fn new(pages: u32, frames: u32) -> Self {
         let places = (frames as usize * 2).next_power_of_two();
-        Ring { marks: vec![0; pages as usize], touches: vec![0; places], first: 0, next: 0 }
+        Ring {
+            marks: Marks::new(pages),
+            pages: vec![0; places],
+            stamps: vec![0; places],
+            first: 0,
+            next: 0,
+        }
     }
 
     #[cfg(test)]
@@ -36,28 +47,35 @@ impl Ring {
 
     #[inline]
     fn slot(&self, place: u32) -> usize {
-        place as usize & (self.touches.len() - 1)
+        place as usize & (self.pages.len() - 1)
+    }
+
+    /// The slot of a resident page.
+    #[inline]
+    fn slot_of(&self, page: u32) -> usize {
+        self.slot(self.marks.place(page))
     }
 
     /// The page that was touched last at `place`, unless that is stale.
     #[inline]
     fn page_at(&self, place: u32) -> Option<u32> {
-        let page = self.touches[self.slot(place)];
+        let page = self.pages[self.slot(place)];
         let expected = place << FLAG_BITS | u32::from(RESIDENT);
         let all_but_other_flags = u32::MAX << FLAG_BITS | u32::from(RESIDENT);
-        ((self.marks[page as usize] ^ expected) & all_but_other_flags == 0).then_some(page)
+        ((self.marks.mark(page) ^ expected) & all_but_other_flags == 0).then_some(page)
     }
 
     #[inline]
-    fn put(&mut self, place: u32, page: u32, flags: u8) {
+    fn put(&mut self, place: u32, page: u32, stamp: u64, flags: u8) {
         let slot = self.slot(place);
-        self.touches[slot] = page;
-        self.marks[page as usize] = place << FLAG_BITS | u32::from(flags);
+        self.pages[slot] = page;
+        self.stamps[slot] = stamp;
+        self.marks.set(page, place, flags);
     }
 
     #[inline]
     fn make_room(&mut self) {
-        if self.len() == self.touches.len() {
+        if self.len() == self.pages.len() {
             self.drop_stale();
         }
     }
@@ -67,7 +85,7 @@ impl Ring {
         let mut kept = self.first;
         for offset in 0..self.len() as u32 {
             if let Some(page) = self.page_at(self.first.wrapping_add(offset)) {
-                self.put(kept, page, self.flags(page));
+                self.put(kept, page, self.stamp(page), self.flags(page));
                 kept = kept.wrapping_add(1);
             }
         }
@@ -77,38 +95,49 @@ impl Ring {
 
 impl LruOrder for Ring {
     #[inline]
+    fn stamp(&self, page: u32) -> u64 {
+        self.stamps[self.slot_of(page)]
+    }
+
+    #[inline]
+    fn set_stamp(&mut self, page: u32, stamp: u64) {
+        let slot = self.slot_of(page);
+        self.stamps[slot] = stamp;
+    }
+
+    #[inline]
     fn flags(&self, page: u32) -> u8 {
-        (self.marks[page as usize] & ((1 << FLAG_BITS) - 1)) as u8
+        self.marks.flags(page)
     }
 
     #[inline]
     fn set_flags(&mut self, page: u32, flags: u8) {
-        let mark = &mut self.marks[page as usize];
-        *mark = *mark >> FLAG_BITS << FLAG_BITS | u32::from(flags);
+        self.marks.set_flags(page, flags);
     }
 
     #[inline]
-    fn insert_newest(&mut self, page: u32, flags: u8) {
+    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8) {
         self.make_room();
-        self.put(self.next, page, flags);
+        self.put(self.next, page, stamp, flags);
         self.next = self.next.wrapping_add(1);
     }
 
-    fn insert_oldest(&mut self, page: u32, flags: u8) {
+    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
         self.make_room();
         self.first = self.first.wrapping_sub(1);
-        self.put(self.first, page, flags);
+        self.put(self.first, page, stamp, flags);
     }
 
     #[inline]
     fn make_newest(&mut self, page: u32) {
-        let flags = self.flags(page);
-        self.insert_newest(page, flags);
+        self.make_room();
+        self.put(self.next, page, self.stamp(page), self.flags(page));
+        self.next = self.next.wrapping_add(1);
     }
 
     #[inline]
     fn remove(&mut self, page: u32) {
-        self.marks[page as usize] = 0;
+        self.marks.set(page, 0, 0);
     }
 
     #[inline]
