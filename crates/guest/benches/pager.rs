@@ -1,6 +1,7 @@
 //! The bare pager beside the best structures that we know for exact LRU.
 //!
-//! To repeat it: `cargo bench -p lazycopy-guest --bench pager`. It takes under a minute and wants
+//! To repeat it: `cargo bench -p lazycopy-guest --bench pager`, with `-- 4194304` for the size of
+//! so many pages alone. It takes under a minute and wants
 //! a quiet machine, and huge pages as they are everywhere else. Every structure serves the same
 //! references, uniform and random, the generator included; the rounds of all structures take
 //! turns and the best of each counts, so that the ratio of one run means more than its figures.
@@ -16,7 +17,7 @@ use std::time::Instant;
 const SIZES: [(u32, u32, u64); 3] =
     [(20, 50, 1_000_000), (4_096, 16_384, 1_000_000), (1 << 20, 1 << 22, 1_000_000)];
 /// Of which the first, so many, fill memory and do not count.
-const ROUNDS: usize = 50;
+const ROUNDS: usize = 30;
 const WARM_UP: usize = 6;
 const NONE: u32 = u32::MAX;
 
@@ -270,7 +271,11 @@ impl Contestant {
 fn main() {
     println!("million references per second, uniform random, generator included");
     let mut least = f64::INFINITY;
+    let only: Option<u32> = std::env::args().skip(1).find_map(|word| word.parse().ok());
     for (frames, pages, references) in SIZES {
+        if only.is_some_and(|only| only != pages) {
+            continue;
+        }
         let mut contestants = [
             Contestant::new("the generator alone", pages, GeneratorAlone(0)),
             Contestant::new("intrusive list, arrays by frame", pages, ByFrame::new(frames, pages)),

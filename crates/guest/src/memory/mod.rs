@@ -174,10 +174,21 @@ impl Memory {
     /// stamp that `load` finds. Nobody is told of a watched touch.
     #[inline]
     pub fn read(&mut self, page: PageNumber, load: impl FnOnce() -> u64) -> Read {
-        match self.touch(page, false, |stamp| stamp) {
-            Touch::Hit { .. } => Read::Hit,
-            Touch::Miss => Read::Miss(self.install_most_recent(page, load(), false)),
-        }
+        let is_full = self.is_full();
+        with_order!(&mut self.order, lru => {
+            let flags = lru.flags(page.0);
+            if flags & RESIDENT != 0 {
+                lru.make_newest(page.0);
+                if flags & WATCH_TOUCH != 0 {
+                    lru.set_flags(page.0, flags & !WATCH_TOUCH);
+                }
+                return Read::Hit;
+            }
+            let victim = is_full.then(|| evict_least_recent(lru));
+            lru.insert_newest(page.0, load(), RESIDENT);
+            self.resident += u32::from(!is_full);
+            Read::Miss(victim)
+        })
     }
 
     /// One access: on a hit the page becomes most recent and a write changes its stamp to
