@@ -105,7 +105,7 @@ impl Lanes {
         }
         Lanes {
             background_left: waiting.len(),
-            background: Background::Ordered { order: waiting, next: 0 },
+            background: Background::ordered(waiting),
             in_background,
             background_cause,
             forward: Lane::new(pages),

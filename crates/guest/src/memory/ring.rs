@@ -5,8 +5,8 @@ use super::order::{LruOrder, RESIDENT};
 
 /// Each touch takes the next place of a ring, and its page's mark names that place; a place is
 /// stale when its page's mark names another. So a touch writes one scattered word, the mark, where
-/// a list writes up to five, and the stamps of pages that were touched together lie together: for
-/// guests far larger than the caches.
+/// a list writes up to five: for guests far larger than the caches. (Stamps stay with their pages:
+/// to move them along with each touch costs more than the writes that it saves.)
 ///
 /// Places are counted without end, and a mark holds them modulo 2^28. The ring has those from
 /// `first` to before `next`.
@@ -17,7 +17,7 @@ pub(super) struct Ring {
     /// that a full ring is at least half stale and clearing it costs a touch no more than a
     /// constant.
     pages: Vec<u32>,
-    /// The stamp of each place that is not stale.
+    /// The stamp of each page.
     stamps: Vec<u64>,
     first: u32,
     next: u32,
@@ -29,7 +29,7 @@ impl Ring {
         Ring {
             marks: Marks::new(pages),
             pages: vec![0; places],
-            stamps: vec![0; places],
+            stamps: vec![0; pages as usize],
             first: 0,
             next: 0,
         }
@@ -50,12 +50,6 @@ impl Ring {
         place as usize & (self.pages.len() - 1)
     }
 
-    /// The slot of a resident page.
-    #[inline]
-    fn slot_of(&self, page: u32) -> usize {
-        self.slot(self.marks.place(page))
-    }
-
     /// The page that was touched last at `place`, unless that is stale.
     #[inline]
     fn page_at(&self, place: u32) -> Option<u32> {
@@ -66,10 +60,9 @@ impl Ring {
     }
 
     #[inline]
-    fn put(&mut self, place: u32, page: u32, stamp: u64, flags: u8) {
+    fn put(&mut self, place: u32, page: u32, flags: u8) {
         let slot = self.slot(place);
         self.pages[slot] = page;
-        self.stamps[slot] = stamp;
         self.marks.set(page, place, flags);
     }
 
@@ -85,7 +78,7 @@ impl Ring {
         let mut kept = self.first;
         for offset in 0..self.len() as u32 {
             if let Some(page) = self.page_at(self.first.wrapping_add(offset)) {
-                self.put(kept, page, self.stamp(page), self.flags(page));
+                self.put(kept, page, self.flags(page));
                 kept = kept.wrapping_add(1);
             }
         }
@@ -96,13 +89,12 @@ impl Ring {
 impl LruOrder for Ring {
     #[inline]
     fn stamp(&self, page: u32) -> u64 {
-        self.stamps[self.slot_of(page)]
+        self.stamps[page as usize]
     }
 
     #[inline]
     fn set_stamp(&mut self, page: u32, stamp: u64) {
-        let slot = self.slot_of(page);
-        self.stamps[slot] = stamp;
+        self.stamps[page as usize] = stamp;
     }
 
     #[inline]
@@ -118,20 +110,22 @@ impl LruOrder for Ring {
     #[inline]
     fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8) {
         self.make_room();
-        self.put(self.next, page, stamp, flags);
+        self.stamps[page as usize] = stamp;
+        self.put(self.next, page, flags);
         self.next = self.next.wrapping_add(1);
     }
 
     fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
         self.make_room();
         self.first = self.first.wrapping_sub(1);
-        self.put(self.first, page, stamp, flags);
+        self.stamps[page as usize] = stamp;
+        self.put(self.first, page, flags);
     }
 
     #[inline]
     fn make_newest(&mut self, page: u32) {
         self.make_room();
-        self.put(self.next, page, self.stamp(page), self.flags(page));
+        self.put(self.next, page, self.flags(page));
         self.next = self.next.wrapping_add(1);
     }
 
