@@ -116,8 +116,11 @@ impl LruOrder for Ages {
     }
 
     /// Correct, but slow: it sorts.
-    fn oldest(&mut self) -> u32 {
-        self.iter().next().expect("a page is resident")
+    fn pop_oldest(&mut self) -> (u32, u8) {
+        let page = self.iter().next().expect("a page is resident");
+        let flags = self.flags(page);
+        self.remove(page);
+        (page, flags)
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {

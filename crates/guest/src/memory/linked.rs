@@ -112,8 +112,10 @@ impl LruOrder for Linked {
     }
 
     #[inline]
-    fn oldest(&mut self) -> u32 {
-        self.oldest
+    fn pop_oldest(&mut self) -> (u32, u8) {
+        let page = self.oldest;
+        self.unlink(page);
+        (page, std::mem::take(&mut self.flags[page as usize]))
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {

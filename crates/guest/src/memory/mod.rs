@@ -285,9 +285,8 @@ fn touch(
 
 #[inline]
 fn evict_least_recent(lru: &mut impl LruOrder) -> Victim {
-    let page = lru.oldest();
-    let (flags, stamp) = (lru.flags(page), lru.stamp(page));
-    lru.remove(page);
+    let (page, flags) = lru.pop_oldest();
+    let stamp = lru.stamp(page);
     Victim {
         page: PageNumber(page),
         stamp,

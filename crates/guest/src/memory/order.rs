@@ -17,7 +17,7 @@ pub(super) const WATCH_WRITE: u8 = 8;
 /// The resident pages from least to most recently used, with their stamps, and every page's
 /// flags. The flags of a page that is not resident have no `RESIDENT` in them.
 pub(super) trait LruOrder {
-    /// The stamp of a resident page.
+    /// The stamp of a page that is resident, or was the last to leave.
     fn stamp(&self, page: u32) -> u64;
 
     fn set_stamp(&mut self, page: u32, stamp: u64);
@@ -39,8 +39,8 @@ pub(super) trait LruOrder {
     /// A resident page leaves; its flags are cleared.
     fn remove(&mut self, page: u32);
 
-    /// The least recent page, of at least one.
-    fn oldest(&mut self) -> u32;
+    /// The least recent page, of at least one, leaves; its flags until now.
+    fn pop_oldest(&mut self) -> (u32, u8);
 
     /// Resident pages from least to most recently used.
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_>;
@@ -158,10 +158,9 @@ mod tests {
                     queue.retain(|other| *other != page);
                 }
                 Step::EvictOldest => {
-                    let page = order.oldest();
+                    let (page, had) = order.pop_oldest();
                     assert_eq!(queue.pop_front(), Some(page));
-                    flags[page as usize] = 0;
-                    order.remove(page);
+                    assert_eq!(std::mem::take(&mut flags[page as usize]), had);
                 }
             }
             assert!(order.iter().eq(queue.iter().copied()), "after {step:?}: {queue:?}");

@@ -135,12 +135,15 @@ impl LruOrder for Ring {
     }
 
     #[inline]
-    fn oldest(&mut self) -> u32 {
+    fn pop_oldest(&mut self) -> (u32, u8) {
         loop {
-            if let Some(page) = self.page_at(self.first) {
-                return page;
-            }
+            let found = self.page_at(self.first);
             self.first = self.first.wrapping_add(1);
+            if let Some(page) = found {
+                let flags = self.flags(page);
+                self.remove(page);
+                return (page, flags);
+            }
         }
     }
 
