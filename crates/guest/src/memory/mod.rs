@@ -193,7 +193,7 @@ impl Memory {
 
     /// One access: on a hit the page becomes most recent and a write changes its stamp to
     /// `written(stamp)`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn touch(
         &mut self,
         page: PageNumber,
@@ -255,7 +255,7 @@ fn flags_of(dirty: bool) -> u8 {
 }
 
 /// [`Memory::touch`] in the structure at hand.
-#[inline]
+#[inline(always)]
 fn touch(
     lru: &mut impl LruOrder,
     first_writes: &mut Vec<(PageNumber, u64)>,

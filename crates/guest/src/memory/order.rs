@@ -76,7 +76,7 @@ pub(super) use with_order;
 impl Order {
     /// Of no resident page yet.
     pub(super) fn new(pages: u32, frames: u32) -> Self {
-        if pages < LARGE_PAGES || pages > Ages::MOST_PAGES {
+        if !(LARGE_PAGES..=Ages::MOST_PAGES).contains(&pages) {
             Order::Linked(Linked::new(pages))
         } else if frames < pages {
             Order::Ring(Ring::new(pages, frames))
