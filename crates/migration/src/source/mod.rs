@@ -85,7 +85,7 @@ pub enum SourceOutput {
 #[derive(Debug)]
 enum State {
     /// The guest runs here, as the guest: before the request, or again.
-    Resident(Guest),
+    Resident(Box<Guest>),
     /// The guest runs here, as the guest, while its pages are sent in rounds.
     Rounds(Box<Rounds>),
     /// The guest is suspended here, and what its scheme copies before the hand-over is sent. A
@@ -125,7 +125,7 @@ impl Source {
     pub fn new(guest: Guest, parameters: MigrationParameters) -> Self {
         Source {
             parameters,
-            state: State::Resident(guest),
+            state: State::Resident(Box::new(guest)),
             link_wanted_since: None,
             outputs: VecDeque::new(),
             report: SourceReport::default(),
@@ -241,7 +241,7 @@ impl Source {
     /// The guest, if it is here as the guest, running or suspended as it was.
     pub fn into_guest(self) -> Option<Guest> {
         match self.state {
-            State::Resident(guest) => Some(guest),
+            State::Resident(guest) => Some(*guest),
             State::Rounds(rounds) => Some(rounds.into_guest().0),
             State::Suspended(suspended) => Some(suspended.guest),
             State::Pushing(_) | State::Gone => None,
@@ -249,9 +249,10 @@ impl Source {
     }
 
     fn begin(&mut self, now: Instant) {
-        let State::Resident(mut guest) = std::mem::replace(&mut self.state, State::Gone) else {
+        let State::Resident(guest) = std::mem::replace(&mut self.state, State::Gone) else {
             panic!("a migration was asked for twice");
         };
+        let mut guest = *guest;
         self.report.requested_at = Some(now);
         self.log(now, EventKind::Requested);
         let pages = guest.spec().pages;
@@ -485,7 +486,7 @@ impl Source {
         guest.resume(now);
         self.report.returned = Some((now, reason.clone()));
         self.log(now, EventKind::Returned { reason });
-        self.state = State::Resident(guest);
+        self.state = State::Resident(Box::new(guest));
         self.outputs.push_back(SourceOutput::Ended);
     }
 
