@@ -239,7 +239,8 @@ impl Guest {
 
     /// What can be seen of it, with at most `limit` of the resident pages.
     pub fn snapshot(&self, limit: usize) -> GuestSnapshot {
-        let resident = self.memory.iter_lru().take(limit).map(|page| ResidentPage {
+        let order = (limit > 0).then(|| self.memory.iter_lru());
+        let resident = order.into_iter().flatten().take(limit).map(|page| ResidentPage {
             page,
             stamp: self.stamp(page),
             dirty: self.memory.is_dirty(page),
@@ -379,33 +380,52 @@ impl Guest {
     /// must know. [`Guest::poll_timeout`] then tells where it stands.
     pub fn run(&mut self, until: Instant, budget: u64) -> Stop {
         let Phase::Ready { mut at } = self.phase else { return Stop::Idle };
-        let budget = budget.min(self.target.saturating_sub(self.accesses));
-        for _ in 0..budget {
-            if at > until {
-                self.phase = Phase::Ready { at };
-                return Stop::Limit;
+        // What changes with every access stays in the processor's registers.
+        let (mut index, mut digest, mut cursor) = (self.accesses, self.digest, self.cursor);
+        let mut completed_at = self.completed_at;
+        let end = index.saturating_add(budget).min(self.target.max(index));
+        let stop = loop {
+            if index == end {
+                break Stop::Budget;
             }
-            let Access { page, write, .. } = self.batch[self.cursor];
-            let index = self.accesses;
+            if at > until {
+                break Stop::Limit;
+            }
+            let Access { page, write, .. } = self.batch[cursor];
             match self.memory.touch(page, write != Write::None, after_write(page, index, write)) {
-                Touch::Miss => {
-                    self.misses.record_miss(index);
-                    self.phase = Phase::Blocked { since: at, load_due: None };
-                    return Stop::Missed(page);
-                }
+                Touch::Miss => break Stop::Missed(page),
                 Touch::Hit { stamp, watched, first_write } => {
-                    self.complete(at, page, stamp);
-                    let Some(next) = self.fetch() else { return Stop::Idle };
-                    at = at + self.time_to_next(next.think, first_write);
+                    digest = observe(digest, index, page, stamp);
+                    index += 1;
+                    cursor += 1;
+                    completed_at = at;
+                    if let Some(progress) = &mut self.progress {
+                        progress.record(at);
+                    }
+                    if cursor == self.batch.len() {
+                        cursor = 0;
+                        if self.refill().is_none() {
+                            break Stop::Idle;
+                        }
+                    }
+                    at = at + self.time_to_next(self.batch[cursor].think, first_write);
                     if watched {
-                        self.phase = Phase::Ready { at };
-                        return Stop::Touched(page);
+                        break Stop::Touched(page);
                     }
                 }
             }
+        };
+        (self.accesses, self.digest, self.cursor) = (index, digest, cursor);
+        self.completed_at = completed_at;
+        match stop {
+            Stop::Missed(_) => {
+                self.misses.record_miss(index);
+                self.phase = Phase::Blocked { since: at, load_due: None };
+            }
+            Stop::Limit | Stop::Budget | Stop::Touched(_) => self.phase = Phase::Ready { at },
+            Stop::Idle => {}
         }
-        self.phase = Phase::Ready { at };
-        Stop::Budget
+        stop
     }
 
     #[inline]
@@ -428,6 +448,7 @@ impl Guest {
         }
     }
 
+    #[cold]
     fn refill(&mut self) -> Option<Access> {
         self.batch.clear();
         self.cursor = 0;

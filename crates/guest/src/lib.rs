@@ -16,7 +16,7 @@ mod workload;
 
 pub use disk::{Disk, DiskContents};
 pub use guest::{Guest, GuestSnapshot, Registers, ResidentPage, Stop, Timeout, TimeoutKind};
-pub use memory::{Memory, Victim};
+pub use memory::{Memory, Read, Victim};
 pub use miss_ratio::{MissRatio, RECENT_ACCESSES};
 pub use progress::{ProgressLog, ProgressRun};
 pub use reference::{Reference, reference_run};

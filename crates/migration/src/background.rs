@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 /// Which page of the background goes next.
 #[derive(Clone, Debug)]
 pub(crate) enum Background {
-    /// A fixed order; pages that have left the background are skipped.
-    Ordered { order: Vec<PageNumber>, next: usize },
+    /// A fixed order, the next page last; pages that have left the background are skipped.
+    Ordered { reversed: Vec<PageNumber> },
     /// Bubbles that grow around the pages of the last faults (Hines and Gopalan, VEE 2009).
     Bubbling(Bubbling),
 }
@@ -112,6 +112,12 @@ impl Bubbling {
 }
 
 impl Background {
+    /// In this order.
+    pub(crate) fn ordered(mut order: Vec<PageNumber>) -> Self {
+        order.reverse();
+        Background::Ordered { reversed: order }
+    }
+
     /// A fault at the destination asked for `page`.
     pub(crate) fn fault_at(&mut self, page: PageNumber) {
         if let Background::Bubbling(bubbling) = self {
@@ -122,10 +128,14 @@ impl Background {
     /// The next page of `waiting`.
     pub(crate) fn next(&mut self, waiting: &PageSet) -> Option<PageNumber> {
         match self {
-            Background::Ordered { order, next } => {
-                let skipped = order[*next..].iter().position(|page| waiting.contains(*page))?;
-                *next += skipped + 1;
-                Some(order[*next - 1])
+            Background::Ordered { reversed } => {
+                let next =
+                    std::iter::from_fn(|| reversed.pop()).find(|page| waiting.contains(*page));
+                // What is pushed gives its room to the other side.
+                if reversed.len() < reversed.capacity() / 2 {
+                    reversed.shrink_to_fit();
+                }
+                next
             }
             Background::Bubbling(bubbling) => bubbling.next(waiting),
         }

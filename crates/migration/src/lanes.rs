@@ -8,7 +8,7 @@ use crate::message::Cause;
 use crate::page_set::PageSet;
 use crate::parameters::PrePaging;
 use lazycopy_units::PageNumber;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The lanes of one migration.
 #[derive(Clone, Debug)]
@@ -18,23 +18,79 @@ pub(crate) struct Lanes {
     background_left: usize,
     /// The cause that background pages are sent by.
     background_cause: Cause,
-    /// Forward and demand, by urgency and then by ticket.
-    urgent: BTreeMap<(Urgency, u64), PageNumber>,
-    tickets: BTreeMap<PageNumber, (Urgency, u64)>,
-    next_ticket: u64,
+    forward: Lane,
+    demand: Lane,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Urgency {
-    Demand,
-    Forward,
+/// Stale entries that a lane carries before it looks whether to throw them out.
+const STALE_AT_LEAST: usize = 64;
+
+/// First in, first out, in four bytes per page that waits.
+#[derive(Clone, Debug)]
+struct Lane {
+    waiting: PageSet,
+    count: usize,
+    /// The pages in their order, among entries of pages that were withdrawn.
+    entries: VecDeque<PageNumber>,
+    /// How many of a page's entries are stale: those before its valid one, if it has one.
+    stale: BTreeMap<PageNumber, u32>,
 }
 
-impl Urgency {
-    fn cause(self) -> Cause {
-        match self {
-            Urgency::Demand => Cause::Demand,
-            Urgency::Forward => Cause::Forward,
+impl Lane {
+    fn new(pages: u32) -> Self {
+        let (entries, stale) = (VecDeque::new(), BTreeMap::new());
+        Lane { waiting: PageSet::new(pages), count: 0, entries, stale }
+    }
+
+    fn contains(&self, page: PageNumber) -> bool {
+        self.waiting.contains(page)
+    }
+
+    fn push(&mut self, page: PageNumber) {
+        assert!(self.waiting.insert(page), "page {page} waits in a lane already");
+        self.count += 1;
+        self.entries.push_back(page);
+    }
+
+    /// Whether `page` waited here.
+    fn withdraw(&mut self, page: PageNumber) -> bool {
+        if !self.waiting.remove(page) {
+            return false;
+        }
+        self.count -= 1;
+        *self.stale.entry(page).or_default() += 1;
+        let stale = self.entries.len() - self.count;
+        if stale > STALE_AT_LEAST && stale > self.count {
+            self.throw_out_stale();
+        }
+        true
+    }
+
+    fn throw_out_stale(&mut self) {
+        let mut stale = std::mem::take(&mut self.stale);
+        self.entries.retain(|page| !takes_stale(&mut stale, *page));
+    }
+
+    fn pop(&mut self) -> Option<PageNumber> {
+        loop {
+            let page = self.entries.pop_front()?;
+            if !takes_stale(&mut self.stale, page) {
+                self.waiting.remove(page);
+                self.count -= 1;
+                return Some(page);
+            }
+        }
+    }
+}
+
+/// Whether the next entry of `page` is stale; if so it is counted off.
+fn takes_stale(stale: &mut BTreeMap<PageNumber, u32>, page: PageNumber) -> bool {
+    match stale.get_mut(&page) {
+        None => false,
+        Some(1) => stale.remove(&page).is_some(),
+        Some(count) => {
+            *count -= 1;
+            true
         }
     }
 }
@@ -49,12 +105,11 @@ impl Lanes {
         }
         Lanes {
             background_left: waiting.len(),
-            background: Background::Ordered { order: waiting, next: 0 },
+            background: Background::ordered(waiting),
             in_background,
             background_cause,
-            urgent: BTreeMap::new(),
-            tickets: BTreeMap::new(),
-            next_ticket: 0,
+            forward: Lane::new(pages),
+            demand: Lane::new(pages),
         }
     }
 
@@ -70,67 +125,64 @@ impl Lanes {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.background_left == 0 && self.urgent.is_empty()
+        self.background_left == 0 && self.forward.count == 0 && self.demand.count == 0
     }
 
     /// Whether `page` waits in any lane.
     pub(crate) fn contains(&self, page: PageNumber) -> bool {
-        self.in_background.contains(page) || self.tickets.contains_key(&page)
+        self.in_background.contains(page) || self.is_urgent(page)
+    }
+
+    fn is_urgent(&self, page: PageNumber) -> bool {
+        self.forward.contains(page) || self.demand.contains(page)
     }
 
     /// `page` joins the forward lane, unless it waits there or in a more urgent one already.
     /// Whether it joined.
     pub(crate) fn join_forward(&mut self, page: PageNumber) -> bool {
-        if self.tickets.contains_key(&page) {
+        if self.is_urgent(page) {
             return false;
         }
         self.leave_background(page);
-        self.enqueue(page, Urgency::Forward);
+        self.forward.push(page);
         true
     }
 
     /// `page`, which waits, moves to the demand lane, unless it waits there already.
     pub(crate) fn move_to_demand(&mut self, page: PageNumber) {
-        match self.tickets.get(&page) {
-            Some((Urgency::Demand, _)) => return,
-            Some(place) => {
-                let place = *place;
-                self.urgent.remove(&place);
-            }
-            None => self.leave_background(page),
+        if !self.demand.contains(page) {
+            self.forward.withdraw(page);
+            self.leave_background(page);
+            self.demand.push(page);
         }
-        self.enqueue(page, Urgency::Demand);
     }
 
-    fn enqueue(&mut self, page: PageNumber, urgency: Urgency) {
-        let place = (urgency, self.next_ticket);
-        self.next_ticket += 1;
-        self.urgent.insert(place, page);
-        self.tickets.insert(page, place);
-    }
-
-    fn leave_background(&mut self, page: PageNumber) {
-        if self.in_background.remove(page) {
-            self.background_left -= 1;
-        }
+    /// Whether `page` waited in the background.
+    fn leave_background(&mut self, page: PageNumber) -> bool {
+        let waited = self.in_background.remove(page);
+        self.background_left -= usize::from(waited);
+        waited
     }
 
     /// `page` is withdrawn from the lane that it waits in, which is told by its cause.
     pub(crate) fn withdraw(&mut self, page: PageNumber) -> Option<Cause> {
-        if let Some(place) = self.tickets.remove(&page) {
-            self.urgent.remove(&place);
-            return Some(place.0.cause());
+        if self.demand.withdraw(page) {
+            Some(Cause::Demand)
+        } else if self.forward.withdraw(page) {
+            Some(Cause::Forward)
+        } else {
+            self.leave_background(page).then_some(self.background_cause)
         }
-        let waited = self.in_background.contains(page);
-        self.leave_background(page);
-        waited.then_some(self.background_cause)
     }
 
     /// Takes the most urgent page.
     pub(crate) fn pop(&mut self) -> Option<(PageNumber, Cause)> {
-        if let Some(((urgency, _), page)) = self.urgent.pop_first() {
-            self.tickets.remove(&page);
-            return Some((page, urgency.cause()));
+        for (lane, cause) in
+            [(&mut self.demand, Cause::Demand), (&mut self.forward, Cause::Forward)]
+        {
+            if let Some(page) = lane.pop() {
+                return Some((page, cause));
+            }
         }
         if self.background_left == 0 {
             return None;
@@ -180,5 +232,23 @@ mod tests {
         lanes.join_forward(PageNumber(5));
         let order: Vec<u32> = drain(&mut lanes).iter().map(|(page, _)| *page).collect();
         assert_eq!(order, [2, 5, 9, 0]);
+    }
+
+    #[test]
+    fn a_lane_in_which_pages_come_and_go_does_not_grow() {
+        let mut lanes = lanes();
+        for _ in 0..10_000 {
+            for page in [7, 3, 8].map(PageNumber) {
+                assert!(lanes.join_forward(page));
+            }
+            assert_eq!(lanes.withdraw(PageNumber(3)), Some(Cause::Forward));
+            assert_eq!(lanes.withdraw(PageNumber(7)), Some(Cause::Forward));
+            assert_eq!(lanes.withdraw(PageNumber(8)), Some(Cause::Forward));
+        }
+        assert!(lanes.forward.entries.len() <= 2 * STALE_AT_LEAST);
+        lanes.join_forward(PageNumber(3));
+        lanes.join_forward(PageNumber(7));
+        let order: Vec<u32> = drain(&mut lanes).iter().map(|(page, _)| *page).collect();
+        assert_eq!(order, [3, 7, 5, 2, 9, 0]);
     }
 }

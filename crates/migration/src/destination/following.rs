@@ -75,10 +75,10 @@ impl Following {
             }
             self.arrivals.list(entry.page);
         }
-        let outdated: Vec<PageNumber> =
-            staged.iter_lru().filter(|page| !self.arrivals.was_held(*page)).collect();
-        for page in outdated {
-            staged.remove(page);
+        for page in (0..self.guest.spec().pages).map(PageNumber) {
+            if staged.contains(page) && !self.arrivals.was_held(page) {
+                staged.remove(page);
+            }
         }
         staged.set_frames(self.guest.spec().frames);
         *self.guest.memory_mut() = staged;

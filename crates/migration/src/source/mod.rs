@@ -274,7 +274,7 @@ impl Source {
             }
             BeforeHandover::Nothing => {
                 let mut all = PageSet::new(pages);
-                guest.memory().iter_lru().for_each(|page| {
+                guest.memory().iter().for_each(|page| {
                     all.insert(page);
                 });
                 self.suspend(now, guest, Vec::new(), all);
@@ -373,9 +373,13 @@ impl Source {
             unreachable!("only a suspended guest is handed over");
         };
         assert!(self.report.handover_at.is_none(), "a guest was handed over twice");
-        let Suspended { guest, outdated, .. } = *suspended;
+        let Suspended { guest, lanes, outdated } = *suspended;
+        // What was copied takes room that the residency list can have.
+        drop(lanes);
         let context = Arc::new(self.context_of(&guest, &outdated));
-        let waiting = guest.memory().iter_lru().filter(|page| outdated.contains(*page)).collect();
+        drop(outdated);
+        let outdated = context.residency.iter().filter(|entry| !entry.current);
+        let waiting = outdated.map(|entry| entry.page).collect();
         let lanes = self.lanes_for(&guest, waiting, Cause::Background);
         self.report.handover_at = Some(now);
         self.log(now, EventKind::Handover { bytes: context.bytes });
@@ -404,8 +408,11 @@ impl Source {
 
     fn context_of(&self, guest: &Guest, outdated: &PageSet) -> Context {
         let memory = guest.memory();
-        let residency: Vec<Residency> = memory
-            .iter_lru()
+        // The order first, and then the list: a large memory sorts for its order, which takes as
+        // much room as the list.
+        let order: Vec<PageNumber> = memory.iter_lru().collect();
+        let residency: Vec<Residency> = order
+            .into_iter()
             .map(|page| Residency {
                 page,
                 dirty: memory.is_dirty(page),

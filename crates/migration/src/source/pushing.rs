@@ -88,10 +88,10 @@ impl Pushing {
         }
         let mut effects = vec![Effect::Event(EventKind::ContextSent)];
         if parameters.scheme.parts().forward_context {
-            let waiting: Vec<PageNumber> =
-                self.guest.memory().iter_lru().filter(|page| self.lanes.contains(*page)).collect();
-            for page in waiting {
-                self.guest.memory_mut().watch_touch(page);
+            for page in (0..self.guest.spec().pages).map(PageNumber) {
+                if self.lanes.contains(page) {
+                    self.guest.memory_mut().watch_touch(page);
+                }
             }
             self.forward = Some(Forward {
                 head_start_announced: parameters.head_start == 0,

@@ -94,7 +94,7 @@ impl Rounds {
     pub(super) fn new(mut guest: Guest, now: Instant, parameters: &MigrationParameters) -> Self {
         let pages = guest.spec().pages;
         let mut pending = Counted::new(pages);
-        for page in guest.memory().iter_lru() {
+        for page in guest.memory().iter() {
             pending.insert(page);
         }
         guest.set_first_write_cost(parameters.rounds.first_write_cost);
@@ -346,8 +346,7 @@ impl Rounds {
     pub(super) fn into_guest(mut self) -> (Guest, PageSet) {
         self.collect_first_writes();
         self.collect_dirty_log();
-        let resident: Vec<PageNumber> = self.guest.memory().iter_lru().collect();
-        for page in resident {
+        for page in (0..self.guest.spec().pages).map(PageNumber) {
             self.guest.memory_mut().forget_write(page);
         }
         self.guest.set_first_write_cost(Duration::ZERO);

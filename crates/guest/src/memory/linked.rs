@@ -1,0 +1,127 @@
+//! A list threaded through the pages.
+
+use super::order::LruOrder;
+
+const NONE: u32 = u32::MAX;
+
+/// Neighbours of a resident page in the list.
+#[derive(Clone, Copy, Debug)]
+struct Links {
+    older: u32,
+    newer: u32,
+}
+
+/// A doubly linked list, one node per page: for guests whose nodes fit the caches.
+#[derive(Clone, Debug)]
+pub(super) struct Linked {
+    oldest: u32,
+    newest: u32,
+    links: Vec<Links>,
+    stamps: Vec<u64>,
+    flags: Vec<u8>,
+}
+
+impl Linked {
+    pub(super) fn new(pages: u32) -> Self {
+        Linked {
+            oldest: NONE,
+            newest: NONE,
+            links: vec![Links { older: NONE, newer: NONE }; pages as usize],
+            stamps: vec![0; pages as usize],
+            flags: vec![0; pages as usize],
+        }
+    }
+
+    #[inline]
+    fn unlink(&mut self, page: u32) {
+        let Links { older, newer } = self.links[page as usize];
+        match older {
+            NONE => self.oldest = newer,
+            older => self.links[older as usize].newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            newer => self.links[newer as usize].older = older,
+        }
+    }
+
+    #[inline]
+    fn link_newest(&mut self, page: u32) {
+        let older = self.newest;
+        self.links[page as usize] = Links { older, newer: NONE };
+        match older {
+            NONE => self.oldest = page,
+            older => self.links[older as usize].newer = page,
+        }
+        self.newest = page;
+    }
+}
+
+impl LruOrder for Linked {
+    #[inline]
+    fn stamp(&self, page: u32) -> u64 {
+        self.stamps[page as usize]
+    }
+
+    #[inline]
+    fn set_stamp(&mut self, page: u32, stamp: u64) {
+        self.stamps[page as usize] = stamp;
+    }
+
+    #[inline]
+    fn flags(&self, page: u32) -> u8 {
+        self.flags[page as usize]
+    }
+
+    #[inline]
+    fn set_flags(&mut self, page: u32, flags: u8) {
+        self.flags[page as usize] = flags;
+    }
+
+    #[inline]
+    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8) {
+        self.stamps[page as usize] = stamp;
+        self.flags[page as usize] = flags;
+        self.link_newest(page);
+    }
+
+    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
+        self.stamps[page as usize] = stamp;
+        self.flags[page as usize] = flags;
+        let newer = self.oldest;
+        self.links[page as usize] = Links { older: NONE, newer };
+        match newer {
+            NONE => self.newest = page,
+            newer => self.links[newer as usize].older = page,
+        }
+        self.oldest = page;
+    }
+
+    #[inline]
+    fn make_newest(&mut self, page: u32) {
+        if self.newest != page {
+            self.unlink(page);
+            self.link_newest(page);
+        }
+    }
+
+    #[inline]
+    fn remove(&mut self, page: u32) {
+        self.unlink(page);
+        self.flags[page as usize] = 0;
+    }
+
+    #[inline]
+    fn pop_oldest(&mut self) -> (u32, u8) {
+        let page = self.oldest;
+        self.unlink(page);
+        (page, std::mem::take(&mut self.flags[page as usize]))
+    }
+
+    fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+        let some = |page: u32| (page != NONE).then_some(page);
+        Box::new(std::iter::successors(some(self.oldest), move |page| {
+            some(self.links[*page as usize].newer)
+        }))
+    }
+}

@@ -1,0 +1,296 @@
+//! The memory of a guest: frames in LRU order.
+
+mod ages;
+mod linked;
+mod marks;
+mod order;
+mod ring;
+
+use lazycopy_units::PageNumber;
+use order::{DIRTY, LruOrder, Order, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
+
+/// A page that had to leave memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Victim {
+    /// Which page.
+    pub page: PageNumber,
+    /// Its stamp when it left.
+    pub stamp: u64,
+    /// Whether it differs from what the disk has.
+    pub dirty: bool,
+    /// Whether the first write to it was still awaited, see [`Memory::watch_write`].
+    pub write_watched: bool,
+}
+
+/// What an access to a page found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touch {
+    Miss,
+    /// A hit; the stamp that the access leaves, whether somebody waits for this touch, and whether
+    /// it was the first write to a page whose writes are watched.
+    Hit {
+        stamp: u64,
+        watched: bool,
+        first_write: bool,
+    },
+}
+
+/// What a read by an ordinary pager found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The page, in memory.
+    Hit,
+    /// Not the page: it was installed, and that page had to leave for it.
+    Miss(Option<Victim>),
+}
+
+/// Frames of memory, ordered from least to most recently used.
+///
+/// An access takes constant time. What holds the order depends on the sizes: a list for small
+/// guests; for large ones, where the caches decide, a ring of touches; and where every page has a
+/// frame, so that none is ever evicted, no more than the time of each page's last touch.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    pages: u32,
+    frames: u32,
+    resident: u32,
+    order: Order,
+    /// First writes to watched pages: page and the stamp that was overwritten.
+    first_writes: Vec<(PageNumber, u64)>,
+}
+
+impl Memory {
+    /// An empty memory of `frames` frames for a guest of `pages` pages.
+    pub fn new(pages: u32, frames: u32) -> Self {
+        Memory {
+            pages,
+            frames,
+            resident: 0,
+            order: Order::new(pages, frames),
+            first_writes: Vec::new(),
+        }
+    }
+
+    /// Number of frames.
+    pub fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// Number of resident pages.
+    pub fn resident(&self) -> u32 {
+        self.resident
+    }
+
+    /// Whether every frame is taken.
+    pub fn is_full(&self) -> bool {
+        self.resident == self.frames
+    }
+
+    #[inline]
+    fn flags(&self, page: PageNumber) -> u8 {
+        with_order!(&self.order, lru => lru.flags(page.0))
+    }
+
+    fn set_flags(&mut self, page: PageNumber, flags: u8) {
+        with_order!(&mut self.order, lru => lru.set_flags(page.0, flags));
+    }
+
+    /// Whether `page` is in memory.
+    #[inline]
+    pub fn contains(&self, page: PageNumber) -> bool {
+        self.flags(page) & RESIDENT != 0
+    }
+
+    /// Whether `page` is in memory and differs from what the disk has.
+    pub fn is_dirty(&self, page: PageNumber) -> bool {
+        self.flags(page) & (RESIDENT | DIRTY) == RESIDENT | DIRTY
+    }
+
+    /// The stamp of `page` if it is in memory.
+    pub fn stamp(&self, page: PageNumber) -> Option<u64> {
+        self.contains(page).then(|| with_order!(&self.order, lru => lru.stamp(page.0)))
+    }
+
+    /// Resident pages from least to most recently used. Where every page has a frame, a large
+    /// memory sorts them for it: [`Memory::iter`] does without.
+    pub fn iter_lru(&self) -> impl Iterator<Item = PageNumber> + '_ {
+        with_order!(&self.order, lru => lru.iter()).map(PageNumber)
+    }
+
+    /// Resident pages in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = PageNumber> + '_ {
+        (0..self.pages).map(PageNumber).filter(|page| self.contains(*page))
+    }
+
+    /// Asks that the next hit of `page` be reported, once.
+    pub fn watch_touch(&mut self, page: PageNumber) {
+        self.set_flags(page, self.flags(page) | WATCH_TOUCH);
+    }
+
+    /// Withdraws [`Memory::watch_touch`].
+    pub fn forget_touch(&mut self, page: PageNumber) {
+        self.set_flags(page, self.flags(page) & !WATCH_TOUCH);
+    }
+
+    /// Asks that the first write to the resident `page` be kept, with the stamp that it
+    /// overwrites, for [`Memory::take_first_writes`].
+    pub fn watch_write(&mut self, page: PageNumber) {
+        self.set_flags(page, self.flags(page) | WATCH_WRITE);
+    }
+
+    /// Withdraws [`Memory::watch_write`].
+    pub fn forget_write(&mut self, page: PageNumber) {
+        self.set_flags(page, self.flags(page) & !WATCH_WRITE);
+    }
+
+    /// Changes the number of frames, which must hold what is resident.
+    pub fn set_frames(&mut self, frames: u32) {
+        assert!(self.resident <= frames, "{} pages do not fit {frames} frames", self.resident);
+        if frames == self.frames {
+            return;
+        }
+        let mut order = Order::new(self.pages, frames);
+        for page in self.iter_lru() {
+            let flags = self.flags(page);
+            let stamp = with_order!(&self.order, lru => lru.stamp(page.0));
+            with_order!(&mut order, lru => lru.insert_newest(page.0, stamp, flags));
+        }
+        self.order = order;
+        self.frames = frames;
+    }
+
+    /// Makes a resident page the most recent one.
+    pub fn make_most_recent(&mut self, page: PageNumber) {
+        assert!(self.contains(page), "page {page} is not resident");
+        with_order!(&mut self.order, lru => lru.make_newest(page.0));
+    }
+
+    /// The first writes to watched pages since the last call.
+    pub fn take_first_writes(&mut self) -> Vec<(PageNumber, u64)> {
+        std::mem::take(&mut self.first_writes)
+    }
+
+    /// A read as an ordinary pager serves it: a page that is not in memory is installed with the
+    /// stamp that `load` finds. Nobody is told of a watched touch.
+    #[inline]
+    pub fn read(&mut self, page: PageNumber, load: impl FnOnce() -> u64) -> Read {
+        let is_full = self.is_full();
+        with_order!(&mut self.order, lru => {
+            let flags = lru.flags(page.0);
+            if flags & RESIDENT != 0 {
+                lru.make_newest(page.0);
+                if flags & WATCH_TOUCH != 0 {
+                    lru.set_flags(page.0, flags & !WATCH_TOUCH);
+                }
+                return Read::Hit;
+            }
+            let victim = is_full.then(|| evict_least_recent(lru));
+            lru.insert_newest(page.0, load(), RESIDENT);
+            self.resident += u32::from(!is_full);
+            Read::Miss(victim)
+        })
+    }
+
+    /// One access: on a hit the page becomes most recent and a write changes its stamp to
+    /// `written(stamp)`.
+    #[inline(always)]
+    pub(crate) fn touch(
+        &mut self,
+        page: PageNumber,
+        write: bool,
+        written: impl FnOnce(u64) -> u64,
+    ) -> Touch {
+        let Memory { order, first_writes, .. } = self;
+        with_order!(order, lru => touch(lru, first_writes, page, write, written))
+    }
+
+    /// Puts a page that is not resident into memory as the most recent one; a full memory first
+    /// gives up its least recent page.
+    #[inline]
+    pub fn install_most_recent(
+        &mut self,
+        page: PageNumber,
+        stamp: u64,
+        dirty: bool,
+    ) -> Option<Victim> {
+        assert!(!self.contains(page), "page {page} was installed twice");
+        let is_full = self.is_full();
+        self.resident += u32::from(!is_full);
+        with_order!(&mut self.order, lru => {
+            let victim = is_full.then(|| evict_least_recent(lru));
+            lru.insert_newest(page.0, stamp, flags_of(dirty));
+            victim
+        })
+    }
+
+    /// Puts a page that is not resident into a free frame as the least recent one.
+    ///
+    /// # Panics
+    /// When memory is full.
+    pub fn install_least_recent(&mut self, page: PageNumber, stamp: u64, dirty: bool) {
+        assert!(!self.is_full(), "page {page} was to be installed in a full memory");
+        assert!(!self.contains(page), "page {page} was installed twice");
+        self.resident += 1;
+        with_order!(&mut self.order, lru => lru.insert_oldest(page.0, stamp, flags_of(dirty)));
+    }
+
+    /// Takes over a page from another memory: most recent, in place of what is here of it.
+    pub fn replace(&mut self, page: PageNumber, stamp: u64, dirty: bool) {
+        if self.contains(page) {
+            self.remove(page);
+        }
+        self.install_most_recent(page, stamp, dirty);
+    }
+
+    /// Gives up a resident page.
+    pub fn remove(&mut self, page: PageNumber) {
+        assert!(self.contains(page), "page {page} was to be removed and is not resident");
+        self.resident -= 1;
+        with_order!(&mut self.order, lru => lru.remove(page.0));
+    }
+}
+
+fn flags_of(dirty: bool) -> u8 {
+    if dirty { RESIDENT | DIRTY } else { RESIDENT }
+}
+
+/// [`Memory::touch`] in the structure at hand.
+#[inline(always)]
+fn touch(
+    lru: &mut impl LruOrder,
+    first_writes: &mut Vec<(PageNumber, u64)>,
+    page: PageNumber,
+    write: bool,
+    written: impl FnOnce(u64) -> u64,
+) -> Touch {
+    let flags = lru.flags(page.0);
+    if flags & RESIDENT == 0 {
+        return Touch::Miss;
+    }
+    lru.make_newest(page.0);
+    let mut stamp = lru.stamp(page.0);
+    let first_write = write && flags & WATCH_WRITE != 0;
+    if write {
+        if first_write {
+            first_writes.push((page, stamp));
+        }
+        stamp = written(stamp);
+        lru.set_stamp(page.0, stamp);
+        lru.set_flags(page.0, (flags | DIRTY) & !(WATCH_WRITE | WATCH_TOUCH));
+    } else if flags & WATCH_TOUCH != 0 {
+        lru.set_flags(page.0, flags & !WATCH_TOUCH);
+    }
+    Touch::Hit { stamp, watched: flags & WATCH_TOUCH != 0, first_write }
+}
+
+#[inline]
+fn evict_least_recent(lru: &mut impl LruOrder) -> Victim {
+    let (page, flags) = lru.pop_oldest();
+    let stamp = lru.stamp(page);
+    Victim {
+        page: PageNumber(page),
+        stamp,
+        dirty: flags & DIRTY != 0,
+        write_watched: flags & WATCH_WRITE != 0,
+    }
+}

@@ -1,0 +1,203 @@
+//! The table of a guest's pages and the LRU order of the resident ones: one contract, three
+//! structures.
+
+use super::ages::Ages;
+use super::linked::Linked;
+use super::ring::Ring;
+
+/// The page is in memory.
+pub(super) const RESIDENT: u8 = 1;
+/// It differs from what the disk has.
+pub(super) const DIRTY: u8 = 2;
+/// Its next touch is to be reported.
+pub(super) const WATCH_TOUCH: u8 = 4;
+/// Its first write is to be kept.
+pub(super) const WATCH_WRITE: u8 = 8;
+
+/// The resident pages from least to most recently used, with their stamps, and every page's
+/// flags. The flags of a page that is not resident have no `RESIDENT` in them.
+pub(super) trait LruOrder {
+    /// The stamp of a page that is resident, or was the last to leave.
+    fn stamp(&self, page: u32) -> u64;
+
+    fn set_stamp(&mut self, page: u32, stamp: u64);
+
+    fn flags(&self, page: u32) -> u8;
+
+    /// Changes the flags of a page, but not whether it is resident.
+    fn set_flags(&mut self, page: u32, flags: u8);
+
+    /// A page that was not resident becomes the most recent one.
+    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8);
+
+    /// A page that was not resident becomes the least recent one.
+    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8);
+
+    /// A resident page becomes the most recent one.
+    fn make_newest(&mut self, page: u32);
+
+    /// A resident page leaves; its flags are cleared.
+    fn remove(&mut self, page: u32);
+
+    /// The least recent page, of at least one, leaves; its flags until now.
+    fn pop_oldest(&mut self) -> (u32, u8);
+
+    /// Resident pages from least to most recently used.
+    fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_>;
+}
+
+/// From so many pages on a guest is large: the links of a list no longer fit the caches near the
+/// processor, and what counts is how few scattered words an access touches.
+const LARGE_PAGES: u32 = 1 << 16;
+
+/// The structure that suits a memory.
+#[derive(Clone, Debug)]
+pub(super) enum Order {
+    /// Small guests.
+    Linked(Linked),
+    /// Large guests that page.
+    Ring(Ring),
+    /// Large guests whose pages all have a frame.
+    Ages(Ages),
+}
+
+/// Evaluates an expression with the structure at hand, each by code of its own.
+macro_rules! with_order {
+    ($order:expr, $lru:ident => $do:expr) => {
+        match $order {
+            Order::Linked($lru) => $do,
+            Order::Ring($lru) => $do,
+            Order::Ages($lru) => $do,
+        }
+    };
+}
+pub(super) use with_order;
+
+impl Order {
+    /// Of no resident page yet.
+    pub(super) fn new(pages: u32, frames: u32) -> Self {
+        if !(LARGE_PAGES..=Ages::MOST_PAGES).contains(&pages) {
+            Order::Linked(Linked::new(pages))
+        } else if frames < pages {
+            Order::Ring(Ring::new(pages, frames))
+        } else {
+            Order::Ages(Ages::new(pages))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    const PAGES: u32 = 12;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        InsertNewest(u32, u8),
+        InsertOldest(u32, u8),
+        MakeNewest(u32),
+        Change(u32, u8),
+        Remove(u32),
+        EvictOldest,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let (page, flags) = (0..PAGES, 0u8..8);
+        prop_oneof![
+            (page.clone(), flags.clone()).prop_map(|(page, flags)| Step::InsertNewest(page, flags)),
+            (page.clone(), flags.clone()).prop_map(|(page, flags)| Step::InsertOldest(page, flags)),
+            page.clone().prop_map(Step::MakeNewest),
+            page.clone().prop_map(Step::MakeNewest),
+            (page.clone(), flags).prop_map(|(page, flags)| Step::Change(page, flags)),
+            page.prop_map(Step::Remove),
+            Just(Step::EvictOldest),
+        ]
+    }
+
+    /// Takes the steps that make sense, on the structure and on a plain queue, and compares.
+    fn hold_against_a_queue(order: &mut impl LruOrder, steps: &[Step], frames: usize) {
+        let mut queue: VecDeque<u32> = VecDeque::new();
+        let mut flags = [0u8; PAGES as usize];
+        let mut stamps = [0u64; PAGES as usize];
+        for (number, step) in (0u64..).zip(steps) {
+            match *step {
+                Step::InsertNewest(page, _) | Step::InsertOldest(page, _)
+                    if queue.contains(&page) || queue.len() == frames => {}
+                Step::MakeNewest(page) | Step::Remove(page) | Step::Change(page, _)
+                    if !queue.contains(&page) => {}
+                Step::EvictOldest if queue.is_empty() => {}
+                Step::InsertNewest(page, other) => {
+                    flags[page as usize] = other << 1 | RESIDENT;
+                    stamps[page as usize] = number;
+                    order.insert_newest(page, number, other << 1 | RESIDENT);
+                    queue.push_back(page);
+                }
+                Step::InsertOldest(page, other) => {
+                    flags[page as usize] = other << 1 | RESIDENT;
+                    stamps[page as usize] = number;
+                    order.insert_oldest(page, number, other << 1 | RESIDENT);
+                    queue.push_front(page);
+                }
+                Step::MakeNewest(page) => {
+                    order.make_newest(page);
+                    queue.retain(|other| *other != page);
+                    queue.push_back(page);
+                }
+                Step::Change(page, other) => {
+                    flags[page as usize] = other << 1 | RESIDENT;
+                    order.set_flags(page, other << 1 | RESIDENT);
+                    stamps[page as usize] = number;
+                    order.set_stamp(page, number);
+                }
+                Step::Remove(page) => {
+                    flags[page as usize] = 0;
+                    order.remove(page);
+                    queue.retain(|other| *other != page);
+                }
+                Step::EvictOldest => {
+                    let (page, had) = order.pop_oldest();
+                    assert_eq!(queue.pop_front(), Some(page));
+                    assert_eq!(std::mem::take(&mut flags[page as usize]), had);
+                }
+            }
+            assert!(order.iter().eq(queue.iter().copied()), "after {step:?}: {queue:?}");
+            for page in &queue {
+                assert_eq!(order.stamp(*page), stamps[*page as usize], "page {page}, {step:?}");
+            }
+            for page in 0..PAGES {
+                assert_eq!(order.flags(page), flags[page as usize], "page {page}, {step:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_structure_does_what_a_plain_queue_does(
+            steps in proptest::collection::vec(step(), 1..400),
+            frames in 1..=PAGES,
+        ) {
+            hold_against_a_queue(&mut Linked::new(PAGES), &steps, frames as usize);
+            hold_against_a_queue(&mut Ring::new(PAGES, frames), &steps, frames as usize);
+            hold_against_a_queue(&mut Ages::new(PAGES), &steps, frames as usize);
+            // Near the ends of their counters, too.
+            let mut ring = Ring::new(PAGES, frames).counting_from(u32::MAX - 20);
+            hold_against_a_queue(&mut ring, &steps, frames as usize);
+            let mut ring = Ring::new(PAGES, frames).counting_from(20);
+            hold_against_a_queue(&mut ring, &steps, frames as usize);
+            for (older, newer) in [(PAGES, 30), (30, PAGES)] {
+                let mut ages = Ages::new(PAGES).with_room_for(older, newer);
+                hold_against_a_queue(&mut ages, &steps, frames as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn the_structure_is_chosen_by_size_and_by_whether_the_guest_pages() {
+        assert!(matches!(Order::new(50, 20), Order::Linked(_)));
+        assert!(matches!(Order::new(LARGE_PAGES, LARGE_PAGES), Order::Ages(_)));
+        assert!(matches!(Order::new(LARGE_PAGES, 10), Order::Ring(_)));
+    }
+}

@@ -1,0 +1,116 @@
+//! What a large guest takes: wall time and memory, under each scheme.
+//!
+//! To repeat it: `cargo bench -p lazycopy-simulation --bench footprint`, with `-- 1 4 16 64` for
+//! guests of so many GiB (1, 4 and 16 are the default; 64 wants 2 GB of memory). Ten simulated
+//! seconds at a million accesses a second, half of them writes, frames = pages, no reference run.
+//! Each case is a process of its own, which reports the most memory that it ever held
+//! (`VmHWM`); of that is taken what a guest of a thousandth of its pages holds, and the rest
+//! divided by the pages: both ends and the disk together.
+
+use lazycopy_guest::{GuestSpec, ResidentAtStart, WorkloadSpec};
+use lazycopy_link::LinkParameters;
+use lazycopy_migration::{MigrationParameters, PushOrder, Scheme};
+use lazycopy_simulation::{Migration, Options, simulate_with};
+use lazycopy_units::{Duration, Rate};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+const PAGES_PER_GIB: u32 = 1 << 18;
+const ACCESSES: u64 = 10_000_000;
+const CASE: &str = "--case";
+/// What is wanted.
+const BYTES_PER_PAGE: f64 = 40.0;
+
+fn migration(scheme: Scheme, pages: u32) -> Migration {
+    Migration {
+        guest: Arc::new(GuestSpec {
+            seed: 1,
+            pages,
+            frames: pages,
+            think_time: Duration::from_nanos(1_000),
+            write_fraction: 0.5,
+            whole_page_fraction: 0.0,
+            workload: WorkloadSpec::Queue { length: 1 << 16 },
+            resident_at_start: ResidentAtStart::All,
+        }),
+        warmup_accesses: 100_000,
+        parameters: MigrationParameters {
+            scheme,
+            push_order: PushOrder::Lru,
+            context_bytes: 4_096,
+            head_start: 2,
+            max_lead: None,
+            fault_penalty: Duration::ZERO,
+            disk_latency_source: Duration::from_nanos(100_000),
+            disk_latency_destination: Duration::from_nanos(100_000),
+            measured_accesses: ACCESSES,
+            rounds: Default::default(),
+            pre_paging: Default::default(),
+            whole_page_writes: false,
+        },
+        link: LinkParameters {
+            // 100 Gbit/s: 64 GiB within the ten seconds.
+            bandwidth: Rate::from_bytes_per_sec(12_500_000_000).expect("it is above zero"),
+            latency: Duration::from_nanos(10_000),
+        },
+    }
+}
+
+/// The most memory that this process ever held, in bytes.
+fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it is named");
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kibibytes << 10
+}
+
+/// One case, in a process of its own: seconds, and peak memory in bytes.
+fn run_case(scheme: &str, pages: &str) {
+    let scheme: Scheme = scheme.parse().expect("a scheme");
+    let migration = migration(scheme, pages.parse().expect("a number of pages"));
+    let began = Instant::now();
+    let run = simulate_with(&migration, &Options::metrics_only()).expect("it runs");
+    assert_eq!(run.metrics.outcome, lazycopy_migration::Outcome::Completed);
+    println!("{} {}", began.elapsed().as_secs_f64(), peak_bytes());
+}
+
+fn measure(scheme: Scheme, pages: u32) -> (f64, u64) {
+    let executable = std::env::current_exe().expect("it runs");
+    let output = Command::new(executable)
+        .args([CASE, scheme.name(), &pages.to_string()])
+        .output()
+        .expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("it prints text");
+    let (seconds, bytes) = text.trim().split_once(' ').expect("it prints two numbers");
+    (seconds.parse().expect("seconds"), bytes.parse().expect("bytes"))
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [case, scheme, pages] = words.as_slice()
+        && case == CASE
+    {
+        return run_case(scheme, pages);
+    }
+    let mut sizes: Vec<u32> = words.iter().filter_map(|word| word.parse().ok()).collect();
+    if sizes.is_empty() {
+        sizes = vec![1, 4, 16];
+    }
+    println!("scheme              GiB  wall time  per million accesses + pages  bytes per page");
+    let mut most = 0.0f64;
+    for scheme in Scheme::ALL {
+        for gib in &sizes {
+            let pages = gib * PAGES_PER_GIB;
+            let (_, without_pages) = measure(scheme, pages / 1_000);
+            let (seconds, bytes) = measure(scheme, pages);
+            let per_page = bytes.saturating_sub(without_pages) as f64 / f64::from(pages);
+            let millions = (ACCESSES + u64::from(pages)) as f64 / 1e6;
+            let each = seconds / millions;
+            println!("{:<18}{gib:>5}{seconds:>9.2} s{each:>27.3} s{per_page:>16.1}", scheme.name());
+            most = most.max(per_page);
+        }
+    }
+    println!("\nthe most is {most:.1} bytes per page; {BYTES_PER_PAGE} are allowed");
+}
