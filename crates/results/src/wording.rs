@@ -65,9 +65,12 @@ fn scale(value: f64, unit: Unit) -> (f64, &'static str) {
     }
 }
 
-/// Digits after the point: three that count for a time, one for a count.
+/// Digits after the point: three that count for a time, one for a count, or more where one would
+/// hide a small count that is not nothing.
 fn decimals(value: f64, unit: Unit) -> usize {
     match (unit, value.abs()) {
+        (Unit::Count, 1e-4..0.01) => 4,
+        (Unit::Count, 0.01..0.1) => 3,
         (Unit::Count, _) => 1,
         (Unit::Time, 100.0..) => 1,
         (Unit::Time, _) => 2,
@@ -94,6 +97,8 @@ mod tests {
         assert_eq!(figure(1_500.0, Unit::Time), "1.5 us");
         assert_eq!(figure(20.0, Unit::Count), "20");
         assert_eq!(figure(2.25, Unit::Count), "2.2");
+        assert_eq!(figure(0.027, Unit::Count), "0.027");
+        assert_eq!(figure(0.0027, Unit::Count), "0.0027");
     }
 
     #[test]
