@@ -448,6 +448,7 @@ impl Guest {
     ///
     /// # Panics
     /// When the guest is not blocked.
+    #[inline]
     pub fn complete_blocked(&mut self, now: Instant, stamp: u64, dirty: bool) -> Option<Victim> {
         let Phase::Blocked { .. } = self.phase else {
             panic!("a page was given to a guest that is not blocked");
@@ -471,6 +472,7 @@ impl Guest {
     ///
     /// # Panics
     /// When the guest is not blocked.
+    #[inline]
     pub fn complete_load(&mut self, now: Instant) -> Option<Victim> {
         let (page, _) = self.blocked_on().expect("a load was completed for a guest not blocked");
         let stamp = self.disk.stamp(page);
@@ -479,6 +481,7 @@ impl Guest {
 
     /// Puts a page into memory as the most recent one. Returns the victim, which has been written
     /// back if it was dirty.
+    #[inline]
     pub fn install_most_recent(
         &mut self,
         page: PageNumber,

@@ -155,8 +155,8 @@ impl Memory {
     }
 
     /// One access: on a hit the page becomes most recent and a write changes its stamp to
-    /// `written(stamp)`.
-    #[inline]
+    /// `written(stamp)`. Inlined by force into its two callers: a sixth of an access's time.
+    #[inline(always)]
     pub(crate) fn touch(
         &mut self,
         page: PageNumber,
@@ -189,6 +189,7 @@ impl Memory {
 
     /// Puts a page that is not resident into memory as the most recent one; a full memory first
     /// gives up its least recent page.
+    #[inline]
     pub fn install_most_recent(
         &mut self,
         page: PageNumber,
@@ -233,6 +234,7 @@ impl Memory {
         self.flags[page.index()] = 0;
     }
 
+    #[inline]
     fn occupy(&mut self, page: PageNumber, stamp: u64, dirty: bool) {
         assert!(!self.contains(page), "page {page} was installed twice");
         self.resident += 1;
@@ -240,6 +242,7 @@ impl Memory {
         self.flags[page.index()] = RESIDENT | if dirty { DIRTY } else { 0 };
     }
 
+    #[inline]
     fn evict_least_recent(&mut self) -> Victim {
         let page = self.oldest;
         self.unlink(page);
