@@ -6,6 +6,8 @@
 //! runs one loop once and prints nothing, for `.ci/instructions`; the names are `pager`, which
 //! misses too, and `run`.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
 use lazycopy_guest::{
     Access, Guest, GuestSpec, Memory, ResidentAtStart, WorkloadSpec, open_workload,
 };

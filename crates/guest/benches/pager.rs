@@ -8,6 +8,8 @@
 //! Ours does more than the others: it keeps a stamp and flags for each page, and looks for
 //! watches on every hit.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
 use lazycopy_guest::{Memory, Read};
 use lazycopy_units::PageNumber;
 use std::hint::black_box;

@@ -485,6 +485,7 @@ impl Guest {
     ///
     /// # Panics
     /// When the guest is not blocked.
+    #[inline]
     pub fn complete_blocked(&mut self, now: Instant, stamp: u64, dirty: bool) -> Option<Victim> {
         let Phase::Blocked { .. } = self.phase else {
             panic!("a page was given to a guest that is not blocked");
@@ -508,6 +509,7 @@ impl Guest {
     ///
     /// # Panics
     /// When the guest is not blocked.
+    #[inline]
     pub fn complete_load(&mut self, now: Instant) -> Option<Victim> {
         let (page, _) = self.blocked_on().expect("a load was completed for a guest not blocked");
         let stamp = self.disk.stamp(page);
@@ -516,6 +518,7 @@ impl Guest {
 
     /// Puts a page into memory as the most recent one. Returns the victim, which has been written
     /// back if it was dirty.
+    #[inline]
     pub fn install_most_recent(
         &mut self,
         page: PageNumber,

@@ -7,6 +7,8 @@
 //! (`VmHWM`); of that is taken what a guest of a thousandth of its pages holds, and the rest
 //! divided by the pages: both ends and the disk together.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
 use lazycopy_guest::{GuestSpec, ResidentAtStart, WorkloadSpec};
 use lazycopy_link::LinkParameters;
 use lazycopy_migration::{MigrationParameters, PushOrder, Scheme};

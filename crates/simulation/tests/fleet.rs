@@ -6,7 +6,8 @@ mod common;
 use common::{guests, parameters, spans};
 use lazycopy_link::{Card, HostId, Route};
 use lazycopy_simulation::{
-    Fleet, FleetMigration, Migration, Neighbour, Options, check_fleet, simulate, simulate_fleet,
+    Fleet, FleetMigration, Limits, Migration, Neighbour, Options, check_fleet, simulate,
+    simulate_fleet,
 };
 use lazycopy_units::{Duration, Instant, PAGE_MESSAGE_BYTES, Rate};
 use proptest::prelude::*;
@@ -72,12 +73,18 @@ fn fleets() -> impl Strategy<Value = Fleet> {
     })
 }
 
+/// Everything is kept; what does not end soon never does.
+fn options() -> Options {
+    let limits = Limits { actions: 1_000_000, ..Limits::default() };
+    Options { limits, ..Options::default() }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn every_invariant_holds_for_each_guest_of_a_fleet(fleet in fleets()) {
-        let run = simulate_fleet(&fleet, &Options::default()).unwrap();
+        let run = simulate_fleet(&fleet, &options()).unwrap();
         check_fleet(&fleet, &run).map_err(TestCaseError::fail)?;
         for neighbour in &run.neighbours {
             prop_assert_eq!(neighbour.bytes == 0, neighbour.busy_time_alone_ns == 0);
@@ -86,7 +93,7 @@ proptest! {
 
     #[test]
     fn the_same_fleet_gives_the_same_run(fleet in fleets()) {
-        let run = || simulate_fleet(&fleet, &Options::default()).unwrap();
+        let run = || simulate_fleet(&fleet, &options()).unwrap();
         let (once, twice) = (run(), run());
         prop_assert_eq!(once.neighbours, twice.neighbours);
         prop_assert_eq!(once.cards, twice.cards);
@@ -98,8 +105,8 @@ proptest! {
 
     #[test]
     fn how_far_bursts_go_changes_nothing(fleet in fleets(), burst in 1u64..4) {
-        let far = simulate_fleet(&fleet, &Options::default()).unwrap();
-        let options = Options { burst, ..Options::default() };
+        let far = simulate_fleet(&fleet, &options()).unwrap();
+        let options = Options { burst, ..options() };
         let near = simulate_fleet(&fleet, &options).unwrap();
         prop_assert_eq!(far.neighbours, near.neighbours);
         for (far, near) in far.runs.into_iter().zip(near.runs) {
@@ -129,7 +136,7 @@ proptest! {
                 starts: Instant::ZERO,
             });
         }
-        let fleet_run = simulate_fleet(&fleet, &Options::default()).unwrap();
+        let fleet_run = simulate_fleet(&fleet, &options()).unwrap();
         for (migration, run) in migrations.iter().zip(fleet_run.runs) {
             let alone: &Migration = migration;
             let alone = simulate(alone).unwrap();

@@ -26,6 +26,14 @@ proptest! {
     }
 
     #[test]
+    fn how_far_bursts_go_changes_nothing(migration in migrations()) {
+        let far = simulate(&migration).unwrap();
+        let near = simulate_with(&migration, &Options { burst: 1, ..Options::default() }).unwrap();
+        prop_assert_eq!(far.events, near.events);
+        prop_assert_eq!(far.metrics, near.metrics);
+    }
+
+    #[test]
     fn the_same_scenario_gives_the_same_run(migration in migrations()) {
         let (once, twice) = (simulate(&migration).unwrap(), simulate(&migration).unwrap());
         prop_assert_eq!(once.events, twice.events);
