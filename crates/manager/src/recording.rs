@@ -157,6 +157,11 @@ pub(crate) fn summary_line(id: MigrationId, vm: &str, ended: &Ended) -> String {
     if let Some(directory) = &ended.directory {
         line.push_str(&format!("; {}", directory.display()));
     }
+    if ended.record.as_ref().is_some_and(|record| record.slip_exceeded) {
+        let late = "marked: the processes were too late for their model time, so that its figures \
+                    may differ from those of an undisturbed run; take a smaller time_scale";
+        line.push_str(&format!("\nMigration {}: {late}", id.0));
+    }
     if let Some(wrong) = &ended.wrong {
         line.push_str(&format!("\nMigration {}: {wrong}", id.0));
     }

@@ -90,7 +90,11 @@ async fn run_lines<R: AsyncBufRead + Unpin + Send>(
     let work = async {
         tokio::select! {
             biased;
-            done = manager.run_script(lines, 0, each) => done?,
+            done = manager.run_script(lines, 0, each) => {
+                // A line that failed is no reason to lose guests that are on their way.
+                let settled = manager.settle().await;
+                return done.and(settled);
+            }
             // Through `ctl`, while the next line is waited for.
             () = manager.told_to_quit() => {}
         }

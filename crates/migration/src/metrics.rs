@@ -93,7 +93,7 @@ pub struct Metrics {
     pub pages_recovered: u64,
     /// Bytes of context and pages on the link.
     pub bytes_transferred: u64,
-    /// These bytes per second of total migration time.
+    /// These bytes per second from the request until the link had carried the last of them.
     pub bandwidth_mean: Option<u64>,
     /// Bytes per second in the busiest tenth of a second.
     pub bandwidth_peak: Option<u64>,
@@ -153,7 +153,8 @@ impl Metrics {
             pages_exempted: source.exempted,
             pages_recovered: 0,
             bytes_transferred: source.bytes,
-            bandwidth_mean: total.and_then(|total| mean_rate(source.bytes, total)),
+            bandwidth_mean: span(source.requested_at, source.link_used_until)
+                .and_then(|used| mean_rate(source.bytes, used)),
             bandwidth_peak: source.bandwidth_peak,
             forward_lead_mean: None,
             forward_accuracy: if forward {

@@ -65,6 +65,8 @@ pub struct SourceReport {
     /// Bytes per second in the link's busiest tenth of a second: filled in by the driver, which
     /// owns the link.
     pub bandwidth_peak: Option<u64>,
+    /// When the link had carried the last message: filled in by the driver, too.
+    pub link_used_until: Option<Instant>,
     /// Accesses that the forward context completed.
     pub forward_accesses: u64,
 }

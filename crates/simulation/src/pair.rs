@@ -271,6 +271,11 @@ impl Pair {
         self.to_destination.push_back(Due { at, sequence: self.sequence, input });
     }
 
+    /// When the link had carried the last message.
+    pub(crate) fn free_at(&self) -> Instant {
+        self.free_at
+    }
+
     /// Whether both machines have ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.source_ended && self.destination_ended

@@ -103,6 +103,7 @@ pub(crate) fn finish(
     let mut source = pair.source.report().clone();
     let destination = pair.destination.report().clone();
     source.bandwidth_peak = Some(network.flow_meter(pair.flow).peak_bytes_per_sec());
+    source.link_used_until = Some(pair.free_at());
     let guest = pair.destination.guest().or(pair.source.guest());
     let after = guest.map(|guest| guest.snapshot(options.snapshot_pages()));
     let scheme = migration.parameters.scheme;

@@ -108,11 +108,21 @@ impl Manager {
     }
 
     async fn show_vm(&self, name: &str) -> Result<Reply, CommandError> {
-        let server =
-            self.read(|state| Ok::<_, FleetError>(state.fleet.vm(name)?.server.clone()))?;
-        let connection = self.connection(&server)?;
-        let show = ServerCommand::ShowVm { vm: name.to_owned(), limit: MAX_SHOWN_PAGES };
-        let ServerReply::Vm(vm) = connection.ask(show).await? else {
+        let (mut server, destination) = self.read(|state| {
+            let server = state.fleet.vm(name)?.server.clone();
+            let migration = state.fleet.migration_of(name);
+            Ok::<_, FleetError>((server, migration.map(|(_, it)| it.destination.clone())))
+        })?;
+        let show = || ServerCommand::ShowVm { vm: name.to_owned(), limit: MAX_SHOWN_PAGES };
+        let mut connection = self.connection(&server)?;
+        let mut shown = connection.ask(show()).await;
+        // A guest that was freed at the source is at its destination, also before its run is over.
+        if let (Err(_), Some(destination)) = (&shown, destination) {
+            connection = self.connection(&destination)?;
+            server = destination;
+            shown = connection.ask(show()).await;
+        }
+        let ServerReply::Vm(vm) = shown? else {
             return Err(connection.beside().into());
         };
         let phase = phase_name(vm.summary.phase);

@@ -72,6 +72,11 @@ pub(crate) async fn run(options: &Options, arguments: DemoArguments) -> ExitCode
         Ok(Err(error)) => return fail(error),
         Err(panicked) => return fail(panicked),
     };
+    let writable = std::fs::create_dir_all(&options.out)
+        .and_then(|()| tempfile::NamedTempFile::new_in(&options.out));
+    if let Err(error) = writable {
+        return fail(format!("--out {}: {error}", options.out.display()));
+    }
     let options = Options {
         // Its own: a manager that runs already is none of its business.
         listen: "127.0.0.1:0".to_owned(),

@@ -39,6 +39,12 @@ pub enum FleetError {
         "its name is no name: 1 to {MAX_NAME_BYTES} letters, digits, '-', '_' and '.' make one"
     )]
     BadName,
+    /// A server's address is no address.
+    #[error("the server's address is no HOST:PORT")]
+    BadAddress,
+    /// A guest that a server brought along has no proper name.
+    #[error("a guest that the server brought along has a name with letters that names cannot have")]
+    BadGuestName,
     /// A server brings a guest that another server has.
     #[error("its guest \"{vm}\" is on server \"{on}\" already")]
     GuestElsewhere {

@@ -193,9 +193,16 @@ impl Fleet {
         }
         name.parse::<Name>().map_err(|_| FleetError::BadName)?;
         self.name_is_free(&name)?;
+        if address.is_empty() || !address.chars().all(|letter| letter.is_ascii_graphic()) {
+            return Err(FleetError::BadAddress);
+        }
+        if vms.iter().any(|vm| vm.vm.parse::<Name>().is_err()) {
+            return Err(FleetError::BadGuestName);
+        }
         for vm in &vms {
             if let Some(known) = self.vms.get(&vm.vm)
                 && known.server != name
+                && known.phase != VmPhase::MigratingIn
                 && vm.phase != VmPhase::MigratingIn
                 && self.migration_of(&vm.vm).is_none()
             {
@@ -212,7 +219,9 @@ impl Fleet {
 
     /// A guest that a server brought along.
     fn adopt(&mut self, server: &str, summary: VmSummary) {
-        if summary.phase == VmPhase::MigratingIn || self.vms.contains_key(&summary.vm) {
+        // A guest on the move is its source's as long as that tells of it.
+        let known = self.vms.get(&summary.vm);
+        if known.is_some_and(|known| known.phase != VmPhase::MigratingIn) {
             return;
         }
         let VmSummary { vm, phase, pages, frames, .. } = summary;

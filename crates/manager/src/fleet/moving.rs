@@ -1,7 +1,7 @@
 //! Migrations, from their beginning to where the guest is in the end.
 
-use super::{Ended, Fleet, FleetError, MAX_REMEMBERED, Migration, Request, Whereabouts};
-use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, VmPhase};
+use super::{Ended, Fleet, FleetError, MAX_REMEMBERED, Migration, Request, Vm, Whereabouts};
+use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, VmPhase, VmSummary};
 
 impl Fleet {
     /// Begins a migration: the message for the source, or why there will be none.
@@ -48,8 +48,30 @@ impl Fleet {
 
     /// A side's part is over. Returns whether nothing is left to wait for.
     pub fn side_ended(&mut self, ended: SideEnded) -> bool {
-        let Some(migration) = self.migrations.get_mut(&ended.migration) else { return false };
+        let known = self.migrations.get_mut(&ended.migration);
+        let Some(migration) = known.filter(|migration| migration.vm == ended.vm) else {
+            self.settle_unknown(ended);
+            return false;
+        };
         !migration.is_over() && migration.report(ended) && migration.is_decided()
+    }
+
+    /// A side of a migration that an earlier manager began is over: its guest is where the side
+    /// says, or no longer there.
+    fn settle_unknown(&mut self, ended: SideEnded) {
+        let SideEnded { vm, after, .. } = ended;
+        let server = after.host.server;
+        match after.host.vms.into_iter().find(|summary| summary.vm == vm) {
+            Some(summary) => {
+                let definition = self.vms.remove(&vm).and_then(|vm| vm.definition);
+                let VmSummary { phase, pages, frames, .. } = summary;
+                self.vms.insert(vm, Vm { server, phase, pages, frames, definition });
+            }
+            None if self.vms.get(&vm).is_some_and(|known| known.server == server) => {
+                self.vms.remove(&vm);
+            }
+            None => {}
+        }
     }
 
     /// Nothing more is waited for from sides that have not reported: their silence is final.
@@ -67,7 +89,7 @@ impl Fleet {
         let destination = migration.destination.clone();
         migration.end(ended);
         match whereabouts {
-            Whereabouts::Source => {}
+            Whereabouts::Source => self.set_phase(&vm, VmPhase::Running),
             Whereabouts::Destination => {
                 if let Some(vm) = self.vms.get_mut(&vm) {
                     vm.server = destination;

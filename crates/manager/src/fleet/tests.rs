@@ -272,8 +272,29 @@ fn guests_are_taken_from_the_introduction_after_a_reconnection() {
     fleet.introduce(ServerHello { vms, ..hello("a") }).unwrap();
     assert_eq!(fleet.vm("v").unwrap().phase, VmPhase::Running);
     assert_eq!(fleet.vm("new").unwrap().server, "a");
-    assert!(fleet.vm("coming").is_err(), "it is still its source's");
-    assert_eq!(fleet.frames_taken("a"), 40);
+    assert_eq!(fleet.vm("coming").unwrap().server, "a", "nobody else tells of it");
+    assert_eq!(fleet.frames_taken("a"), 60);
+}
+
+#[test]
+fn a_guest_that_moved_while_the_manager_was_away_is_found_where_it_arrives() {
+    let mut fleet = Fleet::default();
+    let bring = |phase| vec![summary("v", phase)];
+    let destination = ServerHello { vms: bring(VmPhase::MigratingIn), ..hello("bb") };
+    fleet.introduce(destination).unwrap();
+    let source = ServerHello { vms: bring(VmPhase::MigratingOut), ..hello("a") };
+    fleet.introduce(source).unwrap();
+    assert_eq!(fleet.vm("v").unwrap().server, "a", "the source's, as long as it tells of it");
+    let mut arrived = said(MigrationId(7), Side::Destination, Outcome::Completed);
+    arrived.after.host.server = "bb".to_owned();
+    arrived.after.host.vms = bring(VmPhase::Running);
+    assert!(!fleet.side_ended(arrived), "nothing waits for it");
+    let mut left = said(MigrationId(7), Side::Source, Outcome::Completed);
+    left.after.host.server = "a".to_owned();
+    left.after.host.vms = Vec::new();
+    assert!(!fleet.side_ended(left));
+    let vm = fleet.vm("v").unwrap();
+    assert_eq!((vm.server.as_str(), vm.phase), ("bb", VmPhase::Running));
 }
 
 #[test]

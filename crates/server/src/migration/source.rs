@@ -63,6 +63,7 @@ impl SourceSide {
     pub(crate) fn report(&self) -> SourceReport {
         let mut report = self.source.report().clone();
         report.bandwidth_peak = Some(self.link.meter().peak_bytes_per_sec());
+        report.link_used_until = Some(self.link.free_at());
         report
     }
 
