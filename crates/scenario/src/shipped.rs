@@ -37,6 +37,7 @@ pub const SHIPPED: &[ShippedScenario] = shipped![
     "push-order",
     "fault-penalty",
     "whole-memory",
+    "pre-copy",
     "large-guest",
 ];
 
