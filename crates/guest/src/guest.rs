@@ -1,94 +1,20 @@
 //! A guest, or a context of one: registers, memory, disk, and the access it is about to take.
 
+use crate::burst::{Stop, Timeout, TimeoutKind};
 use crate::disk::Disk;
 use crate::memory::{Memory, Touch, Victim};
 use crate::miss_ratio::MissRatio;
 use crate::progress::ProgressLog;
+use crate::registers::{GuestSnapshot, Registers, ResidentPage};
 use crate::spec::{GuestSpec, ResidentAtStart};
 use crate::stamp::{first_stamp, observe, overwritten_stamp, pages_digest, written_stamp};
 use crate::workload::{Access, Workload, WorkloadError, Write, open_workload};
 use lazycopy_units::{Duration, Instant, PageNumber};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The most accesses that a guest which stands by reads on: beyond, its workload is opened anew,
 /// which may jump.
 const MAX_READ_ON: u64 = 1 << 22;
-
-/// The registers of a guest: all that it takes along besides its pages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Registers {
-    /// Completed accesses; also the program counter, the index of the next access.
-    pub accesses: u64,
-    /// Running hash over what every access saw.
-    pub digest: u64,
-    /// Misses since the start.
-    pub misses: u64,
-}
-
-/// A page in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResidentPage {
-    /// Which page.
-    pub page: PageNumber,
-    /// Its stamp.
-    pub stamp: u64,
-    /// Whether it differs from what the disk has.
-    pub dirty: bool,
-}
-
-/// What can be seen of a guest at one instant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GuestSnapshot {
-    /// Its registers.
-    pub registers: Registers,
-    /// Pages that it can address.
-    pub pages: u32,
-    /// Frames of its memory.
-    pub frames: u32,
-    /// How many of its pages are in memory.
-    pub resident_count: u32,
-    /// The first of them, from least to most recently used; all, where the limit of the call
-    /// allowed it.
-    pub resident: Vec<ResidentPage>,
-    /// Misses per access since the start; absent before the first access.
-    pub miss_ratio: Option<f64>,
-    /// Misses per access over the last [`RECENT_ACCESSES`](crate::RECENT_ACCESSES).
-    pub recent_miss_ratio: Option<f64>,
-}
-
-/// Why a burst ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// The next access begins after the burst's limit.
-    Limit,
-    /// The burst's budget of accesses is spent, or the target is reached: others get a turn.
-    Budget,
-    /// A watched page was touched by the access that was just completed.
-    Touched(PageNumber),
-    /// An access missed: the guest is blocked until its page is installed.
-    Missed(PageNumber),
-    /// The guest is blocked, suspended or its workload has failed: it does not run at all.
-    Idle,
-}
-
-/// When a guest wants to be woken, and for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeout {
-    /// The instant.
-    pub at: Instant,
-    /// What is due then.
-    pub kind: TimeoutKind,
-}
-
-/// What is due. At one instant disk completions come before accesses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TimeoutKind {
-    /// A load from the disk is complete.
-    Disk,
-    /// An access begins.
-    Access,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -471,13 +397,6 @@ impl Guest {
             panic!("a guest that is not blocked asked the disk");
         };
         *load_due = Some(now + latency);
-    }
-
-    /// Forgets the load that [`Guest::begin_load`] began: its page came from elsewhere.
-    pub fn forget_load(&mut self) {
-        if let Phase::Blocked { load_due, .. } = &mut self.phase {
-            *load_due = None;
-        }
     }
 
     /// Installs the page that the guest is blocked on as most recent and completes the access at

@@ -4,22 +4,26 @@
 //! No clock, no thread, no I/O but the reading of a recorded trace: time is an argument, and a
 //! guest runs in bursts ([`Guest::run`]) that end where somebody else must know.
 
+mod burst;
 mod disk;
 mod guest;
 mod memory;
 mod miss_ratio;
 mod progress;
 mod reference;
+mod registers;
 mod spec;
 mod stamp;
 mod workload;
 
+pub use burst::{Stop, Timeout, TimeoutKind};
 pub use disk::{Disk, DiskContents};
-pub use guest::{Guest, GuestSnapshot, Registers, ResidentPage, Stop, Timeout, TimeoutKind};
+pub use guest::Guest;
 pub use memory::{Memory, Read, Victim};
 pub use miss_ratio::{MissRatio, RECENT_ACCESSES};
 pub use progress::{ProgressLog, ProgressRun};
 pub use reference::{Reference, reference_run};
+pub use registers::{GuestSnapshot, Registers, ResidentPage};
 pub use spec::{GuestSpec, ResidentAtStart, SpecError};
 pub use stamp::{first_stamp, observe, overwritten_stamp, pages_digest, written_stamp};
 pub use workload::{

@@ -1,6 +1,7 @@
 //! The reference run: the same guest, same seed, never migrated.
 
-use crate::guest::{Guest, Registers};
+use crate::guest::Guest;
+use crate::registers::Registers;
 use crate::spec::GuestSpec;
 use crate::workload::WorkloadError;
 use lazycopy_units::{Duration, Instant};

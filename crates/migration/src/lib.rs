@@ -8,13 +8,17 @@
 //!
 //! ```text
 //! source                                            destination
-//!   Requested: the guest is suspended
+//!   Requested: the guest is suspended, or runs on while
+//!   Page (round) ----------------- link -------------> set aside
+//!   Suspended, then
 //!   Handover: the context is to be sent
 //!   Context ---------------------- link -------------> residency list known
-//!   (lazy-copy: forward context resumes)               guest resumes
+//!   (forward context resumes)                          guest resumes
+//!   <----------------------------- ThrownAway -------- or cannot: it is the source's again
 //!   Page (background, forward, demand) -- link ------> installed, discarded or duplicate
 //!   <------------------------------- Request(page) --- fault on a page that never came
 //!   NotResident(page), Dropped(page) ----------------> the page is on the disk
+//!   <--------------------------- Overwritten(page) --- no copy is wanted any more
 //!   HeadStart ---------------------------------------> guest may resume
 //!   <------------------------------ Progress(count) -- where max_lead asks for it
 //!   <------------------------------------- Complete -- nothing is missing any more

@@ -82,11 +82,6 @@ impl Duration {
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
-
-    /// The span in seconds, for printing and statistics only.
-    pub fn as_secs_f64(self) -> f64 {
-        self.0 as f64 / 1e9
-    }
 }
 
 /// # Panics

@@ -1,5 +1,6 @@
 //! The source machine.
 
+mod exchange;
 mod limiter;
 mod preimages;
 mod pushing;
@@ -7,67 +8,18 @@ mod rounds;
 
 use crate::event::{Event, EventKind, Side};
 use crate::lanes::Lanes;
-use crate::message::{Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency};
+use crate::message::{Cause, Context, LinkMessage, PageMessage, Reply, Residency};
 use crate::page_set::PageSet;
 use crate::parameters::{BeforeHandover, MigrationParameters, PushOrder};
 use crate::prediction::{HISTORY, order_by_need};
 use crate::report::SourceReport;
+pub use exchange::{SourceInput, SourceOutput};
 use lazycopy_guest::{Guest, Timeout};
 use lazycopy_units::{Instant, PageNumber};
 use pushing::{Effect, Pushing};
 use rounds::{Choice, Rounds};
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// What happened, for the source.
-#[derive(Clone, Debug)]
-pub enum SourceInput {
-    /// The migration was asked for: the guest is suspended, or the rounds begin.
-    Requested,
-    /// The message that occupied the link has left it.
-    Transmitted,
-    /// The link is free and [`Source::wants_link`] said that something waits: at the later of the
-    /// two instants, after all else that happens then.
-    LinkFree,
-    /// What [`Source::poll_timeout`] announced of the disk is due.
-    DiskDue,
-    /// A message from the destination was delivered.
-    Received(Reply),
-    /// A user takes the migration back. Without effect after the hand-over.
-    Cancelled {
-        /// The user's reason.
-        reason: String,
-    },
-    /// The destination, or the way to it, is gone. Before the hand-over the guest goes on here;
-    /// after it the source never runs it again by itself.
-    DestinationLost {
-        /// What was seen.
-        reason: String,
-    },
-}
-
-/// What the source asks of its driver.
-#[derive(Clone, Debug)]
-pub enum SourceOutput {
-    /// Occupy the link with this message from `at` on.
-    Transmit {
-        /// When.
-        at: Instant,
-        /// What.
-        message: LinkMessage,
-    },
-    /// Deliver this control message one latency after `at`.
-    Notify {
-        /// When it was said.
-        at: Instant,
-        /// What.
-        notice: Notice,
-    },
-    /// Something to log.
-    Event(Event),
-    /// Nothing more will happen here: the guest was released, has returned, or is lost.
-    Ended,
-}
 
 /// ```text
 ///          Requested            stop rule           LinkFree, nothing left to copy
