@@ -27,10 +27,17 @@ pub fn recordings_directory() -> PathBuf {
 /// When there is neither, or it cannot be read.
 pub fn draft(scenario: &str) -> Result<Draft, ScenarioError> {
     let path = Path::new(scenario);
-    if !path.exists() && SHIPPED.iter().any(|shipped| shipped.name == scenario) {
+    if path.exists() {
+        return Draft::open(path);
+    }
+    if SHIPPED.iter().any(|shipped| shipped.name == scenario) {
         return Draft::shipped(scenario, &recordings_directory());
     }
-    Draft::open(path)
+    Err(ScenarioError::Unknown {
+        name: scenario.to_owned(),
+        what: "file and no shipped scenario",
+        known: SHIPPED.iter().map(|shipped| shipped.name).collect::<Vec<_>>().join(", "),
+    })
 }
 
 impl Definition {

@@ -153,8 +153,8 @@ fn rules_that_are_broken_are_named_by_their_key() {
         ),
         ("[[fleet.moves]]\nstarts = \"11years\"".to_owned(), "moves.starts: "),
         (
-            "[[fleet.moves]]\nguests = 12\ninterval = \"10years\"".to_owned(),
-            "moves.interval: with it a run may take 109 years",
+            "[[fleet.moves]]\nguests = 13\ninterval = \"9years\"".to_owned(),
+            "moves.interval: with it a run may take 108 years",
         ),
         (
             "[[fleet.neighbours]]\nsource = 0\nrate = \"1kB/s\"".to_owned(),
