@@ -23,8 +23,8 @@ type Print = fn(f64) -> String;
 
 /// By what schemes are held against each other: less is better.
 const JUDGED: [(&str, Figure, Print); 2] = [
-    ("mean slowdown", NetworkRecord::slowdown_mean, factor),
     ("time lost", NetworkRecord::time_lost, time),
+    ("slowdown, while it lasts,", NetworkRecord::slowdown_mean, factor),
 ];
 
 impl<'a> Silence<'a> {
@@ -102,9 +102,10 @@ impl<'a> Silence<'a> {
         let mut words = Vec::new();
         if self.has_neighbours() {
             words.push(
-                "Slowdown is the time that a neighbour was busy by what it would have been, up to \
-                 the last use of the network by a migration; time lost is their difference. A \
-                 scheme that takes longer spreads the same loss over more time."
+                "Slowdown is how long a neighbour was busy divided by how long it would have been \
+                 alone, up to the last use of the network by a migration; time lost is their \
+                 difference, over all neighbours. A scheme that takes longer spreads the same \
+                 loss over more time: its slowdown is less, its time lost is not."
                     .to_owned(),
             );
             if self.schemes.len() > 1 {
@@ -146,7 +147,7 @@ impl<'a> Silence<'a> {
         };
         let alike: Vec<&str> = others
             .iter()
-            .filter(|(_, other, _)| !told_apart(other))
+            .filter(|(_, other, mean)| print(*mean) == print(*least_mean) || !told_apart(other))
             .map(|(scheme, ..)| scheme.name())
             .collect();
         let figures: Vec<String> =
