@@ -105,14 +105,13 @@ pub(crate) fn run(options: &Options, arguments: &SimulateArguments) -> ExitCode 
         Err(error) => return fail(error),
     };
     console.print(&format!("The results are in {}.", options.out.join(RESULTS_FILE).display()));
-    match simulated.endless.first() {
-        None => ExitCode::SUCCESS,
-        Some((run, problem)) => {
-            let count = simulated.endless.len();
-            fail(format!(
-                "{count} without a result, which no file has; the first is {run}: {problem}"
-            ))
-        }
+    match simulated.endless.as_slice() {
+        [] => ExitCode::SUCCESS,
+        [(run, problem)] => fail(format!("{run} has no result: {problem}")),
+        [(run, problem), ..] => fail(format!(
+            "{} runs have no result; the first of them is {run}: {problem}",
+            simulated.endless.len()
+        )),
     }
 }
 
