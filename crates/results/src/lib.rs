@@ -13,7 +13,7 @@ mod statistics;
 mod sweep;
 mod wording;
 
-pub use claims::{Finding, FindingKind, Standing};
+pub use claims::{Finding, FindingKind};
 pub use comparison::{Comparison, Exclusion, SchemeColumn};
 pub use directory::{
     BrokenRun, MAX_NAME_BYTES, ResultsError, RunFiles, Runs, list_runs, load_events, load_run,
@@ -23,7 +23,7 @@ pub use events::{forward_lead_mean, merge_events};
 pub use measure::{Measure, Unit};
 pub use metric::{Metric, MetricValue};
 pub use record::{PROGRAM_VERSION, RecordError, RunRecord, SCHEMA_VERSION};
-pub use statistics::{Paired, Summary};
+pub use statistics::{Difference, Paired, Quantiles, SIGNIFICANCE, Standing, Summary, holm};
 pub use sweep::{
     AxisValues, RunPlace, SWEEP_FILE, SWEEP_PARTS_DIRECTORY, SWEEP_RESULTS_FILE, SWEEP_TABLE_FILE,
     SweepAxis, SweepCell, SweepContender, SweepManifest, SweepRecord, SweepRecords,
