@@ -30,6 +30,10 @@ pub struct Finding {
     pub difference: Option<Difference>,
 }
 
+/// What to keep in mind wherever times are compared.
+pub(crate) const BOUND_BY_THE_LINK: &str = "Where a link is busy throughout, total migration time \
+    is bound by the link: stall and measured time then tell more.";
+
 /// The paper's claims first.
 pub(crate) const EXAMINED: [(Measure, FindingKind); 5] = [
     (Measure::TotalMigrationTime, FindingKind::Claim),
@@ -97,7 +101,10 @@ impl Finding {
         let (unit, differences) = (self.measure.unit(), paired.differences);
         let seeds = differences.count;
         if paired.equal == seeds {
-            return format!("Lazy-copy and post-copy were equal at each of {}.", plural(seeds));
+            return format!(
+                "Lazy-copy and post-copy were equal at each of {}.",
+                wording::counted(seeds as u64, "seed")
+            );
         }
         let mean = wording::difference(differences.mean, unit);
         let (Some(interval), Some(raw), Some(p)) = (differences.interval, paired.p, corrected_p)
@@ -108,7 +115,7 @@ impl Finding {
         if self.standing == Standing::Undecided {
             return format!(
                 "Lazy-copy had {mean} at each of {}: too few to tell it from chance ({p}).",
-                plural(seeds)
+                wording::counted(seeds as u64, "seed")
             );
         }
         let other_test = if (paired.signed_rank_p < SIGNIFICANCE) == (raw < SIGNIFICANCE) {
@@ -120,7 +127,7 @@ impl Finding {
         format!(
             "Lazy-copy had {mean} than post-copy in the mean of {} (95 % interval: {}; {p}); {} at \
              {}, equal at {}, more at {}.{other_test}",
-            plural(seeds),
+            wording::counted(seeds as u64, "seed"),
             wording::interval(interval, unit),
             if unit == Unit::Count { "fewer" } else { "less" },
             paired.less,
@@ -128,10 +135,6 @@ impl Finding {
             paired.more,
         )
     }
-}
-
-fn plural(seeds: usize) -> String {
-    if seeds == 1 { "1 seed".to_owned() } else { format!("{seeds} seeds") }
 }
 
 fn capitalized(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! What many runs of one scenario say together.
 
-use crate::claims::{EXAMINED, EXAMINED_SCHEMES, Finding};
+use crate::claims::{BOUND_BY_THE_LINK, EXAMINED, EXAMINED_SCHEMES, Finding};
 use crate::measure::Measure;
 use crate::record::RunRecord;
 use crate::statistics::{Difference, Paired, Summary};
@@ -132,11 +132,7 @@ impl Comparison {
         let mut words: Vec<String> = self.excluded_words();
         words.extend(self.doubts.iter().cloned());
         words.extend(self.findings.iter().map(Finding::sentence));
-        words.push(
-            "Where a link is busy throughout, total migration time is bound by the link: stall \
-             and measured time then tell more."
-                .to_owned(),
-        );
+        words.push(BOUND_BY_THE_LINK.to_owned());
         words
     }
 
@@ -193,9 +189,8 @@ fn findings(counted: &[&RunRecord]) -> Vec<Finding> {
     let (examined, against) = EXAMINED_SCHEMES;
     let finding = |examination: (Measure, _)| {
         let series = |scheme| by_seed(counted, scheme, examination.0);
-        let (first, second) = (series(examined), series(against));
-        let common = first.iter().filter_map(|(seed, value)| Some((*value, *second.get(seed)?)));
-        Finding::of(examination, Paired::of(common).map(Difference::alone))
+        let paired = Paired::by_seed(&series(examined), &series(against));
+        Finding::of(examination, paired.map(Difference::alone))
     };
     EXAMINED.into_iter().map(finding).collect()
 }

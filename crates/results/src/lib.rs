@@ -1,7 +1,8 @@
 //! What runs leave behind: a record of each ([`RunRecord`]) in a directory of its own
-//! ([`write_run`]), what many of them say together ([`Comparison`]), and what a sweep over many
-//! scenarios leaves ([`SweepManifest`], [`SweepRecord`]).
+//! ([`write_run`]), what many of them say together ([`Comparison`]), what a sweep over many
+//! scenarios leaves ([`SweepManifest`], [`SweepRecord`]), and what it says ([`SweepAnalysis`]).
 
+mod analysis;
 mod claims;
 mod comparison;
 mod directory;
@@ -13,6 +14,10 @@ mod statistics;
 mod sweep;
 mod wording;
 
+pub use analysis::{
+    AnalysisError, CellAnalysis, CellFindings, CellMeasure, ContenderFigures, Extreme, Pair,
+    Ranking, RunCounts, SWEEP_ANALYSIS_FILE, SWEEP_CELLS_FILE, SweepAnalysis, SweepClaims, Tally,
+};
 pub use claims::{Finding, FindingKind};
 pub use comparison::{Comparison, Exclusion, SchemeColumn};
 pub use directory::{

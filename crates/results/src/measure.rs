@@ -166,7 +166,7 @@ impl Measure {
             Measure::ResumeTime => ("resume_time_ns", "resume time", Time, Neither),
             Measure::StallTime => ("stall_time_ns", "stall time", Time, Less),
             Measure::GuestPause => ("guest_pause_ns", "downtime + stall time", Time, Less),
-            Measure::LastFault => ("last_fault_ns", "time to the last fault", Time, Less),
+            Measure::LastFault => ("last_fault_ns", "time to the last fault", Time, Neither),
             Measure::MeasuredTime => ("measured_time_ns", "measured time", Time, Less),
             Measure::ReferenceMeasuredTime => {
                 ("reference_measured_time_ns", "the reference run's measured time", Time, Neither)

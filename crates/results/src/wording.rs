@@ -44,9 +44,11 @@ pub(crate) fn interval((low, high): (f64, f64), unit: Unit) -> String {
     format!("{} to {}", figure(near.abs(), unit), difference(far, unit))
 }
 
-/// A share as a difference: `2.1 % less`, `0 %`; what is infinitely more has no figure.
-pub(crate) fn relative(share: Option<f64>) -> String {
-    let Some(share) = share else { return "more than nothing".to_owned() };
+/// A share as a difference: `2.1 % less`, `0 %`.
+pub(crate) fn relative(share: f64) -> String {
+    if share.is_infinite() {
+        return "without bound".to_owned();
+    }
     let percent = 100.0 * share.abs();
     let decimals = if percent < 10.0 { 2 } else { 1 };
     match (number(percent, decimals), share < 0.0) {
@@ -64,6 +66,11 @@ pub(crate) fn p_value(p: f64) -> String {
         ..0.1 => format!("p = {}", number(p, 3)),
         _ => format!("p = {}", number(p, 2)),
     }
+}
+
+/// So many of a thing: `1 run`, `12 runs`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 /// Some names, and how many more: `a, b, c, d, e and 3 more`.
@@ -154,8 +161,9 @@ mod tests {
     fn p_values_and_shares_are_told_with_the_digits_that_count() {
         let told = [1e-9, 0.0002, 0.0234, 0.25, 1.0].map(p_value);
         assert_eq!(told, ["p < 0.0001", "p = 0.0002", "p = 0.023", "p = 0.25", "p = 1"]);
-        let told = [Some(-0.0213), Some(0.5), Some(0.0), Some(-1e-9), None].map(relative);
-        assert_eq!(told, ["2.13 % less", "50 % more", "0 %", "0 %", "more than nothing"]);
+        let told = [-0.0213, 0.5, 0.0, -1e-9, f64::INFINITY].map(relative);
+        assert_eq!(told, ["2.13 % less", "50 % more", "0 %", "0 %", "without bound"]);
+        assert_eq!((counted(1, "run"), counted(2, "cell")), ("1 run".into(), "2 cells".into()));
         assert_eq!(figure(2.5e6, Unit::Bytes), "2.5 MB");
         assert_eq!(figure(0.25, Unit::Share), "0.25");
     }

@@ -30,6 +30,18 @@ pub struct Difference {
     pub standing: Standing,
 }
 
+impl Standing {
+    /// Its name in result files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Less => "less",
+            Standing::More => "more",
+            Standing::NoDifference => "no_difference",
+            Standing::Undecided => "undecided",
+        }
+    }
+}
+
 impl Difference {
     /// A difference that is judged alone: its p-value needs no correction.
     pub fn alone(paired: Paired) -> Difference {

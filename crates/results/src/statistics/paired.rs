@@ -3,6 +3,7 @@
 use super::signed_rank::SignedRank;
 use super::summary::Summary;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Differences between two series that share their seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -61,6 +62,12 @@ impl Paired {
         })
     }
 
+    /// Compares two series, the value at each seed; what has no partner is left out. `None` if no
+    /// seed is common.
+    pub fn by_seed(first: &BTreeMap<u64, f64>, second: &BTreeMap<u64, f64>) -> Option<Paired> {
+        Paired::of(first.iter().filter_map(|(seed, value)| Some((*value, *second.get(seed)?))))
+    }
+
     /// The same with second less first.
     pub fn reversed(&self) -> Paired {
         // With a and b the two means: (a - b) / b = r, so (b - a) / a = -r / (1 + r).
@@ -109,6 +116,17 @@ mod tests {
         let one = Paired::of([(2.0, 4.0)]).unwrap();
         assert_eq!((one.differences.mean, one.relative, one.less), (-2.0, Some(-0.5), 1));
         assert_eq!((one.p, one.effect, one.signed_rank_p), (None, None, 1.0));
+    }
+
+    #[test]
+    fn pairs_are_made_by_seed_and_what_has_no_partner_is_left_out() {
+        let first = BTreeMap::from([(1, 10.0), (2, 10.0), (3, 9.0), (5, 100.0)]);
+        let second = BTreeMap::from([(1, 12.0), (2, 9.0), (3, 9.0), (4, 0.0)]);
+        let paired = Paired::by_seed(&first, &second).unwrap();
+        assert_eq!((paired.less, paired.equal, paired.more), (1, 1, 1));
+        assert_eq!(paired.differences.count, 3);
+        assert!((paired.differences.mean + 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!(Paired::by_seed(&first, &BTreeMap::new()), None);
     }
 
     #[test]
