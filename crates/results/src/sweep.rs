@@ -118,8 +118,29 @@ impl SweepManifest {
             Some(version) if *version != SCHEMA_VERSION => {
                 Err(RecordError::UnknownSchema { found: version.clone() })
             }
-            _ => Ok(serde_json::from_value(value)?),
+            _ => {
+                let manifest: SweepManifest = serde_json::from_value(value)?;
+                manifest.check().map_err(<serde_json::Error as de::Error>::custom)?;
+                Ok(manifest)
+            }
         }
+    }
+
+    /// Whether its numbers are of one sweep.
+    fn check(&self) -> Result<(), String> {
+        let sizes = [self.cells.len() as u64, self.contenders.len() as u64, self.seeds];
+        let runs = sizes.into_iter().try_fold(1u64, u64::checked_mul);
+        if runs != Some(self.runs) || self.runs == 0 {
+            return Err(format!("{} runs are not cells x contenders x seeds", self.runs));
+        }
+        if !(1..=self.runs).contains(&self.blocks) {
+            return Err(format!("{} blocks cannot hold {} runs", self.blocks, self.runs));
+        }
+        let numbered = self.cells.iter().zip(0..).all(|(cell, number)| cell.cell == number);
+        if !numbered {
+            return Err("its cells are not numbered from 0".to_owned());
+        }
+        Ok(())
     }
 
     /// The manifest as indented JSON with a line feed at its end.
