@@ -71,9 +71,7 @@ impl Finding {
         let claim = self.kind == FindingKind::Claim;
         match self.standing {
             Standing::Less if claim => "confirmed".to_owned(),
-            Standing::More if claim => {
-                "refuted, it is the other way round: lazy-copy loses".to_owned()
-            }
+            Standing::More if claim => "refuted: lazy-copy loses".to_owned(),
             Standing::NoDifference if claim => format!("not confirmed, {}", self.no_difference()),
             Standing::Less => "lazy-copy wins".to_owned(),
             Standing::More => "lazy-copy loses".to_owned(),

@@ -56,7 +56,7 @@ fn where_lazy_copy_loses_it_is_said() {
         run.metrics.downtime_ns = Some(2 * SECOND + run.seed);
     }
     let comparison = Comparison::of("paper", &all);
-    let expected = "refuted, it is the other way round: lazy-copy loses. Lazy-copy had 10 s more";
+    let expected = "refuted: lazy-copy loses. Lazy-copy had 10 s more";
     assert!(sentence(&comparison, TIME).contains(expected));
     assert!(sentence(&comparison, FAULTS).contains("lazy-copy loses"));
     assert!(

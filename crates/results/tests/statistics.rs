@@ -1,7 +1,7 @@
 //! Statistics against the reference figures of SciPy, NumPy and statsmodels, which
 //! `reference/statistics.py` made.
 
-use lazycopy_results::{Paired, Quantiles, Summary, holm};
+use lazycopy_results::{Paired, Quantiles, SIGNIFICANCE, Summary, holm};
 use serde_json::Value;
 
 fn reference() -> Value {
@@ -94,4 +94,54 @@ fn holms_correction_is_that_of_statsmodels() {
             assert_close(*found, expected, "Holm");
         }
     }
+}
+
+/// Numbers that are about normal with mean 0, the same in every run of the tests: each the sum of
+/// twelve of SplitMix64's.
+fn normal(state: &mut u64) -> f64 {
+    let mut uniform = || {
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    };
+    (0..12).map(|_| uniform()).sum::<f64>() - 6.0
+}
+
+#[test]
+fn an_interval_holds_the_true_mean_as_often_as_it_says() {
+    let (mut state, samples) = (1, 4_000);
+    for count in [3, 12, 40] {
+        let holds = |_: &usize| {
+            let values: Vec<f64> = (0..count).map(|_| 7.0 + normal(&mut state)).collect();
+            let (low, high) = Summary::of(&values).unwrap().interval.unwrap();
+            low <= 7.0 && 7.0 <= high
+        };
+        let share = (0..samples).filter(holds).count() as f64 / f64::from(samples as u32);
+        assert!((share - 0.95).abs() < 0.012, "{share} of the intervals of {count} values");
+    }
+}
+
+#[test]
+fn without_a_difference_a_test_errs_as_often_as_its_level_and_holm_in_a_family_no_more() {
+    let (mut state, families, members) = (2, 1_000, 10);
+    let (mut student, mut signed_rank, mut family_wise) = (0, 0, 0);
+    for _ in 0..families {
+        let mut p_values = Vec::new();
+        for _ in 0..members {
+            let pairs = (0..30).map(|_| (normal(&mut state), normal(&mut state)));
+            let paired = Paired::of(pairs.collect::<Vec<_>>()).unwrap();
+            p_values.push(paired.p.unwrap());
+            student += usize::from(paired.p.unwrap() < SIGNIFICANCE);
+            signed_rank += usize::from(paired.signed_rank_p < SIGNIFICANCE);
+        }
+        family_wise += usize::from(holm(&p_values).iter().any(|p| *p < SIGNIFICANCE));
+    }
+    let tests = f64::from(families * members);
+    for (name, errors) in [("t", student), ("signed-rank", signed_rank)] {
+        let share = errors as f64 / tests;
+        assert!((share - SIGNIFICANCE).abs() < 0.01, "{name}: {share}");
+    }
+    let share = family_wise as f64 / f64::from(families);
+    assert!((0.02..0.07).contains(&share), "{share} of the families");
 }

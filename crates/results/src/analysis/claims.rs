@@ -1,6 +1,7 @@
 //! The paper's claims in each cell of a sweep.
 
 use super::SweepAnalysis;
+use super::table::CELLS_IN_FULL;
 use super::text::label;
 use crate::claims::{BOUND_BY_THE_LINK, EXAMINED, EXAMINED_SCHEMES, Finding, FindingKind};
 use crate::statistics::Standing;
@@ -86,9 +87,8 @@ impl SweepClaims {
             let found = cell.findings.iter().find(|finding| finding.measure == first.measure);
             found.map_or(Standing::Undecided, |finding| finding.standing)
         };
-        let count = |standing| {
-            self.cells.iter().filter(|cell| of_measure(cell) == standing).count().to_string()
-        };
+        let count =
+            |standing| self.cells.iter().filter(|cell| of_measure(cell) == standing).count();
         let claim = first.kind == FindingKind::Claim;
         let said = |standing| match (standing, claim) {
             (Standing::Less, true) => "confirmed",
@@ -100,9 +100,11 @@ impl SweepClaims {
             (Standing::Undecided, _) => "cannot be said",
         };
         let all = [Standing::Less, Standing::NoDifference, Standing::More, Standing::Undecided];
-        let parts = all.map(|standing| format!("{} in {}", said(standing), count(standing)));
+        let seen = all.into_iter().filter(|standing| count(*standing) > 0);
+        let parts = seen.map(|standing| format!("{} in {}", said(standing), count(standing)));
+        let parts = parts.collect::<Vec<_>>().join(", ");
         let cells = wording::counted(self.cells.len() as u64, "cell");
-        format!("{}: {}, of {cells}.", first.subject(), parts.join(", "))
+        format!("{}: {parts}, of {cells}.", first.subject())
     }
 
     /// The verdicts and figures, a line for each cell and measure.
@@ -135,8 +137,10 @@ fn row(cell: &CellFindings, finding: &Finding) -> [String; 7] {
             let paired = &difference.paired;
             let interval = paired.differences.interval.map(|it| wording::interval(it, unit));
             let p = difference.corrected_p.map(wording::p_value);
+            let equal = paired.equal == paired.differences.count;
+            let mean = wording::difference(paired.differences.mean, unit);
             [
-                wording::difference(paired.differences.mean, unit),
+                if equal { "equal".to_owned() } else { mean },
                 interval.unwrap_or_else(|| "-".to_owned()),
                 p.unwrap_or_else(|| "-".to_owned()),
                 format!("{}/{}/{}", paired.less, paired.equal, paired.more),
@@ -148,10 +152,16 @@ fn row(cell: &CellFindings, finding: &Finding) -> [String; 7] {
 
 impl fmt::Display for SweepClaims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SweepClaims { title, lazy_copy, post_copy, .. } = self;
-        writeln!(f, "{title} The paper's claims: {lazy_copy} against {post_copy}, paired by seed")?;
-        writeln!(f, "(p after Holm's correction over all cells and pairs of contenders)")?;
-        writeln!(f, "{}", self.table())?;
+        let SweepClaims { lazy_copy, post_copy, .. } = self;
+        write!(f, "The paper's claims, {lazy_copy} against {post_copy} seed by seed")?;
+        match &self.preset {
+            Some(preset) => writeln!(f, ", preset {preset}")?,
+            None => writeln!(f)?,
+        }
+        if self.cells.len() <= CELLS_IN_FULL {
+            writeln!(f, "{}", self.table())?;
+            writeln!(f, "p: after Holm's correction over all cells and pairs of contenders.")?;
+        }
         self.words().iter().try_for_each(|sentence| writeln!(f, "- {sentence}"))
     }
 }

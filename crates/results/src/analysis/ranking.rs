@@ -48,13 +48,19 @@ impl Ranking {
 }
 
 impl CellMeasure {
-    /// How much more a contender has than the best of the others, as a share of the latter; below
-    /// zero where it is the best itself. Infinite where it is not ranked, and where the best of
-    /// the others has none and it has some. `None` where no other is ranked.
+    /// How much more a contender has than the best of the others; as [`CellMeasure::excess_over`].
     pub fn excess(&self, contender: usize) -> Option<f64> {
+        let others: Vec<usize> = (0..self.figures.len()).filter(|it| *it != contender).collect();
+        self.excess_over(contender, &others)
+    }
+
+    /// How much more a contender has than the best of some rivals, as a share of the latter; below
+    /// zero where it has less than each. Infinite where it is not ranked, and where the best rival
+    /// has none and it has some. `None` where no rival is ranked.
+    pub fn excess_over(&self, contender: usize, rivals: &[usize]) -> Option<f64> {
         let ranking = self.ranking.as_ref()?;
-        let other = ranking.order.iter().find(|other| **other != contender)?;
-        let least = self.whole_mean(*other)?;
+        let best = ranking.order.iter().find(|ranked| rivals.contains(ranked))?;
+        let least = self.whole_mean(*best)?;
         let excess = self.whole_mean(contender).and_then(|mean| ratio(mean - least, least));
         Some(excess.unwrap_or(f64::INFINITY))
     }

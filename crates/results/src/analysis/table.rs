@@ -3,12 +3,13 @@
 use super::text::label;
 use super::{CellAnalysis, Extreme, SweepAnalysis, Tally};
 use crate::measure::Measure;
+use crate::statistics::SIGNIFICANCE;
 use crate::wording;
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt;
 
 /// Up to this many cells each is printed: two dozen with six measures are some screens already.
-const CELLS_IN_FULL: usize = 24;
+pub(super) const CELLS_IN_FULL: usize = 24;
 
 /// What is printed, where the sweep tells it: what a scheme that wins must win in, and what
 /// explains it. The files hold all measures.
@@ -147,8 +148,8 @@ impl fmt::Display for SweepAnalysis {
         }
         writeln!(
             f,
-            "A contender wins a cell where it has less than every other, p < 0.05 after Holm's \
-             correction over all cells and pairs."
+            "A contender wins a cell where it has less than every other, p < {SIGNIFICANCE} after \
+             Holm's correction over all cells and pairs."
         )?;
         self.doubts.iter().try_for_each(|doubt| writeln!(f, "- {doubt}"))
     }

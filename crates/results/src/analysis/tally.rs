@@ -1,7 +1,7 @@
 //! How often each contender wins, and where it is worst and best.
 
 use super::SweepAnalysis;
-use super::cell::CellMeasure;
+use super::cell::{CellAnalysis, CellMeasure};
 use crate::measure::Measure;
 use serde::Serialize;
 
@@ -71,14 +71,20 @@ impl SweepAnalysis {
         tally
     }
 
-    /// The cells in which a contender has more than the best of the others by more than `bound`,
+    /// The cells in which a contender has more than the best of some rivals by more than `bound`,
     /// a share, the worst first: where a scheme that should be right everywhere is not.
-    pub fn failures(&self, measure: Measure, contender: usize, bound: f64) -> Vec<Extreme> {
-        let excess = |cell: &super::CellAnalysis| {
-            let excess = cell.measure(measure)?.excess(contender)?;
+    pub fn failures(
+        &self,
+        measure: Measure,
+        contender: usize,
+        rivals: &[usize],
+        bound: f64,
+    ) -> Vec<Extreme> {
+        let failure = |cell: &CellAnalysis| {
+            let excess = cell.measure(measure)?.excess_over(contender, rivals)?;
             (excess > bound).then_some(Extreme { cell: cell.place.cell, excess })
         };
-        let mut failures: Vec<Extreme> = self.cells.iter().filter_map(excess).collect();
+        let mut failures: Vec<Extreme> = self.cells.iter().filter_map(failure).collect();
         failures.sort_by(|first, second| second.excess.total_cmp(&first.excess));
         failures
     }
