@@ -32,6 +32,7 @@ pub mod reply;
 mod run_files;
 mod session;
 pub mod simulate;
+pub mod sweep;
 pub mod verification;
 
 pub use arguments::{Mode, Options};

@@ -1,13 +1,16 @@
 //! What runs leave behind: a record of each ([`RunRecord`]) in a directory of its own
-//! ([`write_run`]), and what many of them say together ([`Comparison`]).
+//! ([`write_run`]), what many of them say together ([`Comparison`]), and what a sweep over many
+//! scenarios leaves ([`SweepManifest`], [`SweepRecord`]).
 
 mod claims;
 mod comparison;
 mod directory;
 mod events;
 mod measure;
+mod metric;
 mod record;
 mod statistics;
+mod sweep;
 mod wording;
 
 pub use claims::{Finding, FindingKind, Standing};
@@ -18,5 +21,10 @@ pub use directory::{
 };
 pub use events::{forward_lead_mean, merge_events};
 pub use measure::{Measure, Unit};
+pub use metric::{Metric, MetricValue};
 pub use record::{PROGRAM_VERSION, RecordError, RunRecord, SCHEMA_VERSION};
 pub use statistics::{Paired, Summary};
+pub use sweep::{
+    AxisValues, RunPlace, SWEEP_FILE, SWEEP_PARTS_DIRECTORY, SWEEP_RESULTS_FILE, SWEEP_TABLE_FILE,
+    SweepAxis, SweepCell, SweepContender, SweepManifest, SweepRecord, SweepRecords,
+};
