@@ -225,9 +225,9 @@ fn a_forward_context_that_yields_leaves_pages_to_a_disk_that_is_faster_than_the_
         });
         sent(&run(&adaptive)).iter().map(|(_, (page, _))| *page).collect::<Vec<u32>>()
     };
-    // A page takes half a second on the link, eight times 62.5 ms.
-    assert_eq!(on_the_link(Duration::from_millis(62)), [1]);
-    assert_eq!(on_the_link(Duration::from_millis(63)), [2, 1]);
+    // A page takes half a second on the link, twelve times 41.7 ms.
+    assert_eq!(on_the_link(Duration::from_millis(41)), [1]);
+    assert_eq!(on_the_link(Duration::from_millis(42)), [2, 1]);
 }
 
 #[test]

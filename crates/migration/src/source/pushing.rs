@@ -36,6 +36,8 @@ pub(super) struct Pushing {
     forward: Option<Forward>,
     /// Where the scheme's forward context yields.
     yielding: Option<Yielding>,
+    /// Pages of which the destination knows from this that they are on the disk.
+    told_on_disk: PageSet,
 }
 
 /// What is known of the forward context besides its guest.
@@ -70,6 +72,7 @@ impl Pushing {
             lanes,
             sent,
             loaded: PageSet::new(pages),
+            told_on_disk: PageSet::new(if yields { pages } else { 0 }),
             context_transmitted: false,
             forward: None,
         }
@@ -178,6 +181,7 @@ impl Pushing {
                 let (_, since) = self.guest.blocked_on().expect("it has just missed");
                 self.guest.begin_load(since, parameters.disk_latency_source);
                 effects.push(Effect::Event(EventKind::ForwardMissed { page }));
+                self.foretell_load(page, parameters, &mut effects);
                 (since, effects)
             }
             Stop::Limit | Stop::Budget | Stop::Idle => {
@@ -212,15 +216,44 @@ impl Pushing {
         if let Some(victim) = victim {
             self.evicted(&victim, &mut effects);
         }
-        let first_load = self.loaded.insert(page);
+        self.loaded.insert(page);
         if self.may_push_loaded(page) {
             self.join_forward(page, &mut effects);
-        } else if first_load {
-            effects.push(Effect::Event(EventKind::PageWithheld { page }));
-            effects.push(Effect::Notify(Notice::NotResident { page }));
+        } else {
+            self.withhold(page, &mut effects);
         }
         self.announce_head_start(parameters, &mut effects);
         effects
+    }
+
+    /// A forward context that yields tells the destination at once that a page which it misses is
+    /// on the disk, where the guest has it sooner from there.
+    fn foretell_load(
+        &mut self,
+        page: PageNumber,
+        parameters: &MigrationParameters,
+        effects: &mut Vec<Effect>,
+    ) {
+        let may_come = self.sent.contains(page) || self.lanes.contains(page);
+        if let Some(yielding) = &self.yielding
+            && !may_come
+            && parameters.disk_latency_destination
+                <= parameters.disk_latency_source + yielding.time_behind(0)
+        {
+            self.tell_on_disk(page, effects);
+        }
+    }
+
+    fn withhold(&mut self, page: PageNumber, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Event(EventKind::PageWithheld { page }));
+        self.tell_on_disk(page, effects);
+    }
+
+    /// Tells the destination, once, that the disk has a page which nothing promised.
+    fn tell_on_disk(&mut self, page: PageNumber, effects: &mut Vec<Effect>) {
+        if self.told_on_disk.insert(page) {
+            effects.push(Effect::Notify(Notice::NotResident { page }));
+        }
     }
 
     /// Whether a page that was just loaded from the disk, where the destination can load it, too,
