@@ -13,7 +13,7 @@ fn results(directory: &Path) -> Vec<Value> {
 #[test]
 fn the_same_simulation_gives_the_same_bytes() {
     let directory = TempDir::new().unwrap();
-    let schemes = "stop-and-copy,pre-copy,post-copy,lazy-copy,hybrid-post-copy,hybrid-lazy-copy";
+    let schemes = "stop-and-copy,pre-copy,post-copy,lazy-copy,hybrid-post-copy,hybrid-lazy-copy,adaptive-lazy-copy";
     for out in ["once", "twice"] {
         let words = ["simulate", "paper", "--scheme", schemes, "--seeds", "20", "--out", out];
         let output = manager(directory.path(), &words);
@@ -23,14 +23,14 @@ fn the_same_simulation_gives_the_same_bytes() {
     let twice = std::fs::read(directory.path().join("twice/results.jsonl")).unwrap();
     assert_eq!(once, twice);
     let results = results(&directory.path().join("once"));
-    assert_eq!(results.len(), 120);
+    assert_eq!(results.len(), 140);
     for result in &results {
         assert_eq!(result["outcome"], "completed", "{}", result["run"]);
         assert_eq!(result["digest_matches"], true, "{}", result["run"]);
         assert_eq!(result["slip_ns"], Value::Null);
     }
     let seeds = |scheme| results.iter().filter(|it| it["scheme"] == scheme).count();
-    assert_eq!((seeds("pre-copy"), seeds("hybrid-lazy-copy")), (20, 20));
+    assert_eq!((seeds("pre-copy"), seeds("adaptive-lazy-copy")), (20, 20));
 }
 
 #[test]

@@ -87,6 +87,7 @@ fn describe(kind: &EventKind) -> Option<(EventLevel, String)> {
         Kind::ContextSent
         | Kind::HeadStartCompleted
         | Kind::PageWithdrawn { .. }
+        | Kind::PageWithheld { .. }
         | Kind::ContextArrived
         | Kind::PageNotResident { .. }
         | Kind::Missed { .. }

@@ -137,6 +137,12 @@ pub enum EventKind {
         /// Which page.
         page: PageNumber,
     },
+    /// Source: a page that the forward context has loaded is not pushed: the link has no room for
+    /// it, or the destination's disk is faster.
+    PageWithheld {
+        /// Which page.
+        page: PageNumber,
+    },
     /// Source: a page loaded since was evicted before it was sent.
     PageWithdrawn {
         /// Which page.

@@ -137,6 +137,11 @@ impl Lanes {
         self.forward.contains(page) || self.demand.contains(page)
     }
 
+    /// Pages that go before the background.
+    pub(crate) fn urgent_count(&self) -> usize {
+        self.forward.count + self.demand.count
+    }
+
     /// `page` joins the forward lane, unless it waits there or in a more urgent one already.
     /// Whether it joined.
     pub(crate) fn join_forward(&mut self, page: PageNumber) -> bool {

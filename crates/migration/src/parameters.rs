@@ -22,6 +22,9 @@ pub enum Scheme {
     HybridPostCopy,
     /// A number of rounds, then lazy-copy of what is outdated.
     HybridLazyCopy,
+    /// Lazy-copy that takes no more of the link than post-copy does, and pushes in the order in
+    /// which the forward context can still spare it pages (ours).
+    AdaptiveLazyCopy,
 }
 
 /// What a scheme is made of.
@@ -31,6 +34,10 @@ pub struct Parts {
     pub before_handover: BeforeHandover,
     /// The guest goes on at the source as the forward context after the hand-over.
     pub forward_context: bool,
+    /// The forward context yields to the link: what it loads from the disk is pushed only where
+    /// the link has room for it and is faster than the disk. The scheme chooses head start and
+    /// push order itself.
+    pub yields: bool,
 }
 
 /// What is sent before the hand-over.
@@ -62,13 +69,14 @@ impl BeforeHandover {
 
 impl Scheme {
     /// Every scheme.
-    pub const ALL: [Scheme; 6] = [
+    pub const ALL: [Scheme; 7] = [
         Scheme::StopAndCopy,
         Scheme::PreCopy,
         Scheme::PostCopy,
         Scheme::LazyCopy,
         Scheme::HybridPostCopy,
         Scheme::HybridLazyCopy,
+        Scheme::AdaptiveLazyCopy,
     ];
 
     /// What it is made of.
@@ -81,8 +89,9 @@ impl Scheme {
             Scheme::LazyCopy => (Nothing, true),
             Scheme::HybridPostCopy => (RoundsThenPush, false),
             Scheme::HybridLazyCopy => (RoundsThenPush, true),
+            Scheme::AdaptiveLazyCopy => (Nothing, true),
         };
-        Parts { before_handover, forward_context }
+        Parts { before_handover, forward_context, yields: matches!(self, Scheme::AdaptiveLazyCopy) }
     }
 
     /// Its name in configurations, commands and results.
@@ -94,6 +103,7 @@ impl Scheme {
             Scheme::LazyCopy => "lazy-copy",
             Scheme::HybridPostCopy => "hybrid-post-copy",
             Scheme::HybridLazyCopy => "hybrid-lazy-copy",
+            Scheme::AdaptiveLazyCopy => "adaptive-lazy-copy",
         }
     }
 }
@@ -342,7 +352,14 @@ impl MigrationParameters {
 
     /// The head start that counts: zero where there is no forward context.
     pub(crate) fn effective_head_start(&self) -> u64 {
-        if self.scheme.parts().forward_context { self.head_start } else { 0 }
+        let parts = self.scheme.parts();
+        if parts.forward_context && !parts.yields { self.head_start } else { 0 }
+    }
+
+    /// The push order that counts. A forward context that yields saves the link the pages that it
+    /// evicts before they are sent: its least recent ones, which therefore go last.
+    pub(crate) fn effective_push_order(&self) -> PushOrder {
+        if self.scheme.parts().yields { PushOrder::Mru } else { self.push_order }
     }
 
     /// After how many accesses the destination reports its progress, if it does.

@@ -43,6 +43,7 @@ fn check(parameters: &MigrationParameters, run: &Run) -> Result<(), String> {
     equals_reference(run)?;
     nothing_is_sent_twice(run)?;
     one_context_counts(run)?;
+    yields_to_the_link(parameters, run)?;
     every_listed_page_is_accounted_for(parameters, run)
 }
 
@@ -130,6 +131,16 @@ fn one_context_counts(run: &Run) -> Result<(), String> {
     ];
     if times.iter().any(Option::is_none) || !times.is_sorted() {
         return Err(format!("phases out of order: {times:?}"));
+    }
+    Ok(())
+}
+
+/// A forward context that yields hardly sends more than post-copy would.
+fn yields_to_the_link(parameters: &MigrationParameters, run: &Run) -> Result<(), String> {
+    let listed = run.before.resident.len() as u64;
+    let most = listed + listed / 64;
+    if parameters.scheme.parts().yields && run.metrics.pages_transferred > most {
+        return Err(format!("{} pages were sent, {most} allowed", run.metrics.pages_transferred));
     }
     Ok(())
 }

@@ -198,6 +198,39 @@ fn a_page_that_the_forward_context_evicts_unsent_is_dropped_and_told() {
 }
 
 #[test]
+fn a_forward_context_that_yields_spends_what_it_saves() {
+    let adaptive = with(small(), |it| {
+        it.scheme = Scheme::AdaptiveLazyCopy;
+        it.disk_latency_destination = Duration::from_secs(1);
+    });
+    let run = run(&adaptive);
+    let after = |ms| SMALL_CONTEXT + ms * MS;
+    let withheld = events(&run, |kind| match kind {
+        EventKind::PageWithheld { page } => Some(page.0),
+        _ => None,
+    });
+    // Page 0 is dropped, so that page 2 may go; page 1 is sent when it is evicted for page 3.
+    let expected = [(after(0), (2, Cause::Forward)), (after(500), (1, Cause::Background))];
+    assert_eq!(sent(&run), expected);
+    assert_eq!(withheld[0], (after(970), 3));
+    assert_eq!((run.metrics.pages_dropped, run.metrics.pages_transferred), (1, 2));
+}
+
+#[test]
+fn a_forward_context_that_yields_leaves_pages_to_a_disk_that_is_faster_than_the_link() {
+    let on_the_link = |latency| {
+        let adaptive = with(small(), |it| {
+            it.scheme = Scheme::AdaptiveLazyCopy;
+            it.disk_latency_destination = latency;
+        });
+        sent(&run(&adaptive)).iter().map(|(_, (page, _))| *page).collect::<Vec<u32>>()
+    };
+    // A page takes half a second on the link, twelve times 41.7 ms.
+    assert_eq!(on_the_link(Duration::from_millis(41)), [1]);
+    assert_eq!(on_the_link(Duration::from_millis(42)), [2, 1]);
+}
+
+#[test]
 fn a_page_that_arrives_after_completion_is_late_and_nothing_else() {
     let run = run(&small());
     let after = |ms| SMALL_CONTEXT + ms * MS;

@@ -5,6 +5,7 @@ mod limiter;
 mod preimages;
 mod pushing;
 mod rounds;
+mod yielding;
 
 use crate::event::{Event, EventKind, Side};
 use crate::lanes::Lanes;
@@ -277,7 +278,7 @@ impl Source {
                 None => self.hand_over(now),
             },
             State::Pushing(pushing) => {
-                if let Some(message) = pushing.next_page() {
+                if let Some(message) = pushing.next_page(now) {
                     self.send_page(now, message);
                 }
             }
@@ -335,7 +336,7 @@ impl Source {
         let lanes = self.lanes_for(&guest, waiting, Cause::Background);
         self.report.handover_at = Some(now);
         self.log(now, EventKind::Handover { bytes: context.bytes });
-        let pushing = Pushing::new(guest, context, lanes);
+        let pushing = Pushing::new(now, guest, context, lanes, &self.parameters);
         self.transmit(now, pushing.context_message());
         self.state = State::Pushing(Box::new(pushing));
     }
@@ -343,7 +344,7 @@ impl Source {
     /// Lanes in which the pages of `waiting`, given in LRU order, wait as the push order says.
     fn lanes_for(&self, guest: &Guest, mut waiting: Vec<PageNumber>, cause: Cause) -> Lanes {
         let pages = guest.spec().pages;
-        match self.parameters.push_order {
+        match self.parameters.effective_push_order() {
             PushOrder::Lru => {}
             PushOrder::Mru => waiting.reverse(),
             PushOrder::Address => waiting.sort_unstable(),

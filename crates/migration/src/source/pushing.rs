@@ -1,6 +1,7 @@
 //! The source after the hand-over: it pushes pages, and runs the forward context.
 
 use super::preimages::Preimages;
+use super::yielding::Yielding;
 use crate::event::{Answer, EventKind};
 use crate::lanes::Lanes;
 use crate::message::{Cause, Context, LinkMessage, Notice, PageMessage};
@@ -33,6 +34,10 @@ pub(super) struct Pushing {
     loaded: PageSet,
     context_transmitted: bool,
     forward: Option<Forward>,
+    /// Where the scheme's forward context yields.
+    yielding: Option<Yielding>,
+    /// Pages of which the destination knows from this that they are on the disk.
+    told_on_disk: PageSet,
 }
 
 /// What is known of the forward context besides its guest.
@@ -45,20 +50,29 @@ struct Forward {
 
 impl Pushing {
     /// The hand-over of a suspended guest whose pages wait in `lanes`.
-    pub(super) fn new(mut guest: Guest, context: Arc<Context>, lanes: Lanes) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        mut guest: Guest,
+        context: Arc<Context>,
+        lanes: Lanes,
+        parameters: &MigrationParameters,
+    ) -> Self {
         let pages = guest.spec().pages;
         let preimages = Preimages::new(&mut guest, &context);
         let mut sent = PageSet::new(pages);
         for entry in context.residency.iter().filter(|entry| entry.current) {
             sent.insert(entry.page);
         }
+        let yields = parameters.scheme.parts().yields;
         Pushing {
+            yielding: yields.then(|| Yielding::new(now, &context, parameters)),
             preimages,
             context,
             guest,
             lanes,
             sent,
             loaded: PageSet::new(pages),
+            told_on_disk: PageSet::new(if yields { pages } else { 0 }),
             context_transmitted: false,
             forward: None,
         }
@@ -70,8 +84,11 @@ impl Pushing {
     }
 
     /// The link is free: the most urgent page, if one waits.
-    pub(super) fn next_page(&mut self) -> Option<PageMessage> {
+    pub(super) fn next_page(&mut self, now: Instant) -> Option<PageMessage> {
         let (page, cause) = self.lanes.pop()?;
+        if let Some(yielding) = &mut self.yielding {
+            yielding.begin_page(now);
+        }
         assert!(self.sent.insert(page), "page {page} was sent twice after the hand-over");
         self.guest.memory_mut().forget_touch(page);
         Some(self.preimages.message(page, cause, self.guest.memory(), &self.context))
@@ -83,6 +100,9 @@ impl Pushing {
         now: Instant,
         parameters: &MigrationParameters,
     ) -> Vec<Effect> {
+        if let Some(yielding) = &mut self.yielding {
+            yielding.transmitted(now);
+        }
         if std::mem::replace(&mut self.context_transmitted, true) {
             return Vec::new();
         }
@@ -94,7 +114,7 @@ impl Pushing {
                 }
             }
             self.forward = Some(Forward {
-                head_start_announced: parameters.head_start == 0,
+                head_start_announced: parameters.effective_head_start() == 0,
                 following_accesses: 0,
             });
             self.guest.record_progress();
@@ -146,7 +166,7 @@ impl Pushing {
         let before_announcement = if forward.head_start_announced {
             u64::MAX
         } else {
-            parameters.head_start - self.forward_accesses()
+            parameters.effective_head_start() - self.forward_accesses()
         };
         let budget = budget.min(self.allowance(parameters)).min(before_announcement);
         let stop = self.guest.run(until, budget);
@@ -161,6 +181,7 @@ impl Pushing {
                 let (_, since) = self.guest.blocked_on().expect("it has just missed");
                 self.guest.begin_load(since, parameters.disk_latency_source);
                 effects.push(Effect::Event(EventKind::ForwardMissed { page }));
+                self.foretell_load(page, parameters, &mut effects);
                 (since, effects)
             }
             Stop::Limit | Stop::Budget | Stop::Idle => {
@@ -174,7 +195,7 @@ impl Pushing {
         let completed = self.forward_accesses();
         if let Some(forward) = &mut self.forward
             && !forward.head_start_announced
-            && completed >= parameters.head_start
+            && completed >= parameters.effective_head_start()
         {
             forward.head_start_announced = true;
             effects.push(Effect::Event(EventKind::HeadStartCompleted));
@@ -196,9 +217,54 @@ impl Pushing {
             self.evicted(&victim, &mut effects);
         }
         self.loaded.insert(page);
-        self.join_forward(page, &mut effects);
+        if self.may_push_loaded(page) {
+            self.join_forward(page, &mut effects);
+        } else {
+            self.withhold(page, &mut effects);
+        }
         self.announce_head_start(parameters, &mut effects);
         effects
+    }
+
+    /// A forward context that yields tells the destination at once that a page which it misses is
+    /// on the disk, where the guest has it sooner from there.
+    fn foretell_load(
+        &mut self,
+        page: PageNumber,
+        parameters: &MigrationParameters,
+        effects: &mut Vec<Effect>,
+    ) {
+        let may_come = self.sent.contains(page) || self.lanes.contains(page);
+        if let Some(yielding) = &self.yielding
+            && !may_come
+            && parameters.disk_latency_destination
+                <= parameters.disk_latency_source + yielding.time_behind(0)
+        {
+            self.tell_on_disk(page, effects);
+        }
+    }
+
+    fn withhold(&mut self, page: PageNumber, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Event(EventKind::PageWithheld { page }));
+        self.tell_on_disk(page, effects);
+    }
+
+    /// Tells the destination, once, that the disk has a page which nothing promised.
+    fn tell_on_disk(&mut self, page: PageNumber, effects: &mut Vec<Effect>) {
+        if self.told_on_disk.insert(page) {
+            effects.push(Effect::Notify(Notice::NotResident { page }));
+        }
+    }
+
+    /// Whether a page that was just loaded from the disk, where the destination can load it, too,
+    /// may take the link's time. A forward context that does not yield pushes all of them.
+    fn may_push_loaded(&mut self, page: PageNumber) -> bool {
+        match &mut self.yielding {
+            Some(yielding) if !self.sent.contains(page) && !self.lanes.contains(page) => {
+                yielding.take_for_loaded(self.lanes.urgent_count())
+            }
+            _ => true,
+        }
     }
 
     fn join_forward(&mut self, page: PageNumber, effects: &mut Vec<Effect>) {
@@ -217,6 +283,11 @@ impl Pushing {
             return;
         }
         let lane = self.lanes.withdraw(page);
+        if let Some(yielding) = &mut self.yielding
+            && lane.is_some()
+        {
+            yielding.give_back();
+        }
         if self.preimages.is_on_residency_list(page) && !self.loaded.contains(page) {
             effects.push(Effect::Event(EventKind::PageDropped { page }));
             effects.push(Effect::Notify(Notice::Dropped { page }));
@@ -251,7 +322,13 @@ impl Pushing {
     pub(super) fn overwritten(&mut self, page: PageNumber) -> bool {
         self.sent.insert(page);
         self.guest.memory_mut().forget_touch(page);
-        self.lanes.withdraw(page).is_some()
+        let waited = self.lanes.withdraw(page).is_some();
+        if let Some(yielding) = &mut self.yielding
+            && waited
+        {
+            yielding.give_back();
+        }
+        waited
     }
 
     /// The following context has completed so many accesses.
