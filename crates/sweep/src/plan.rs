@@ -3,7 +3,7 @@
 use crate::axis::{Entry, Point};
 use crate::error::SweepError;
 use crate::file::{Contender, SweepFile};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::fingerprint;
 use crate::reference::Standard;
 use crate::touch_rate::TouchRates;
 use lazycopy_migration::Scheme;
@@ -123,7 +123,7 @@ impl Sweep {
             blocks: blocks(runs),
             cells,
         };
-        let fingerprint = Fingerprint::of(&manifest, file.reference, &scenarios);
+        let fingerprint = fingerprint(&manifest, file.reference, &scenarios);
         manifest.fingerprint =
             fingerprint.map_err(|error| SweepError::Scenario { file: file.path.clone(), error })?;
         let scenarios = Standard::group(scenarios)
