@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// be right.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
+    /// The results cannot be analysed.
+    #[error(transparent)]
+    Analysis(#[from] lazycopy_results::AnalysisError),
     /// The sweep file cannot be read.
     #[error("{}: {problem}", file.display())]
     Unreadable {

@@ -25,7 +25,6 @@ mod merge;
 mod plan;
 mod reference;
 mod shard;
-mod summary;
 mod table;
 mod touch_rate;
 
@@ -35,4 +34,3 @@ pub use file::{MAX_FILE_BYTES, MAX_RUNS, MAX_SCENARIOS};
 pub use merge::merge;
 pub use plan::Sweep;
 pub use shard::{MAX_SHARDS, Shard, ShardError};
-pub use summary::{COMPARED, Means, Summary, Wins};

@@ -3,10 +3,10 @@
 use crate::block::blank;
 use crate::directory::{Aside, SweepDirectory};
 use crate::error::SweepError;
-use crate::summary::{Summary, Tally};
 use crate::table::Columns;
 use lazycopy_results::{
-    RunPlace, SWEEP_FILE, SWEEP_RESULTS_FILE, SWEEP_TABLE_FILE, SweepManifest, SweepRecord,
+    RunPlace, SWEEP_ANALYSIS_FILE, SWEEP_CELLS_FILE, SWEEP_FILE, SWEEP_RESULTS_FILE,
+    SWEEP_TABLE_FILE, SweepAnalysis, SweepManifest, SweepRecord,
 };
 use rayon::prelude::*;
 use std::path::Path;
@@ -14,13 +14,13 @@ use std::path::Path;
 /// Blocks per thread that are in memory at once.
 const AHEAD: usize = 2;
 
-/// Checks every block of the sweep in a directory and writes `results.jsonl` and `results.csv`:
-/// the same bytes, however the blocks came about.
+/// Checks every block of the sweep in a directory, writes `results.jsonl` and `results.csv`, and
+/// what they say as `analysis.json` and `cells.csv`: the same bytes, however the blocks came about.
 ///
 /// # Errors
 /// When blocks are missing, or hold anything but their runs, one after another; what was there
 /// before stays as it was.
-pub fn merge(directory: &Path) -> Result<Summary, SweepError> {
+pub fn merge(directory: &Path) -> Result<SweepAnalysis, SweepError> {
     if !directory.join(SWEEP_FILE).exists() {
         return Err(SweepError::NoSweep { directory: directory.to_owned() });
     }
@@ -40,28 +40,31 @@ pub fn merge(directory: &Path) -> Result<Summary, SweepError> {
     let mut results = Aside::create(directory.path(), SWEEP_RESULTS_FILE)?;
     let mut table = Aside::create(directory.path(), SWEEP_TABLE_FILE)?;
     table.write(&columns.header())?;
-    let mut tally = Tally::default();
     let numbers: Vec<u64> = (0..manifest.blocks).collect();
     for numbers in numbers.chunks(AHEAD * rayon::current_num_threads()) {
         let read = |block: &u64| {
-            let (mut rows, mut tally) = (columns.rows(), Tally::default());
-            let text = check_block(&directory, &manifest, *block, |(place, record)| {
-                rows.add(record);
-                tally.add(place, record);
-            })?;
-            Ok((text, rows.into_bytes(), tally))
+            let mut rows = columns.rows();
+            let text = check_block(&directory, &manifest, *block, |record| rows.add(record))?;
+            Ok((text, rows.into_bytes()))
         };
         let blocks = numbers.par_iter().map(read).collect::<Vec<Result<_, SweepError>>>();
         for block in blocks {
-            let (text, rows, counted) = block?;
+            let (text, rows) = block?;
             results.write(&text)?;
             table.write(&rows)?;
-            tally.merge(counted);
         }
     }
     results.keep_for_good()?;
     table.keep_for_good()?;
-    Ok(Summary::of(manifest, &tally))
+    let analysis = SweepAnalysis::load(directory.path())?;
+    for (name, text) in
+        [(SWEEP_ANALYSIS_FILE, analysis.to_json()), (SWEEP_CELLS_FILE, analysis.to_csv())]
+    {
+        let mut file = Aside::create(directory.path(), name)?;
+        file.write(text.as_bytes())?;
+        file.keep()?;
+    }
+    Ok(analysis)
 }
 
 /// The command that computes what is missing.
@@ -76,7 +79,7 @@ pub(crate) fn check_block(
     directory: &SweepDirectory,
     manifest: &SweepManifest,
     block: u64,
-    mut each: impl FnMut((RunPlace, &SweepRecord)),
+    mut each: impl FnMut(&SweepRecord),
 ) -> Result<Vec<u8>, SweepError> {
     let wrong = |line, problem: String| SweepError::Block {
         file: directory.block(block),
@@ -114,7 +117,7 @@ pub(crate) fn check_block(
         if record.to_json_line() != line {
             return Err(wrong(Some(number), "it is not written as this program does".to_owned()));
         }
-        each((place, &record));
+        each(&record);
     }
     Ok(bytes)
 }

@@ -1,7 +1,6 @@
 //! Sweeps by the command: `sweep` computes one or a shard of it, `merge` puts shards together.
 
 mod progress;
-mod table;
 
 use crate::arguments::{DEFAULT_OUT, Options};
 use crate::console::Console;
@@ -113,7 +112,7 @@ fn sweep(
             return Ok(ExitCode::from(INTERRUPTED));
         }
         if arguments.shard.is_whole() {
-            console.print(&table::text(&merge(directory)?));
+            console.print(&merge(directory)?.to_string());
             let results = directory.join(lazycopy_results::SWEEP_RESULTS_FILE);
             console.print(&format!("The results are in {}.", results.display()));
         } else {
@@ -157,9 +156,9 @@ impl SweepArguments {
 /// Puts the blocks of a sweep together.
 pub(crate) fn run_merge(arguments: &MergeArguments) -> ExitCode {
     match merge(&arguments.directory) {
-        Ok(summary) => {
+        Ok(analysis) => {
             let console = Console::stdout();
-            console.print(&table::text(&summary));
+            console.print(&analysis.to_string());
             let results = arguments.directory.join(lazycopy_results::SWEEP_RESULTS_FILE);
             console.print(&format!("The results are in {}.", results.display()));
             ExitCode::SUCCESS
