@@ -3,6 +3,8 @@
 //! seeds as argument (`cargo bench -p lazycopy-sweep --bench scaling -- 245`) it runs the sweep
 //! of a million on all cores instead and states its speed.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
 use lazycopy_sweep::{Observer, Shard, Sweep, SweepError, Work, compute, merge, on_threads};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

@@ -12,7 +12,7 @@ fn a_recorded_program_counts_by_what_it_does_and_not_by_where_it_lies() {
     let scenario = |file: &str| {
         format!(
             "scenario = \"recorded\"\nseeds = 1\n\
-             set = {{ \"guest.workload.file\" = \"{file}\", \"guest.frames\" = 2 }}\n"
+             set = {{ \"guest.workload.file\" = \"{file}\", \"guest.frames\" = 2, warmup_accesses = 0 }}\n"
         )
     };
     let trace = |pages: &[u32]| -> String {
