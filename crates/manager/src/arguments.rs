@@ -35,6 +35,8 @@ pub enum Mode {
     Demo(crate::demo::DemoArguments),
     /// Simulate migrations in virtual time: deterministic, thousands a second
     Simulate(crate::simulate::SimulateArguments),
+    /// Write a page with figures about a run, a simulation or a sweep
+    Report(crate::report::ReportArguments),
     /// Send one command to a running manager and print the reply
     Ctl(CtlArguments),
 }
