@@ -7,14 +7,17 @@ use std::path::PathBuf;
 /// Where a manager listens unless it is told otherwise.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7070";
 
+/// Where results go unless it is told otherwise; a sweep's into a directory of its own below it.
+pub const DEFAULT_OUT: &str = "results";
+
 /// What holds in every mode.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// Where servers and ctl reach this manager; with port 0 the system chooses a free port
     #[arg(long, global = true, value_name = "HOST:PORT", default_value = DEFAULT_ADDRESS)]
     pub listen: String,
-    /// Where each run's directory goes
-    #[arg(long, global = true, value_name = "DIRECTORY", default_value = "results")]
+    /// Where each run's directory goes, or a sweep's results
+    #[arg(long, global = true, value_name = "DIRECTORY", default_value = DEFAULT_OUT)]
     pub out: PathBuf,
     /// Which events of running migrations are printed: all, milestones, off
     #[arg(long = "event-level", id = "event_level", global = true, value_name = "LEVEL")]
@@ -35,6 +38,10 @@ pub enum Mode {
     Demo(crate::demo::DemoArguments),
     /// Simulate migrations in virtual time: deterministic, thousands a second
     Simulate(crate::simulate::SimulateArguments),
+    /// A scenario over axes, contenders and seeds, on all cores; started again it goes on
+    Sweep(crate::sweep::SweepArguments),
+    /// Put the shards of a sweep together, as the serial sweep writes it
+    Merge(crate::sweep::MergeArguments),
     /// Write a page with figures about a run, a simulation or a sweep
     Report(crate::report::ReportArguments),
     /// Send one command to a running manager and print the reply

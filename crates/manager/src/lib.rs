@@ -33,6 +33,7 @@ pub mod report;
 mod run_files;
 mod session;
 pub mod simulate;
+pub mod sweep;
 pub mod verification;
 
 pub use arguments::{Mode, Options};

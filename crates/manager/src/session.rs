@@ -7,7 +7,7 @@ use crate::console::Console;
 use crate::fleet::Ended;
 use crate::manager::{Manager, Settings};
 use crate::reply::{CommandError, Reply};
-use crate::{ctl, demo, repl, report, simulate};
+use crate::{ctl, demo, repl, report, simulate, sweep};
 use lazycopy_migration::Outcome;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -25,6 +25,11 @@ pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
         Some(Mode::Ctl(arguments)) => run_ctl(&arguments).await,
         Some(Mode::Simulate(arguments)) => {
             let work = tokio::task::spawn_blocking(move || simulate::run(&options, &arguments));
+            work.await.unwrap_or_else(fail)
+        }
+        Some(Mode::Sweep(arguments)) => sweep::run(&options, arguments).await,
+        Some(Mode::Merge(arguments)) => {
+            let work = tokio::task::spawn_blocking(move || sweep::run_merge(&arguments));
             work.await.unwrap_or_else(fail)
         }
         Some(Mode::Report(arguments)) => {

@@ -7,13 +7,12 @@ use crate::session::fail;
 use lazycopy_migration::{Event, Scheme};
 use lazycopy_results::{Comparison, PROGRAM_VERSION, RunRecord, SCHEMA_VERSION};
 use lazycopy_scenario::{Preset, Scenario, ScenarioError};
-use lazycopy_simulation::{Limits, Migration, Run, RunError, simulate_with};
+use lazycopy_simulation::{Limits, RunError, simulate_scenario};
 use lazycopy_units::{Duration, Instant};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// The results of all runs, below the directory that `--out` names.
 const RESULTS_FILE: &str = "results.jsonl";
@@ -126,12 +125,6 @@ fn simulate_one(
     seed: u64,
     arguments: &SimulateArguments,
 ) -> Result<(RunRecord, Vec<Event>), SimulateError> {
-    let migration = Migration {
-        guest: Arc::new(scenario.guest_spec(seed)),
-        warmup_accesses: scenario.warmup(seed),
-        parameters: scenario.migration_parameters(),
-        link: scenario.link(),
-    };
     let mut limits = Limits::default();
     if let Some(limit) = arguments.time_limit {
         let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
@@ -143,9 +136,9 @@ fn simulate_one(
         ..lazycopy_simulation::Options::default()
     };
     let run = format!("{scheme}-seed{seed}");
-    let simulated = simulate_with(&migration, &options)
+    let mut simulated = simulate_scenario(scenario, seed, &options)
         .map_err(|problem| SimulateError::Run { run: run.clone(), problem })?;
-    let digest_matches = digest_matches(&simulated);
+    let simulated = simulated.runs.pop().expect("a fleet has a run for each migration");
     let mut scenario = scenario.clone();
     scenario.seed = seed;
     let record = RunRecord {
@@ -158,22 +151,13 @@ fn simulate_one(
         source_server: SIMULATED.to_owned(),
         destination_server: SIMULATED.to_owned(),
         scenario: serde_json::to_value(&scenario).expect("a valid scenario is JSON, too"),
-        digest_matches,
+        digest_matches: simulated.digest_matches(),
         slip_bound_ns: None,
         slip_exceeded: false,
         out_of_order: 0,
         metrics: simulated.metrics,
     };
     Ok((record, simulated.events))
-}
-
-/// Whether the guest at the end of its run is what the reference run says; `None` where it did not
-/// come to an end at the destination.
-fn digest_matches(run: &Run) -> Option<bool> {
-    let (ended, reference) = (run.destination.ended_registers?, run.reference?);
-    let same_view = (ended.accesses, ended.digest)
-        == (reference.registers.accesses, reference.registers.digest);
-    Some(same_view && run.destination.ended_pages_digest == Some(reference.pages_digest))
 }
 
 fn write_events(out: &Path, run: &str, events: &[Event]) -> Result<(), SimulateError> {

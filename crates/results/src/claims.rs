@@ -2,24 +2,10 @@
 //! feels besides.
 
 use crate::measure::{Measure, Unit};
-use crate::statistics::Paired;
+use crate::statistics::{Difference, SIGNIFICANCE, Standing};
 use crate::wording;
 use lazycopy_migration::Scheme;
 use serde::Serialize;
-
-/// How the first of two schemes stands against the second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Standing {
-    /// It has less: the whole 95 % confidence interval of the paired differences is below zero.
-    Less,
-    /// It has more: the whole interval is above zero.
-    More,
-    /// The interval holds zero.
-    NoDifference,
-    /// Fewer than two seeds are common to both.
-    Undecided,
-}
 
 /// Why a measure is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -40,9 +26,13 @@ pub struct Finding {
     pub kind: FindingKind,
     /// How lazy-copy stands against post-copy.
     pub standing: Standing,
-    /// The differences, lazy-copy less post-copy; `None` without a common seed.
-    pub paired: Option<Paired>,
+    /// The difference, lazy-copy less post-copy; `None` without a common seed.
+    pub difference: Option<Difference>,
 }
+
+/// What to keep in mind wherever times are compared.
+pub(crate) const BOUND_BY_THE_LINK: &str = "Where a link is busy throughout, total migration time \
+    is bound by the link: stall and measured time then tell more.";
 
 /// The paper's claims first.
 pub(crate) const EXAMINED: [(Measure, FindingKind); 5] = [
@@ -53,77 +43,96 @@ pub(crate) const EXAMINED: [(Measure, FindingKind); 5] = [
     (Measure::Downtime, FindingKind::Observation),
 ];
 
-impl Standing {
-    pub(crate) fn of(paired: Option<&Paired>) -> Standing {
-        match paired.and_then(|paired| paired.differences.interval) {
-            None => Standing::Undecided,
-            Some((_, high)) if high < 0.0 => Standing::Less,
-            Some((low, _)) if low > 0.0 => Standing::More,
-            Some(_) => Standing::NoDifference,
-        }
-    }
-}
-
 impl Finding {
+    pub(crate) fn of(
+        (measure, kind): (Measure, FindingKind),
+        difference: Option<Difference>,
+    ) -> Finding {
+        let standing = difference.map_or(Standing::Undecided, |difference| difference.standing);
+        Finding { measure, kind, standing, difference }
+    }
+
     /// The finding in a sentence or two.
     pub fn sentence(&self) -> String {
-        let subject = match self.kind {
-            FindingKind::Claim => format!("Claim \"{}\"", self.claim()),
+        format!("{}: {}. {}", self.subject(), self.verdict(), self.figures())
+    }
+
+    /// What is claimed, or looked at.
+    pub fn subject(&self) -> String {
+        let comparative = if self.measure.unit() == Unit::Count { "fewer" } else { "less" };
+        match self.kind {
+            FindingKind::Claim => format!("Claim \"{comparative} {}\"", self.measure.label()),
             FindingKind::Observation => capitalized(self.measure.label()),
-        };
-        format!("{subject}: {}. {}", self.verdict(), self.figures())
-    }
-
-    fn claim(&self) -> String {
-        let comparative = match self.measure.unit() {
-            Unit::Time => "less",
-            Unit::Count => "fewer",
-        };
-        format!("{comparative} {}", self.measure.label())
-    }
-
-    fn verdict(&self) -> &'static str {
-        match (self.kind, self.standing) {
-            (FindingKind::Claim, Standing::Less) => "confirmed",
-            (FindingKind::Claim, Standing::More) => {
-                "not confirmed, it is the other way round: lazy-copy loses"
-            }
-            (FindingKind::Claim, Standing::NoDifference) => "not confirmed, no difference seen",
-            (FindingKind::Observation, Standing::Less) => "lazy-copy wins",
-            (FindingKind::Observation, Standing::More) => "lazy-copy loses",
-            (FindingKind::Observation, Standing::NoDifference) => "no difference seen",
-            (_, Standing::Undecided) => "cannot be said",
         }
     }
 
-    fn figures(&self) -> String {
-        let Some(paired) = self.paired else {
+    /// The verdict in a few words.
+    pub fn verdict(&self) -> String {
+        let claim = self.kind == FindingKind::Claim;
+        match self.standing {
+            Standing::Less if claim => "confirmed".to_owned(),
+            Standing::More if claim => "refuted: lazy-copy loses".to_owned(),
+            Standing::NoDifference if claim => format!("not confirmed, {}", self.no_difference()),
+            Standing::Less => "lazy-copy wins".to_owned(),
+            Standing::More => "lazy-copy loses".to_owned(),
+            Standing::NoDifference => self.no_difference(),
+            Standing::Undecided => "cannot be said".to_owned(),
+        }
+    }
+
+    /// How far from equal the two may still be.
+    fn no_difference(&self) -> String {
+        match self.difference.and_then(|difference| difference.paired.differences.interval) {
+            Some((low, high)) if low.abs().max(high.abs()) > 0.0 => {
+                let reach = wording::figure(low.abs().max(high.abs()), self.measure.unit());
+                format!("no difference seen beyond {reach}")
+            }
+            _ => "no difference seen".to_owned(),
+        }
+    }
+
+    /// The figures behind it, in a sentence or two.
+    pub fn figures(&self) -> String {
+        let Some(Difference { paired, corrected_p, .. }) = self.difference else {
             return "No seed was completed under both lazy-copy and post-copy.".to_owned();
         };
         let (unit, differences) = (self.measure.unit(), paired.differences);
         let seeds = differences.count;
         if paired.equal == seeds {
-            return format!("Lazy-copy and post-copy were equal at each of {}.", plural(seeds));
+            return format!(
+                "Lazy-copy and post-copy were equal at each of {}.",
+                wording::counted(seeds as u64, "seed")
+            );
         }
         let mean = wording::difference(differences.mean, unit);
-        let Some(interval) = differences.interval else {
+        let (Some(interval), Some(raw), Some(p)) = (differences.interval, paired.p, corrected_p)
+        else {
             return format!("Lazy-copy had {mean} at the one common seed; it takes two at least.");
         };
+        let p = wording::p_value(p);
+        if self.standing == Standing::Undecided {
+            return format!(
+                "Lazy-copy had {mean} at each of {}: too few to tell it from chance ({p}).",
+                wording::counted(seeds as u64, "seed")
+            );
+        }
+        let other_test = if (paired.signed_rank_p < SIGNIFICANCE) == (raw < SIGNIFICANCE) {
+            String::new()
+        } else {
+            let p = wording::p_value(paired.signed_rank_p);
+            format!(" Wilcoxon's signed-rank test does not agree ({p}).")
+        };
         format!(
-            "Lazy-copy had {mean} than post-copy in the mean of {} (95 % interval: {}); {} at {}, \
-             equal at {}, more at {}.",
-            plural(seeds),
+            "Lazy-copy had {mean} than post-copy in the mean of {} (95 % interval: {}; {p}); {} at \
+             {}, equal at {}, more at {}.{other_test}",
+            wording::counted(seeds as u64, "seed"),
             wording::interval(interval, unit),
-            if unit == Unit::Time { "less" } else { "fewer" },
+            if unit == Unit::Count { "fewer" } else { "less" },
             paired.less,
             paired.equal,
             paired.more,
         )
     }
-}
-
-fn plural(seeds: usize) -> String {
-    if seeds == 1 { "1 seed".to_owned() } else { format!("{seeds} seeds") }
 }
 
 fn capitalized(text: &str) -> String {

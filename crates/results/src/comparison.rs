@@ -1,9 +1,9 @@
 //! What many runs of one scenario say together.
 
-use crate::claims::{EXAMINED, EXAMINED_SCHEMES, Finding, Standing};
+use crate::claims::{BOUND_BY_THE_LINK, EXAMINED, EXAMINED_SCHEMES, Finding};
 use crate::measure::Measure;
 use crate::record::RunRecord;
-use crate::statistics::{Paired, Summary};
+use crate::statistics::{Difference, Paired, Summary};
 use crate::wording;
 use comfy_table::{CellAlignment, Table, presets};
 use lazycopy_migration::{Outcome, Scheme};
@@ -11,6 +11,25 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
+
+/// The measures in the table and what their rows are called; parts of a measure stand below it,
+/// indented.
+const ROWS: [(Measure, &str); 14] = [
+    (Measure::TotalMigrationTime, "total migration time"),
+    (Measure::Downtime, "downtime"),
+    (Measure::StallTime, "stall time"),
+    (Measure::GuestPause, "downtime + stall time"),
+    (Measure::MeasuredTime, "measured time"),
+    (Measure::ReferenceMeasuredTime, "  the reference run's"),
+    (Measure::Faults, "page faults"),
+    (Measure::FaultsRemote, "  remote"),
+    (Measure::FaultsDisk, "  disk"),
+    (Measure::PagesTransferred, "pages transferred"),
+    (Measure::PagesRound, "  before the hand-over"),
+    (Measure::PagesBackground, "  background"),
+    (Measure::PagesForward, "  forward"),
+    (Measure::PagesDemand, "  demand"),
+];
 
 /// The comparison of schemes over the runs of one scenario. It prints as a table, what was left
 /// out of it, and the findings in words.
@@ -37,7 +56,7 @@ pub struct SchemeColumn {
     pub counted: usize,
     /// Runs of this scheme in all.
     pub runs: usize,
-    /// Mean and spread of each measure; those that apply in no run are absent.
+    /// Mean and spread of each measure in the table; those that apply in no run are absent.
     pub summaries: BTreeMap<Measure, Summary>,
 }
 
@@ -95,12 +114,12 @@ impl Comparison {
             }
         });
         table.add_row(std::iter::once("runs".to_owned()).chain(runs));
-        for measure in Measure::ALL {
+        for (measure, label) in ROWS {
             let cells = self.columns.iter().map(|column| match column.summaries.get(&measure) {
                 Some(summary) => wording::mean_and_spread(summary, measure.unit()),
                 None => "-".to_owned(),
             });
-            table.add_row(std::iter::once(measure.label().to_owned()).chain(cells));
+            table.add_row(std::iter::once(label.to_owned()).chain(cells));
         }
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -113,11 +132,7 @@ impl Comparison {
         let mut words: Vec<String> = self.excluded_words();
         words.extend(self.doubts.iter().cloned());
         words.extend(self.findings.iter().map(Finding::sentence));
-        words.push(
-            "Where a link is busy throughout, total migration time is bound by the link: stall \
-             and measured time then tell more."
-                .to_owned(),
-        );
+        words.push(BOUND_BY_THE_LINK.to_owned());
         words
     }
 
@@ -154,7 +169,7 @@ impl SchemeColumn {
                 counted.iter().filter_map(|record| measure.value(&record.metrics)).collect();
             Some((measure, Summary::of(&values)?))
         };
-        let summaries = Measure::ALL.into_iter().filter_map(summary).collect();
+        let summaries = ROWS.into_iter().filter_map(|(measure, _)| summary(measure)).collect();
         (runs > 0).then_some(SchemeColumn { scheme, counted: counted.len(), runs, summaries })
     }
 }
@@ -172,10 +187,10 @@ fn reason_to_exclude(record: &RunRecord) -> Option<String> {
 
 fn findings(counted: &[&RunRecord]) -> Vec<Finding> {
     let (examined, against) = EXAMINED_SCHEMES;
-    let finding = |(measure, kind): (Measure, _)| {
-        let series = |scheme| by_seed(counted, scheme, measure);
-        let paired = Paired::of(&series(examined), &series(against));
-        Finding { measure, kind, standing: Standing::of(paired.as_ref()), paired }
+    let finding = |examination: (Measure, _)| {
+        let series = |scheme| by_seed(counted, scheme, examination.0);
+        let paired = Paired::by_seed(&series(examined), &series(against));
+        Finding::of(examination, paired.map(Difference::alone))
     };
     EXAMINED.into_iter().map(finding).collect()
 }

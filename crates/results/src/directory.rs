@@ -53,6 +53,16 @@ pub enum ResultsError {
         /// What is wrong with it.
         error: serde_json::Error,
     },
+    /// A line of a file of records is none.
+    #[error("{}, line {line}: {error}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        error: RecordError,
+    },
     /// The name cannot be that of a directory.
     #[error(
         "\"{name}\" is no name for a run: use letters, digits, '-', '_' and '.', not '.' first, at most {MAX_NAME_BYTES}"
@@ -107,7 +117,7 @@ pub fn write_run(folder: &Path, files: RunFiles<'_>) -> Result<PathBuf, ResultsE
     written
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> ResultsError {
+pub(crate) fn failed(path: &Path) -> impl FnOnce(io::Error) -> ResultsError {
     let path = path.to_owned();
     |error| ResultsError::Io { path, error }
 }

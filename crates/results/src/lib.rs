@@ -1,16 +1,24 @@
 //! What runs leave behind: a record of each ([`RunRecord`]) in a directory of its own
-//! ([`write_run`]), and what many of them say together ([`Comparison`]).
+//! ([`write_run`]), what many of them say together ([`Comparison`]), what a sweep over many
+//! scenarios leaves ([`SweepManifest`], [`SweepRecord`]), and what it says ([`SweepAnalysis`]).
 
+mod analysis;
 mod claims;
 mod comparison;
 mod directory;
 mod events;
 mod measure;
+mod metric;
 mod record;
 mod statistics;
+mod sweep;
 mod wording;
 
-pub use claims::{Finding, FindingKind, Standing};
+pub use analysis::{
+    AnalysisError, CellAnalysis, CellFindings, CellMeasure, ContenderFigures, Extreme, Pair,
+    Ranking, RunCounts, SWEEP_ANALYSIS_FILE, SWEEP_CELLS_FILE, SweepAnalysis, SweepClaims, Tally,
+};
+pub use claims::{Finding, FindingKind};
 pub use comparison::{Comparison, Exclusion, SchemeColumn};
 pub use directory::{
     BrokenRun, MAX_NAME_BYTES, ResultsError, RunFiles, Runs, list_runs, load_events, load_run,
@@ -18,5 +26,10 @@ pub use directory::{
 };
 pub use events::{forward_lead_mean, merge_events};
 pub use measure::{Measure, Unit};
+pub use metric::{Metric, MetricValue};
 pub use record::{PROGRAM_VERSION, RecordError, RunRecord, SCHEMA_VERSION};
-pub use statistics::{Paired, Summary};
+pub use statistics::{Difference, Paired, Quantiles, SIGNIFICANCE, Standing, Summary, holm};
+pub use sweep::{
+    AxisValues, RunPlace, SWEEP_FILE, SWEEP_PARTS_DIRECTORY, SWEEP_RESULTS_FILE, SWEEP_TABLE_FILE,
+    SweepAxis, SweepCell, SweepContender, SweepManifest, SweepRecord, SweepRecords,
+};

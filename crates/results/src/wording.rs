@@ -27,8 +27,8 @@ pub(crate) fn figure(value: f64, unit: Unit) -> String {
 /// A difference in words: `2.8 s less`; `fewer` for what is counted.
 pub(crate) fn difference(value: f64, unit: Unit) -> String {
     let direction = match (value < 0.0, unit) {
-        (true, Unit::Time) => "less",
         (true, Unit::Count) => "fewer",
+        (true, _) => "less",
         (false, _) => "more",
     };
     format!("{} {direction}", figure(value.abs(), unit))
@@ -44,6 +44,35 @@ pub(crate) fn interval((low, high): (f64, f64), unit: Unit) -> String {
     format!("{} to {}", figure(near.abs(), unit), difference(far, unit))
 }
 
+/// A share as a difference: `2.1 % less`, `0 %`.
+pub(crate) fn relative(share: f64) -> String {
+    if share.is_infinite() {
+        return "without bound".to_owned();
+    }
+    let percent = 100.0 * share.abs();
+    let decimals = if percent < 10.0 { 2 } else { 1 };
+    match (number(percent, decimals), share < 0.0) {
+        (zero, _) if zero == "0" => "0 %".to_owned(),
+        (percent, true) => format!("{percent} % less"),
+        (percent, false) => format!("{percent} % more"),
+    }
+}
+
+/// A p-value: `p = 0.023`, `p < 0.0001`.
+pub(crate) fn p_value(p: f64) -> String {
+    match p {
+        ..0.0001 => "p < 0.0001".to_owned(),
+        ..0.001 => format!("p = {}", number(p, 5)),
+        ..0.1 => format!("p = {}", number(p, 3)),
+        _ => format!("p = {}", number(p, 2)),
+    }
+}
+
+/// So many of a thing: `1 run`, `12 runs`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
 /// Some names, and how many more: `a, b, c, d, e and 3 more`.
 pub(crate) fn names(names: &[String]) -> String {
     let shown = names.iter().take(NAMES_SHOWN).cloned().collect::<Vec<_>>().join(", ");
@@ -56,7 +85,15 @@ pub(crate) fn names(names: &[String]) -> String {
 /// What to divide by, and the unit's name with a space before it.
 fn scale(value: f64, unit: Unit) -> (f64, &'static str) {
     match (unit, value.abs()) {
-        (Unit::Count, _) => (1.0, ""),
+        (Unit::Count | Unit::Share, _) => (1.0, ""),
+        (Unit::Bytes, 1e9..) => (1e9, " GB"),
+        (Unit::Bytes, 1e6..) => (1e6, " MB"),
+        (Unit::Bytes, 1e3..) => (1e3, " kB"),
+        (Unit::Bytes, _) => (1.0, " B"),
+        (Unit::Rate, 1e9..) => (1e9, " GB/s"),
+        (Unit::Rate, 1e6..) => (1e6, " MB/s"),
+        (Unit::Rate, 1e3..) => (1e3, " kB/s"),
+        (Unit::Rate, _) => (1.0, " B/s"),
         (Unit::Time, 1e9..) => (1e9, " s"),
         (Unit::Time, 1e6..) => (1e6, " ms"),
         (Unit::Time, 1e3..) => (1e3, " us"),
@@ -65,15 +102,16 @@ fn scale(value: f64, unit: Unit) -> (f64, &'static str) {
     }
 }
 
-/// Digits after the point: three that count for a time, one for a count, or more where one would
+/// Digits after the point: three that count for a time or a size, one for a count, or more where one would
 /// hide a small count that is not nothing.
 fn decimals(value: f64, unit: Unit) -> usize {
     match (unit, value.abs()) {
         (Unit::Count, 1e-4..0.01) => 4,
         (Unit::Count, 0.01..0.1) => 3,
         (Unit::Count, _) => 1,
-        (Unit::Time, 100.0..) => 1,
-        (Unit::Time, _) => 2,
+        (Unit::Share, _) => 3,
+        (_, 100.0..) => 1,
+        (_, _) => 2,
     }
 }
 
@@ -117,6 +155,17 @@ mod tests {
         assert_eq!(interval((-3.5e9, -2.1e9), Unit::Time), "2.1 s to 3.5 s less");
         assert_eq!(interval((-0.3e9, 1.2e9), Unit::Time), "300 ms less to 1.2 s more");
         assert_eq!(interval((1.0, 2.0), Unit::Count), "1 to 2 more");
+    }
+
+    #[test]
+    fn p_values_and_shares_are_told_with_the_digits_that_count() {
+        let told = [1e-9, 0.0002, 0.0234, 0.25, 1.0].map(p_value);
+        assert_eq!(told, ["p < 0.0001", "p = 0.0002", "p = 0.023", "p = 0.25", "p = 1"]);
+        let told = [-0.0213, 0.5, 0.0, -1e-9, f64::INFINITY].map(relative);
+        assert_eq!(told, ["2.13 % less", "50 % more", "0 %", "0 %", "without bound"]);
+        assert_eq!((counted(1, "run"), counted(2, "cell")), ("1 run".into(), "2 cells".into()));
+        assert_eq!(figure(2.5e6, Unit::Bytes), "2.5 MB");
+        assert_eq!(figure(0.25, Unit::Share), "0.25");
     }
 
     #[test]

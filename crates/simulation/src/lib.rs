@@ -3,7 +3,7 @@
 //!
 //! [`simulate`] moves one guest over a link of its own; [`simulate_fleet`] moves several at once
 //! over the cards of several hosts, beside the traffic of neighbours. It is the same engine: one
-//! guest is a fleet of one.
+//! guest is a fleet of one. [`simulate_scenario`] simulates what a scenario asks for.
 
 mod agenda;
 mod checks;
@@ -14,9 +14,11 @@ mod neighbours;
 mod options;
 mod pair;
 mod run;
+mod scenario;
 
 pub use checks::{check_fleet, check_run};
 pub use fleet::{CardReport, Fleet, FleetMigration, FleetRun, OverTime, simulate_fleet};
 pub use neighbours::{Neighbour, NeighbourReport};
 pub use options::{Exceeded, Limits, Options};
 pub use run::{Migration, Run, RunError, simulate, simulate_with};
+pub use scenario::{scenario_fleet, simulate_scenario};

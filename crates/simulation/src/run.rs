@@ -71,24 +71,42 @@ pub fn simulate(migration: &Migration) -> Result<Run, RunError> {
 /// # Errors
 /// When the guest's workload cannot be read, or a limit is exceeded.
 pub fn simulate_with(migration: &Migration, options: &Options) -> Result<Run, RunError> {
-    let LinkParameters { bandwidth, latency } = migration.link;
-    let card = Card { out: bandwidth, into: bandwidth };
-    let fleet = Fleet {
-        cards: vec![card, card],
-        migrations: vec![FleetMigration {
-            guest: Arc::clone(&migration.guest),
-            warmup_accesses: migration.warmup_accesses,
-            parameters: migration.parameters.clone(),
-            source: HostId(0),
-            destination: HostId(1),
-            rate: None,
-            latency,
-            starts: Instant::ZERO,
-        }],
-        neighbours: Vec::new(),
-    };
-    let mut run = simulate_fleet(&fleet, options)?;
+    let mut run = simulate_fleet(&Fleet::from(migration), options)?;
     Ok(run.runs.pop().expect("a fleet has a run for each migration"))
+}
+
+impl From<&Migration> for Fleet {
+    /// A network of two hosts, whose cards carry what the link does.
+    fn from(migration: &Migration) -> Fleet {
+        let LinkParameters { bandwidth, latency } = migration.link;
+        let card = Card { out: bandwidth, into: bandwidth };
+        Fleet {
+            cards: vec![card, card],
+            migrations: vec![FleetMigration {
+                guest: Arc::clone(&migration.guest),
+                warmup_accesses: migration.warmup_accesses,
+                parameters: migration.parameters.clone(),
+                source: HostId(0),
+                destination: HostId(1),
+                rate: None,
+                latency,
+                starts: Instant::ZERO,
+            }],
+            neighbours: Vec::new(),
+        }
+    }
+}
+
+impl Run {
+    /// Whether what the guest observed, and each of its pages at the end of the run, equal the
+    /// reference run's; `None` where there is no reference run, or the guest did not come to an
+    /// end at the destination.
+    pub fn digest_matches(&self) -> Option<bool> {
+        let (ended, reference) = (self.destination.ended_registers?, self.reference?);
+        let same_view = (ended.accesses, ended.digest)
+            == (reference.registers.accesses, reference.registers.digest);
+        Some(same_view && self.destination.ended_pages_digest == Some(reference.pages_digest))
+    }
 }
 
 /// The run of a pair in which nothing happens any more.

@@ -1,0 +1,169 @@
+//! Sweeps by the command: `sweep` computes one or a shard of it, `merge` puts shards together.
+
+mod progress;
+mod table;
+
+use crate::arguments::{DEFAULT_OUT, Options};
+use crate::console::Console;
+use crate::definition::recordings_directory;
+use crate::session::{ended_by, fail};
+use lazycopy_sweep::{Computed, Shard, Sweep, SweepError, Work, compute, merge, on_threads};
+use progress::Progress;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tokio::signal::unix::SignalKind;
+
+/// The most threads: more than any machine has cores.
+const MAX_THREADS: u64 = 4_096;
+
+/// Which sweep to compute.
+#[derive(clap::Args, Clone, Debug)]
+pub struct SweepArguments {
+    /// The sweep: a file that names a scenario, axes, contenders and seeds
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Compute the blocks of shard i of N alone, i from 0 to N-1; `merge` puts them together
+    #[arg(long, value_name = "i/N", default_value_t = Shard::WHOLE)]
+    pub shard: Shard,
+    /// Seeds of each cell and contender, instead of the file's number
+    #[arg(long, value_name = "NUMBER")]
+    pub seeds: Option<u64>,
+    /// Threads; without it as many as there are cores
+    #[arg(long, value_name = "NUMBER")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=MAX_THREADS))]
+    pub threads: Option<u64>,
+}
+
+/// Which sweep to put together.
+#[derive(clap::Args, Clone, Debug)]
+pub struct MergeArguments {
+    /// The directory that `sweep FILE --out DIR` wrote
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// Computes a sweep, or a shard of it. A signal ends it after the runs that are under way.
+pub(crate) async fn run(options: &Options, arguments: SweepArguments) -> ExitCode {
+    let interrupted = ended_by(SignalKind::interrupt());
+    let terminated = ended_by(SignalKind::terminate());
+    let hung_up = ended_by(SignalKind::hangup());
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let directory = directory(&options.out, &arguments.file);
+    let flag = Arc::clone(&cancelled);
+    let work = tokio::task::spawn_blocking(move || sweep(&directory, &arguments, &flag));
+    tokio::pin!(work);
+    let code = tokio::select! {
+        done = &mut work => return done.map_or_else(fail, |done| done.unwrap_or_else(fail)),
+        code = interrupted => code,
+        code = terminated => code,
+        code = hung_up => code,
+    };
+    cancelled.store(true, Ordering::Relaxed);
+    let again = ended_by(SignalKind::interrupt());
+    tokio::select! {
+        // All was done already, or it failed: then that is what to tell.
+        done = work => match done {
+            Ok(Ok(done)) if done == ExitCode::from(INTERRUPTED) => code,
+            Ok(done) => done.unwrap_or_else(fail),
+            Err(problem) => fail(problem),
+        },
+        // What is half written has no name yet, and is removed by the next run.
+        _ = again => code,
+    }
+}
+
+/// Stands for "not finished" until the signal's own code takes its place.
+const INTERRUPTED: u8 = 75;
+
+/// Where the results go: a directory of its own below the default one.
+fn directory(out: &Path, file: &Path) -> PathBuf {
+    match file.file_stem() {
+        Some(stem) if out == Path::new(DEFAULT_OUT) => out.join(stem),
+        _ => out.to_owned(),
+    }
+}
+
+fn sweep(
+    directory: &Path,
+    arguments: &SweepArguments,
+    cancelled: &AtomicBool,
+) -> Result<ExitCode, SweepError> {
+    let threads = arguments.threads.and_then(|threads| usize::try_from(threads).ok());
+    on_threads(threads, || {
+        let sweep = Sweep::open(&arguments.file, arguments.seeds, &recordings_directory())?;
+        let progress = Progress::new();
+        let begun = Instant::now();
+        let work = Work { shard: arguments.shard, cancelled, observer: &progress };
+        let computed = compute(&sweep, directory, work);
+        progress.finish();
+        let computed = computed?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let console = Console::stdout();
+        if !computed.is_whole() {
+            let Computed { blocks, finished, .. } = computed;
+            let _ = writeln!(
+                std::io::stderr(),
+                "Interrupted: {finished} of {blocks} blocks are finished and kept. To go on: {}",
+                arguments.command(directory)
+            );
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        if arguments.shard.is_whole() {
+            console.print(&table::text(&merge(directory)?));
+            let results = directory.join(lazycopy_results::SWEEP_RESULTS_FILE);
+            console.print(&format!("The results are in {}.", results.display()));
+        } else {
+            console.print(&format!(
+                "Shard {} is there, {} of the {} blocks. When all shards are: manager merge {}",
+                arguments.shard,
+                computed.blocks,
+                sweep.manifest().blocks,
+                directory.display()
+            ));
+        }
+        console.print(&speed(&computed, seconds));
+        Ok(ExitCode::SUCCESS)
+    })?
+}
+
+fn speed(computed: &Computed, seconds: f64) -> String {
+    match computed.runs {
+        0 => "Every run was there already.".to_owned(),
+        runs => {
+            let rate = runs as f64 / seconds.max(f64::MIN_POSITIVE);
+            format!("{runs} runs in {seconds:.1} s: {rate:.0} a second.")
+        }
+    }
+}
+
+impl SweepArguments {
+    /// The command line that goes on with it.
+    fn command(&self, directory: &Path) -> String {
+        let mut command = format!("manager sweep {}", self.file.display());
+        if !self.shard.is_whole() {
+            command += &format!(" --shard {}", self.shard);
+        }
+        if let Some(seeds) = self.seeds {
+            command += &format!(" --seeds {seeds}");
+        }
+        command + &format!(" --out {}", directory.display())
+    }
+}
+
+/// Puts the blocks of a sweep together.
+pub(crate) fn run_merge(arguments: &MergeArguments) -> ExitCode {
+    match merge(&arguments.directory) {
+        Ok(summary) => {
+            let console = Console::stdout();
+            console.print(&table::text(&summary));
+            let results = arguments.directory.join(lazycopy_results::SWEEP_RESULTS_FILE);
+            console.print(&format!("The results are in {}.", results.display()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(error),
+    }
+}

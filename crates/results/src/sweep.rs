@@ -1,0 +1,462 @@
+//! What a sweep leaves behind: `sweep.json` says what was run ([`SweepManifest`]), each line of
+//! `results.jsonl` is one run ([`SweepRecord`]).
+//!
+//! A *cell* is one combination of the axes' values, numbered from 0, the last axis fastest. A
+//! *contender* is what is compared in each cell. Every contender and cell sees the same seeds. The
+//! runs are numbered by cell, then contender, then seed, and cut into *blocks* of about equal
+//! size, which are computed and kept one by one.
+
+use crate::directory::{ResultsError, failed};
+use crate::metric::{Metric, MetricValue};
+use crate::record::{RecordError, SCHEMA_VERSION};
+use lazycopy_migration::{Metrics, Scheme};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The manifest of a sweep, in its directory.
+pub const SWEEP_FILE: &str = "sweep.json";
+
+/// The runs of a sweep, one a line, in its directory.
+pub const SWEEP_RESULTS_FILE: &str = "results.jsonl";
+
+/// The same as a table, in its directory.
+pub const SWEEP_TABLE_FILE: &str = "results.csv";
+
+/// The finished blocks of a sweep, in its directory.
+pub const SWEEP_PARTS_DIRECTORY: &str = "parts";
+
+/// Values of the axes by their names.
+pub type AxisValues = BTreeMap<String, Value>;
+
+/// What was run: everything about a sweep but its results.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepManifest {
+    /// [`SCHEMA_VERSION`] of the program that ran it.
+    pub schema_version: u32,
+    /// Version of the program that ran it.
+    pub program_version: String,
+    /// A hash of all that decides the results, in hexadecimal digits: results belong to a sweep
+    /// with the same fingerprint alone.
+    pub fingerprint: String,
+    /// The name of the sweep file, without its directory.
+    pub file: String,
+    /// The question: the first line of the sweep file.
+    pub title: String,
+    /// The preset that was asked for, if any.
+    pub preset: Option<String>,
+    /// What is compared; the first is the baseline.
+    pub contenders: Vec<SweepContender>,
+    /// The axes, the last fastest.
+    pub axes: Vec<SweepAxis>,
+    /// The metrics that were asked for, in the order of a record.
+    pub metrics: Vec<String>,
+    /// Runs of each cell and contender.
+    pub seeds: u64,
+    /// The first seed; the others are the numbers after it.
+    pub first_seed: u64,
+    /// How many runs there are in all: cells x contenders x seeds.
+    pub runs: u64,
+    /// How many blocks they are cut into, at least 1.
+    pub blocks: u64,
+    /// Every cell, by its number.
+    pub cells: Vec<SweepCell>,
+}
+
+/// What is compared in each cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepContender {
+    /// Its name; no two are the same.
+    pub name: String,
+    /// Its scheme.
+    pub scheme: Scheme,
+}
+
+/// An axis: what varies from cell to cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepAxis {
+    /// Its name: the key, unless the sweep file gives another.
+    pub name: String,
+    /// Its values; a point that sets several keys is an object.
+    pub values: Vec<Value>,
+}
+
+/// A cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepCell {
+    /// Its number, from 0.
+    pub cell: u64,
+    /// The value of each axis in it.
+    pub axes: AxisValues,
+    /// The guest's rate of touching new pages: with R pages resident at the request, R divided by
+    /// the time that the reference run of the first seed takes to touch R distinct pages; where
+    /// its measured accesses end before, the pages touched divided by that time. `None` where no
+    /// time passes.
+    pub new_pages_per_sec: Option<f64>,
+    /// The link's bandwidth.
+    pub bandwidth_bytes_per_sec: Option<u64>,
+}
+
+impl SweepManifest {
+    /// Reads a manifest from its JSON.
+    ///
+    /// # Errors
+    /// When it is none, or one of another schema version.
+    pub fn from_json(text: &str) -> Result<SweepManifest, RecordError> {
+        let value: Value = serde_json::from_str(text)?;
+        match value.get("schema_version") {
+            Some(version) if *version != SCHEMA_VERSION => {
+                Err(RecordError::UnknownSchema { found: version.clone() })
+            }
+            _ => {
+                let manifest: SweepManifest = serde_json::from_value(value)?;
+                manifest.check().map_err(<serde_json::Error as de::Error>::custom)?;
+                Ok(manifest)
+            }
+        }
+    }
+
+    /// Whether its numbers are of one sweep.
+    fn check(&self) -> Result<(), String> {
+        let sizes = [self.cells.len() as u64, self.contenders.len() as u64, self.seeds];
+        let runs = sizes.into_iter().try_fold(1u64, u64::checked_mul);
+        if runs != Some(self.runs) || self.runs == 0 {
+            return Err(format!("{} runs are not cells x contenders x seeds", self.runs));
+        }
+        if !(1..=self.runs).contains(&self.blocks) {
+            return Err(format!("{} blocks cannot hold {} runs", self.blocks, self.runs));
+        }
+        let numbered = self.cells.iter().zip(0..).all(|(cell, number)| cell.cell == number);
+        if !numbered {
+            return Err("its cells are not numbered from 0".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The manifest as indented JSON with a line feed at its end.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a manifest has string keys");
+        text.push('\n');
+        text
+    }
+
+    /// Reads the manifest of the sweep in a directory.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no manifest of this schema version.
+    pub fn load(directory: &Path) -> Result<SweepManifest, ResultsError> {
+        let path = directory.join(SWEEP_FILE);
+        let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
+        SweepManifest::from_json(&text).map_err(|error| ResultsError::Record { path, error })
+    }
+
+    /// The numbers of the runs of a block.
+    pub fn block(&self, block: u64) -> Range<u64> {
+        let bound = |block: u64| {
+            let runs = u128::from(self.runs) * u128::from(block) / u128::from(self.blocks.max(1));
+            u64::try_from(runs).unwrap_or(u64::MAX)
+        };
+        bound(block)..bound(block + 1)
+    }
+
+    /// The cell, contender (their indices) and seed of the run with that number.
+    pub fn place(&self, run: u64) -> RunPlace {
+        let (seeds, contenders) = (self.seeds.max(1), (self.contenders.len() as u64).max(1));
+        RunPlace {
+            cell: (run / seeds / contenders) as usize,
+            contender: (run / seeds % contenders) as usize,
+            seed: self.first_seed.saturating_add(run % seeds),
+        }
+    }
+}
+
+/// Where a run stands in its sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunPlace {
+    /// Index of the cell.
+    pub cell: usize,
+    /// Index of the contender.
+    pub contender: usize,
+    /// The seed.
+    pub seed: u64,
+}
+
+/// One run of a sweep: a line of `results.jsonl`. The metrics that were asked for stand at the
+/// top level beside these fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepRecord {
+    /// [`SCHEMA_VERSION`] of the program that wrote it.
+    pub schema_version: u32,
+    /// Number of the cell.
+    pub cell: u64,
+    /// The value of each axis in it.
+    pub axes: AxisValues,
+    /// The contender's name.
+    pub contender: String,
+    /// How the guest was moved.
+    pub scheme: Scheme,
+    /// Where the run's random choices came from.
+    pub seed: u64,
+    /// The guest's name, where several were moved at once; absent otherwise.
+    pub guest: Option<String>,
+    /// Whether what the guest observed, and each of its pages, equal the reference run's; null
+    /// where there was nothing to compare.
+    pub digest_matches: Option<bool>,
+    /// The metrics that were asked for.
+    pub metrics: Vec<(Metric, MetricValue)>,
+}
+
+impl SweepRecord {
+    /// The value of a metric; `None` where it was not asked for.
+    pub fn metric(&self, name: &str) -> Option<&MetricValue> {
+        self.metrics.iter().find(|(metric, _)| metric.name == name).map(|(_, value)| value)
+    }
+
+    /// The value of a metric as a number; `None` where it was not asked for, does not apply or is
+    /// a text.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.metric(name)?.number()
+    }
+
+    /// Whether the guest runs at the destination and has all of it; `None` where the record does
+    /// not say it: neither `outcome` nor `total_migration_time_ns` was asked for.
+    pub fn completed(&self) -> Option<bool> {
+        match (self.metric("outcome"), self.metric("total_migration_time_ns")) {
+            (Some(outcome), _) => Some(*outcome == MetricValue::Text("completed".to_owned())),
+            (None, Some(total)) => Some(*total != MetricValue::Null),
+            (None, None) => None,
+        }
+    }
+
+    /// Takes the values of these metrics from a run.
+    pub fn take_metrics(&mut self, wanted: &[Metric], metrics: &Metrics) {
+        self.metrics.clear();
+        self.metrics.extend(wanted.iter().map(|metric| (*metric, metric.value(metrics))));
+    }
+
+    /// Reads a record from its line.
+    ///
+    /// # Errors
+    /// When it is none, or one of another schema version.
+    pub fn from_json_line(line: &str) -> Result<SweepRecord, RecordError> {
+        let record: SweepRecord = serde_json::from_str(line)?;
+        match record.schema_version {
+            SCHEMA_VERSION => Ok(record),
+            found => Err(RecordError::UnknownSchema { found: found.into() }),
+        }
+    }
+
+    /// The record as one line of JSON, without a line feed.
+    pub fn to_json_line(&self) -> String {
+        serde_json::to_string(self).expect("a record has string keys alone")
+    }
+}
+
+impl Serialize for SweepRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("schema_version", &self.schema_version)?;
+        map.serialize_entry("cell", &self.cell)?;
+        map.serialize_entry("axes", &self.axes)?;
+        map.serialize_entry("contender", &self.contender)?;
+        map.serialize_entry("scheme", &self.scheme)?;
+        map.serialize_entry("seed", &self.seed)?;
+        if let Some(guest) = &self.guest {
+            map.serialize_entry("guest", guest)?;
+        }
+        map.serialize_entry("digest_matches", &self.digest_matches)?;
+        for (metric, value) in &self.metrics {
+            map.serialize_entry(metric.name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for SweepRecord {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_map(RecordVisitor)
+    }
+}
+
+struct RecordVisitor;
+
+impl<'de> de::Visitor<'de> for RecordVisitor {
+    type Value = SweepRecord;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a run of a sweep")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<SweepRecord, A::Error> {
+        let (mut schema_version, mut cell, mut axes) = (None, None, None);
+        let (mut contender, mut scheme, mut seed) = (None, None, None);
+        let (mut guest, mut digest_matches) = (None, None);
+        let mut metrics: Vec<(Metric, MetricValue)> = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            match &*key {
+                "schema_version" => schema_version = Some(map.next_value()?),
+                "cell" => cell = Some(map.next_value()?),
+                "axes" => axes = Some(map.next_value()?),
+                "contender" => contender = Some(map.next_value()?),
+                "scheme" => scheme = Some(map.next_value()?),
+                "seed" => seed = Some(map.next_value()?),
+                "guest" => guest = Some(map.next_value()?),
+                "digest_matches" => digest_matches = Some(map.next_value()?),
+                name => {
+                    let metric = Metric::named(name).ok_or_else(|| {
+                        de::Error::custom(format_args!("`{name}` is neither a field nor a metric"))
+                    })?;
+                    metrics.push((metric, map.next_value()?));
+                }
+            }
+        }
+        let missing = |field| <A::Error as de::Error>::missing_field(field);
+        Ok(SweepRecord {
+            schema_version: schema_version.ok_or_else(|| missing("schema_version"))?,
+            cell: cell.ok_or_else(|| missing("cell"))?,
+            axes: axes.ok_or_else(|| missing("axes"))?,
+            contender: contender.ok_or_else(|| missing("contender"))?,
+            scheme: scheme.ok_or_else(|| missing("scheme"))?,
+            seed: seed.ok_or_else(|| missing("seed"))?,
+            guest,
+            digest_matches: digest_matches.ok_or_else(|| missing("digest_matches"))?,
+            metrics,
+        })
+    }
+}
+
+/// The records of a file one after another, so that a sweep of any size can be read.
+#[derive(Debug)]
+pub struct SweepRecords {
+    path: PathBuf,
+    lines: std::io::Lines<BufReader<File>>,
+    line: usize,
+}
+
+impl SweepRecords {
+    /// Those of the sweep in a directory.
+    ///
+    /// # Errors
+    /// When its results cannot be opened.
+    pub fn open(directory: &Path) -> Result<SweepRecords, ResultsError> {
+        SweepRecords::open_file(&directory.join(SWEEP_RESULTS_FILE))
+    }
+
+    /// Those of a file.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open_file(path: &Path) -> Result<SweepRecords, ResultsError> {
+        let file = File::open(path).map_err(failed(path))?;
+        Ok(SweepRecords { path: path.to_owned(), lines: BufReader::new(file).lines(), line: 0 })
+    }
+}
+
+impl Iterator for SweepRecords {
+    type Item = Result<SweepRecord, ResultsError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.lines.next()?;
+        self.line += 1;
+        Some(line.map_err(failed(&self.path)).and_then(|text| {
+            SweepRecord::from_json_line(&text).map_err(|error| ResultsError::Line {
+                path: self.path.clone(),
+                line: self.line,
+                error,
+            })
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LINE: &str = r#"{"schema_version":1,"cell":3,"axes":{"link.bandwidth":"1028B/s","memory":{"guest.frames":20}},"contender":"bubbling-7","scheme":"post-copy","seed":9,"digest_matches":true,"total_migration_time_ns":7,"forward_lead_mean":null,"outcome":"completed"}"#;
+
+    fn manifest(cells: usize, contenders: usize, seeds: u64, blocks: u64) -> SweepManifest {
+        let contender =
+            |index| SweepContender { name: format!("c{index}"), scheme: Scheme::PostCopy };
+        let cell = |cell| SweepCell {
+            cell,
+            axes: AxisValues::new(),
+            new_pages_per_sec: Some(0.7),
+            bandwidth_bytes_per_sec: Some(8224),
+        };
+        SweepManifest {
+            schema_version: SCHEMA_VERSION,
+            program_version: "0".to_owned(),
+            fingerprint: "0".to_owned(),
+            file: "a.toml".to_owned(),
+            title: "Why?".to_owned(),
+            preset: None,
+            contenders: (0..contenders).map(contender).collect(),
+            axes: Vec::new(),
+            metrics: vec!["faults".to_owned()],
+            seeds,
+            first_seed: 5,
+            runs: cells as u64 * contenders as u64 * seeds,
+            blocks,
+            cells: (0..cells as u64).map(cell).collect(),
+        }
+    }
+
+    #[test]
+    fn a_line_is_read_and_written_as_it_is() {
+        let record = SweepRecord::from_json_line(LINE).unwrap();
+        assert_eq!(record.to_json_line(), LINE);
+        assert_eq!(record.axes["memory"]["guest.frames"], 20);
+        assert_eq!(record.number("total_migration_time_ns"), Some(7.0));
+        assert_eq!(record.metric("forward_lead_mean"), Some(&MetricValue::Null));
+        assert_eq!(record.metric("faults"), None);
+        assert_eq!(record.completed(), Some(true));
+    }
+
+    #[test]
+    fn what_is_no_run_of_a_sweep_is_refused() {
+        for (line, problem) in [
+            (LINE.replace("\"schema_version\":1", "\"schema_version\":99"), "99"),
+            (LINE.replace("forward_lead_mean", "forward_led"), "`forward_led` is neither"),
+            (LINE.replace("\"seed\":9,", ""), "missing field `seed`"),
+            (LINE[..LINE.len() - 9].to_owned(), "EOF"),
+            (String::new(), "EOF"),
+        ] {
+            let error = SweepRecord::from_json_line(&line).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_read_back() {
+        let manifest = manifest(3, 2, 10, 4);
+        assert_eq!(SweepManifest::from_json(&manifest.to_json()).unwrap(), manifest);
+        let older = manifest.to_json().replace("\"schema_version\": 1", "\"schema_version\": 0");
+        assert!(matches!(SweepManifest::from_json(&older), Err(RecordError::UnknownSchema { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_hold_every_run_once_in_order(
+            cells in 1usize..5, contenders in 1usize..4, seeds in 1u64..30, blocks in 1u64..50,
+        ) {
+            let manifest = manifest(cells, contenders, seeds, blocks);
+            let runs: Vec<u64> = (0..blocks).flat_map(|block| manifest.block(block)).collect();
+            prop_assert_eq!(&runs, &(0..manifest.runs).collect::<Vec<_>>());
+            let places: Vec<RunPlace> = runs.iter().map(|run| manifest.place(*run)).collect();
+            prop_assert!(places.is_sorted() && places.windows(2).all(|two| two[0] != two[1]));
+            let last = RunPlace { cell: cells - 1, contender: contenders - 1, seed: 4 + seeds };
+            prop_assert_eq!(places.last(), Some(&last));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! One block: its runs, one after another, as the text of its file.
+
+use crate::error::SweepError;
+use crate::plan::{Planned, Sweep};
+use crate::reference::References;
+use lazycopy_results::{RunPlace, SCHEMA_VERSION, SweepManifest, SweepRecord};
+use lazycopy_simulation::{Migration, Options, RunError, simulate_with};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A record of this place without its results.
+pub(crate) fn blank(manifest: &SweepManifest, place: RunPlace) -> SweepRecord {
+    let cell = &manifest.cells[place.cell];
+    let contender = &manifest.contenders[place.contender];
+    SweepRecord {
+        schema_version: SCHEMA_VERSION,
+        cell: cell.cell,
+        axes: cell.axes.clone(),
+        contender: contender.name.clone(),
+        scheme: contender.scheme,
+        seed: place.seed,
+        guest: None,
+        digest_matches: None,
+        metrics: Vec::new(),
+    }
+}
+
+impl Sweep {
+    /// Computes a block; `None` if it was cancelled. `ran` is told of each run.
+    pub(crate) fn block(
+        &self,
+        block: u64,
+        cancelled: &AtomicBool,
+        ran: &dyn Fn(),
+    ) -> Result<Option<Vec<u8>>, SweepError> {
+        let manifest = self.manifest();
+        let mut references = References::default();
+        let mut text = Vec::new();
+        let mut record: Option<(RunPlace, SweepRecord)> = None;
+        for run in manifest.block(block) {
+            if cancelled.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let place = manifest.place(run);
+            let same =
+                |other: &RunPlace| (other.cell, other.contender) == (place.cell, place.contender);
+            let (_, record) = match &mut record {
+                Some(known) if same(&known.0) => known,
+                known => known.insert((place, blank(manifest, place))),
+            };
+            record.seed = place.seed;
+            let planned = self.scenario(place.cell, place.contender);
+            self.run(planned, record, &mut references).map_err(|error| SweepError::Run {
+                place: self.place(place.cell, place.contender),
+                seed: place.seed,
+                error,
+            })?;
+            writeln!(text, "{}", record.to_json_line()).expect("memory takes it");
+            ran();
+        }
+        Ok(Some(text))
+    }
+
+    /// Simulates one run and puts its results into the record.
+    fn run(
+        &self,
+        planned: &Planned,
+        record: &mut SweepRecord,
+        references: &mut References,
+    ) -> Result<(), RunError> {
+        let Planned { scenario, standard } = planned;
+        let migration = Migration {
+            guest: Arc::new(scenario.guest_spec(record.seed)),
+            warmup_accesses: scenario.warmup(record.seed),
+            parameters: scenario.migration_parameters(),
+            link: scenario.link(),
+        };
+        let mut run = simulate_with(&migration, &Options::metrics_only())?;
+        record.digest_matches = None;
+        if self.reference() {
+            let verdict = references.judge(*standard, &migration.guest, scenario, &run)?;
+            run.metrics.reference_measured_time_ns = Some(verdict.measured_time_ns);
+            record.digest_matches = verdict.digest_matches;
+        }
+        record.take_metrics(self.metrics(), &run.metrics);
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! From blocks to results: every line is looked at on the way.
+
+use crate::block::blank;
+use crate::directory::{Aside, SweepDirectory};
+use crate::error::SweepError;
+use crate::summary::{Summary, Tally};
+use crate::table::Columns;
+use lazycopy_results::{
+    RunPlace, SWEEP_FILE, SWEEP_RESULTS_FILE, SWEEP_TABLE_FILE, SweepManifest, SweepRecord,
+};
+use rayon::prelude::*;
+use std::path::Path;
+
+/// Blocks per thread that are in memory at once.
+const AHEAD: usize = 2;
+
+/// Checks every block of the sweep in a directory and writes `results.jsonl` and `results.csv`:
+/// the same bytes, however the blocks came about.
+///
+/// # Errors
+/// When blocks are missing, or hold anything but their runs, one after another; what was there
+/// before stays as it was.
+pub fn merge(directory: &Path) -> Result<Summary, SweepError> {
+    if !directory.join(SWEEP_FILE).exists() {
+        return Err(SweepError::NoSweep { directory: directory.to_owned() });
+    }
+    let manifest = SweepManifest::load(directory)?;
+    let directory = SweepDirectory::at(directory);
+    let there = directory.blocks(manifest.blocks)?;
+    let missing: Vec<u64> = (0..manifest.blocks).filter(|it| !there[*it as usize]).collect();
+    if !missing.is_empty() {
+        return Err(SweepError::Holes {
+            directory: directory.path().to_owned(),
+            blocks: manifest.blocks,
+            missing,
+            command: command(&directory, &manifest),
+        });
+    }
+    let columns = Columns::of(&manifest);
+    let mut results = Aside::create(directory.path(), SWEEP_RESULTS_FILE)?;
+    let mut table = Aside::create(directory.path(), SWEEP_TABLE_FILE)?;
+    table.write(&columns.header())?;
+    let mut tally = Tally::default();
+    let numbers: Vec<u64> = (0..manifest.blocks).collect();
+    for numbers in numbers.chunks(AHEAD * rayon::current_num_threads()) {
+        let read = |block: &u64| {
+            let (mut rows, mut tally) = (columns.rows(), Tally::default());
+            let text = check_block(&directory, &manifest, *block, |(place, record)| {
+                rows.add(record);
+                tally.add(place, record);
+            })?;
+            Ok((text, rows.into_bytes(), tally))
+        };
+        let blocks = numbers.par_iter().map(read).collect::<Vec<Result<_, SweepError>>>();
+        for block in blocks {
+            let (text, rows, counted) = block?;
+            results.write(&text)?;
+            table.write(&rows)?;
+            tally.merge(counted);
+        }
+    }
+    results.keep_for_good()?;
+    table.keep_for_good()?;
+    Ok(Summary::of(manifest, &tally))
+}
+
+/// The command that computes what is missing.
+fn command(directory: &SweepDirectory, manifest: &SweepManifest) -> String {
+    let SweepManifest { file, seeds, .. } = manifest;
+    format!("manager sweep {file} --seeds {seeds} --out {}", directory.path().display())
+}
+
+/// Reads a block and checks that it holds its runs and nothing else, byte for byte as they are
+/// written. `each` is told of them.
+pub(crate) fn check_block(
+    directory: &SweepDirectory,
+    manifest: &SweepManifest,
+    block: u64,
+    mut each: impl FnMut((RunPlace, &SweepRecord)),
+) -> Result<Vec<u8>, SweepError> {
+    let wrong = |line, problem: String| SweepError::Block {
+        file: directory.block(block),
+        line,
+        problem,
+        command: command(directory, manifest),
+    };
+    let Some(bytes) = directory.read_block(block)? else {
+        return Err(wrong(None, "it is gone".to_owned()));
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|error| wrong(None, error.to_string()))?;
+    if !text.ends_with('\n') {
+        return Err(wrong(None, "its last line is cut off".to_owned()));
+    }
+    let runs = manifest.block(block);
+    let count = (runs.end - runs.start) as usize;
+    let lines = text.lines().count();
+    if lines != count {
+        return Err(wrong(None, format!("it has {lines} lines, and {count} runs belong here")));
+    }
+    let mut expected: Option<(RunPlace, SweepRecord)> = None;
+    for ((run, line), number) in runs.zip(text.lines()).zip(1..) {
+        let place = manifest.place(run);
+        let same =
+            |other: &RunPlace| (other.cell, other.contender) == (place.cell, place.contender);
+        let (_, expected) = match &mut expected {
+            Some(known) if same(&known.0) => known,
+            known => known.insert((place, blank(manifest, place))),
+        };
+        expected.seed = place.seed;
+        let record = SweepRecord::from_json_line(line)
+            .map_err(|error| wrong(Some(number), error.to_string()))?;
+        check_record(&record, expected, manifest)
+            .map_err(|problem| wrong(Some(number), problem))?;
+        if record.to_json_line() != line {
+            return Err(wrong(Some(number), "it is not written as this program does".to_owned()));
+        }
+        each((place, &record));
+    }
+    Ok(bytes)
+}
+
+fn check_record(
+    record: &SweepRecord,
+    expected: &SweepRecord,
+    manifest: &SweepManifest,
+) -> Result<(), String> {
+    let place = |record: &SweepRecord| {
+        format!("cell {}, contender \"{}\", seed {}", record.cell, record.contender, record.seed)
+    };
+    if place(record) != place(expected) {
+        return Err(format!("it is {}, and {} belongs here", place(record), place(expected)));
+    }
+    if record.axes != expected.axes || record.scheme != expected.scheme || record.guest.is_some() {
+        return Err("its axes, scheme or guest are another sweep's".to_owned());
+    }
+    let names = record.metrics.iter().map(|(metric, _)| metric.name);
+    if !names.eq(manifest.metrics.iter().map(String::as_str)) {
+        return Err("its metrics are another sweep's".to_owned());
+    }
+    Ok(())
+}
