@@ -20,7 +20,7 @@ pub const SERVER: &str = env!("CARGO_BIN_EXE_server");
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The pause between two looks at what tells nobody of its changes: the system's processes.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+pub const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Settings under which a migration of the paper's guest takes an eighth of a second; the link's
 /// latency is still far above a socket's.

@@ -10,3 +10,4 @@ mod faults;
 mod migrations;
 mod prompt;
 mod simulation;
+mod sweeps;

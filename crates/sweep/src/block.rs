@@ -4,9 +4,8 @@ use crate::error::SweepError;
 use crate::plan::{Planned, Sweep};
 use crate::reference::References;
 use lazycopy_results::{RunPlace, SCHEMA_VERSION, SweepManifest, SweepRecord};
-use lazycopy_simulation::{Migration, Options, RunError, simulate_with};
+use lazycopy_simulation::{Options, RunError, scenario_fleet, simulate_fleet};
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A record of this place without its results.
@@ -70,19 +69,13 @@ impl Sweep {
         references: &mut References,
     ) -> Result<(), RunError> {
         let Planned { scenario, standard } = planned;
-        let migration = Migration {
-            guest: Arc::new(scenario.guest_spec(record.seed)),
-            warmup_accesses: scenario.warmup(record.seed),
-            parameters: scenario.migration_parameters(),
-            link: scenario.link(),
-        };
-        let mut run = simulate_with(&migration, &Options::metrics_only())?;
-        record.digest_matches = None;
+        let fleet = scenario_fleet(scenario, record.seed);
+        let runs = simulate_fleet(&fleet, &Options::metrics_only())?.runs;
+        let mut run = runs.into_iter().next().expect("the plan refuses fleets without a guest");
         if self.reference() {
-            let verdict = references.judge(*standard, &migration.guest, scenario, &run)?;
-            run.metrics.reference_measured_time_ns = Some(verdict.measured_time_ns);
-            record.digest_matches = verdict.digest_matches;
+            references.complete(*standard, &fleet.migrations[0], &mut run)?;
         }
+        record.digest_matches = run.digest_matches();
         record.take_metrics(self.metrics(), &run.metrics);
         Ok(())
     }

@@ -8,14 +8,15 @@ use lazycopy_results::{
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, TempPath};
 
 /// The end of the name of a file that is being written. Its name begins with a dot.
 const PARTIAL: &str = ".partial";
 
 /// A file that is written aside. It gets its name when it is whole; dropped before, it is gone.
 pub(crate) struct Aside {
-    file: BufWriter<NamedTempFile>,
+    file: BufWriter<File>,
+    aside: TempPath,
     path: PathBuf,
 }
 
@@ -33,7 +34,8 @@ impl Aside {
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
         let file = builder.tempfile_in(directory).map_err(io_error(&path))?;
-        Ok(Aside { file: BufWriter::new(file), path })
+        let (file, aside) = file.into_parts();
+        Ok(Aside { file: BufWriter::new(file), aside, path })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), SweepError> {
@@ -41,27 +43,26 @@ impl Aside {
     }
 
     /// Gives it its name, in place of what is there.
-    pub(crate) fn keep(self) -> Result<(), SweepError> {
-        let Aside { file, path } = self;
-        let file = file.into_inner().map_err(|error| io_error(&path)(error.into_error()))?;
-        file.persist(&path).map(drop).map_err(|error| io_error(&path)(error.error))
+    pub(crate) fn keep(mut self) -> Result<(), SweepError> {
+        self.file.flush().map_err(io_error(&self.path))?;
+        self.aside.persist(&self.path).map_err(|error| io_error(&self.path)(error.error))
     }
 
     /// The same, after the disk has it: the machine may fail now.
     pub(crate) fn keep_for_good(mut self) -> Result<(), SweepError> {
-        let synced = self.file.flush().and_then(|()| self.file.get_ref().as_file().sync_all());
+        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
         synced.map_err(io_error(&self.path))?;
         self.keep()
     }
 
-    /// Gives it its name unless that is taken; whether it was free.
-    fn keep_new(self) -> Result<bool, SweepError> {
-        let Aside { file, path } = self;
-        let file = file.into_inner().map_err(|error| io_error(&path)(error.into_error()))?;
-        match file.persist_noclobber(&path) {
-            Ok(_) => Ok(true),
-            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(io_error(&path)(error.error)),
+    /// Gives it its name unless that is taken.
+    fn keep_if_new(mut self) -> Result<(), SweepError> {
+        self.file.flush().map_err(io_error(&self.path))?;
+        match self.aside.persist_noclobber(&self.path) {
+            Err(error) if error.error.kind() != ErrorKind::AlreadyExists => {
+                Err(io_error(&self.path)(error.error))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -76,7 +77,7 @@ pub(crate) struct SweepDirectory {
 }
 
 impl SweepDirectory {
-    /// Makes a directory that of this sweep, or finds that it is so already, and removes what
+    /// Makes a directory this sweep's, or finds that it is so already, and removes what
     /// killed runs left behind, unless another process is at work here.
     pub(crate) fn begin(path: &Path, manifest: &SweepManifest) -> Result<Self, SweepError> {
         fs::create_dir_all(path).map_err(io_error(path))?;
@@ -85,7 +86,7 @@ impl SweepDirectory {
             let mut aside = Aside::create(path, SWEEP_FILE)?;
             aside.write(manifest.to_json().as_bytes())?;
             // Another sweep may have begun here at the same moment.
-            aside.keep_new()?;
+            aside.keep_if_new()?;
         }
         let there = SweepManifest::load(path)?;
         if there.fingerprint != manifest.fingerprint {
@@ -258,7 +259,7 @@ mod tests {
         }
         let mut aside = Aside::create(directory.path(), "a").unwrap();
         aside.write(b"three").unwrap();
-        assert!(!aside.keep_new().unwrap());
+        aside.keep_if_new().unwrap();
         assert_eq!(fs::read(directory.path().join("a")).unwrap(), b"two");
         assert_eq!(names(directory.path()), ["a"]);
     }

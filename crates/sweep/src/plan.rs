@@ -12,6 +12,7 @@ use lazycopy_results::{
     SweepManifest,
 };
 use lazycopy_scenario::{Draft, SHIPPED, Scenario, ScenarioError};
+use lazycopy_simulation::scenario_fleet;
 use rayon::prelude::*;
 use serde_json::Value as Json;
 use std::path::Path;
@@ -284,7 +285,7 @@ fn in_words<'a>(
     format!("cell {cell}{values}{contender}")
 }
 
-/// The same seeds everywhere, and a contender's scheme in each of its cells.
+/// One guest, the same seeds everywhere, and a contender's scheme in each of its cells.
 fn check_alike(
     file: &SweepFile,
     contenders: &[Contender],
@@ -303,6 +304,9 @@ fn check_alike(
                 "its seed is another: every run of a sweep is to see the same seeds; set the seed \
                  in `set`, and how many there are by `seeds`",
             ));
+        }
+        if scenario_fleet(scenario, scenario.seed).migrations.len() != 1 {
+            return Err(wrong("it moves several guests; a sweep takes scenarios of one guest"));
         }
         if schemes[index] != schemes[contender] {
             return Err(wrong(

@@ -1,10 +1,9 @@
 //! Reference runs, each computed once where several runs of a block are held against it.
 
-use lazycopy_guest::{GuestSpec, Reference, WorkloadError, reference_run};
+use lazycopy_guest::{Reference, WorkloadError, reference_run};
 use lazycopy_scenario::Scenario;
-use lazycopy_simulation::Run;
+use lazycopy_simulation::{FleetMigration, Run};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Scenarios with the same number have the same reference runs: their guests are the same, and
 /// so is the disk of ordinary paging.
@@ -34,45 +33,31 @@ pub(crate) struct References {
     known: BTreeMap<Key, Reference>,
 }
 
-/// What the reference run says of a run.
-pub(crate) struct Verdict {
-    /// The measured accesses of the reference run, in nanoseconds.
-    pub(crate) measured_time_ns: u64,
-    /// Whether the guest saw and has what the reference run saw and has; `None` where it did not
-    /// come to an end at the destination.
-    pub(crate) digest_matches: Option<bool>,
-}
-
 impl References {
-    pub(crate) fn judge(
+    /// Holds a run against its reference run: what it felt without the migration, and whether it
+    /// saw the same.
+    pub(crate) fn complete(
         &mut self,
         standard: Standard,
-        guest: &Arc<GuestSpec>,
-        scenario: &Scenario,
-        run: &Run,
-    ) -> Result<Verdict, WorkloadError> {
+        migration: &FleetMigration,
+        run: &mut Run,
+    ) -> Result<(), WorkloadError> {
         let resumed = run.destination.resumed_registers;
-        let from = resumed.map_or_else(|| scenario.warmup(guest.seed), |it| it.accesses);
+        let from = resumed.map_or(migration.warmup_accesses, |registers| registers.accesses);
+        let ended = run.destination.ended_registers.map_or(from, |registers| registers.accesses);
         let mut reference = |to: u64| {
-            let key = (standard, guest.seed, from, to);
+            let key = (standard, migration.guest.seed, from, to);
             if let Some(known) = self.known.get(&key) {
                 return Ok(*known);
             }
-            let reference = reference_run(guest, scenario.disk.latency_source, from, to)?;
+            let latency = migration.parameters.disk_latency_source;
+            let reference = reference_run(&migration.guest, latency, from, to)?;
             self.known.insert(key, reference);
             Ok(reference)
         };
-        let measured = reference(from + scenario.measured_accesses)?;
-        let digest_matches = match run.destination.ended_registers {
-            None => None,
-            Some(ended) => {
-                let whole = reference(ended.accesses)?;
-                let same_view = (ended.accesses, ended.digest)
-                    == (whole.registers.accesses, whole.registers.digest);
-                let same_pages = run.destination.ended_pages_digest == Some(whole.pages_digest);
-                Some(same_view && same_pages)
-            }
-        };
-        Ok(Verdict { measured_time_ns: measured.measured_time.as_nanos(), digest_matches })
+        let measured = reference(from + migration.parameters.measured_accesses)?;
+        run.metrics.reference_measured_time_ns = Some(measured.measured_time.as_nanos());
+        run.reference = Some(reference(ended)?);
+        Ok(())
     }
 }

@@ -1,0 +1,7 @@
+//! Whole sweeps by the library.
+
+mod blocks;
+mod common;
+mod records;
+mod refusals;
+mod shipped;

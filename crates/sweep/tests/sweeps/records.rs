@@ -1,0 +1,111 @@
+//! What stands in a record is what the engine gives for that run alone.
+
+use crate::common::{Place, computed};
+use lazycopy_results::{Metric, SweepRecord, SweepRecords};
+use lazycopy_scenario::Draft;
+use lazycopy_simulation::{Options, simulate_scenario};
+use lazycopy_sweep::merge;
+
+const MIXED: &str = r#"# Are they what they should be?
+scenario = "writes"
+preset = "fair"
+seeds = 12
+schemes = ["post-copy"]
+set = { "guest.write_fraction" = 0.3, "migration.max_time" = "10m" }
+[[contenders]]
+name = "rounds"
+set = { migration.scheme = "hybrid-lazy-copy", migration.hybrid_rounds = 2 }
+[[contenders]]
+name = "pre-copy"
+set = { "migration.scheme" = "pre-copy" }
+[[axes]]
+key = "disk.latency_source"
+values = ["0s", "1s"]
+[[axes]]
+key = "guest.workload"
+values = ["queue", { kind = "zipf", exponent = 1.5 }]
+"#;
+
+fn records(text: &str) -> Vec<SweepRecord> {
+    let place = Place::new();
+    let out = place.path("out");
+    computed(&place.open(text).unwrap(), &out, "0/1", 2);
+    merge(&out).unwrap();
+    SweepRecords::open(&out).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn every_record_is_that_of_its_scenario_and_seed() {
+    let records = records(MIXED);
+    assert_eq!(records.len(), 4 * 3 * 12);
+    let disks = ["0s", "1s"];
+    let workloads = ["\"queue\"", "{kind=\"zipf\",exponent=1.5}"];
+    let schemes = ["post-copy", "hybrid-lazy-copy", "pre-copy"];
+    for (index, record) in records.iter().enumerate() {
+        let (cell, contender) = (index / 36, index / 12 % 3);
+        let draft = Draft::shipped("writes", &std::env::temp_dir()).unwrap();
+        let scenario = [
+            "guest.write_fraction=0.3".to_owned(),
+            "migration.max_time=10m".to_owned(),
+            "migration.hybrid_rounds=2".to_owned(),
+            format!("migration.scheme={}", schemes[contender]),
+            format!("disk.latency_source={}", disks[cell / 2]),
+            format!("guest.workload={}", workloads[cell % 2]),
+        ]
+        .iter()
+        .fold(draft.preset("fair".parse().unwrap()), |draft, set| draft.set(set).unwrap());
+        let scenario = scenario.finish().unwrap();
+        let run = simulate_scenario(&scenario, record.seed, &Options::default()).unwrap();
+        let run = run.runs.first().unwrap();
+        assert_eq!(record.digest_matches, run.digest_matches(), "{record:?}");
+        assert_eq!(record.scheme.name(), schemes[contender]);
+        for (metric, value) in &record.metrics {
+            assert_eq!(*value, metric.value(&run.metrics), "{metric:?} of {record:?}");
+        }
+        assert_eq!(record.metrics.len(), Metric::ALL.len());
+    }
+}
+
+#[test]
+fn metrics_are_those_that_were_asked_for_in_the_order_of_a_record() {
+    let text = "scenario = \"paper\"\nseeds = 3\nreference = false\n\
+                metrics = [\"outcome\", \"reference_measured_time_ns\", \"downtime_ns\"]\n";
+    let records = records(text);
+    let line = r#"{"schema_version":1,"cell":0,"axes":{},"contender":"lazy-copy","scheme":"lazy-copy","seed":3,"digest_matches":null,"downtime_ns":"#;
+    let written = records[2].to_json_line();
+    assert!(written.starts_with(line), "{written}");
+    let end = r#","reference_measured_time_ns":null,"outcome":"completed"}"#;
+    assert!(written.ends_with(end), "{written}");
+}
+
+#[test]
+fn the_summary_counts_wins_where_every_run_completed() {
+    let place = Place::new();
+    let text = "scenario = \"slow-link\"\nseeds = 4\nschemes = [\"post-copy\", \"pre-copy\"]\n\
+                set = { \"migration.max_time\" = \"30s\" }\n\
+                [[axes]]\nkey = \"link.bandwidth\"\nvalues = [\"1028B/s\", \"1GB/s\"]\n";
+    let out = place.path("out");
+    computed(&place.open(text).unwrap(), &out, "0/1", 1);
+    let summary = merge(&out).unwrap();
+    let records: Vec<SweepRecord> = SweepRecords::open(&out).unwrap().map(Result::unwrap).collect();
+    let completed = |contender: &str| {
+        let of = |it: &&SweepRecord| it.contender == contender && it.completed() == Some(true);
+        records.iter().filter(of).collect::<Vec<_>>()
+    };
+    let (post, pre) = (&summary.contenders[0], &summary.contenders[1]);
+    assert_eq!((post.completed, post.runs), (8, 8));
+    assert_eq!((pre.completed, pre.runs), (completed("pre-copy").len() as u64, 8));
+    assert_eq!(pre.completed, 4, "pre-copy converges on the fast link alone");
+    assert_eq!(summary.compared_cells[0], 1);
+    for (index, metric) in lazycopy_sweep::COMPARED.into_iter().enumerate() {
+        for means in &summary.contenders {
+            let values: Vec<f64> =
+                completed(&means.contender).iter().map(|it| it.number(metric).unwrap()).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            assert!((means.means[index].unwrap() - mean).abs() <= mean * 1e-12, "{metric}");
+        }
+    }
+    let wins: u64 = summary.contenders.iter().map(|it| it.wins[1].alone).sum();
+    let shared = summary.contenders[0].wins[1].shared;
+    assert_eq!(wins + shared, 1, "one cell has one winner, or two that are equal");
+}
