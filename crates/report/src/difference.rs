@@ -2,14 +2,14 @@
 
 use crate::distribution::{Group, axis, extent, group_label, strip};
 use crate::figure::Figure;
-use crate::metric::Metric;
+use crate::measure::quantity;
 use crate::page::Cell;
 use crate::quantity::{Unit, counted};
 use crate::run::capitalized;
 use crate::scale::Scale;
 use crate::style::SERIES;
 use crate::svg::{Anchor, Drawing, text_width};
-use lazycopy_results::{Paired, Summary};
+use lazycopy_results::{Measure, Paired, Summary};
 use std::collections::BTreeMap;
 
 /// One contender against the baseline in one metric.
@@ -29,7 +29,7 @@ impl Difference {
         contender: &BTreeMap<u64, f64>,
         baseline: &BTreeMap<u64, f64>,
     ) -> Option<Difference> {
-        let paired = Paired::of(contender, baseline)?;
+        let paired = Paired::by_seed(contender, baseline)?;
         let difference = |(seed, value): (&u64, &f64)| Some((*seed, value - baseline.get(seed)?));
         let values = contender.iter().filter_map(difference).collect();
         Some(Difference { label: label.to_owned(), series, values, paired })
@@ -43,19 +43,19 @@ const ROW: f64 = 38.0;
 /// Draws the differences of one metric; `None` without any.
 pub(crate) fn differences(
     name: &str,
-    metric: &Metric,
+    measure: Measure,
     baseline: &str,
     differences: &[Difference],
 ) -> Option<Figure> {
     let all = differences.iter().flat_map(|it| it.values.values().copied());
     let (low, high) = extent(all.chain([0.0])).filter(|_| !differences.is_empty())?;
-    let unit = metric.quantity.unit(high.max(-low));
+    let unit = quantity(measure).unit(high.max(-low));
     let left = 34.0 + differences.iter().map(|it| text_width(&it.label)).fold(0.0, f64::max);
     let bottom = TOP + differences.len() as f64 * ROW;
     let scale =
         Scale::linear(around(low / unit.divisor, high / unit.divisor), (left, WIDTH - 20.0));
     let mut drawing = Drawing::new(WIDTH, bottom + 46.0);
-    let title = format!("{}: differences to {baseline}", capitalized(metric.label));
+    let title = format!("{}: differences to {baseline}", capitalized(measure.label()));
     drawing.text("title", (12.0, 22.0), Anchor::Start, &title);
     let unit_name = if unit.name.is_empty() { String::new() } else { format!(" ({})", unit.name) };
     let label = format!("\u{2190} less than {baseline}{unit_name} more \u{2192}");
@@ -68,7 +68,7 @@ pub(crate) fn differences(
     let caption = format!(
         "Each point a seed: the contender's {} less {baseline}'s of the same seed. The bar: mean \
          and its 95 % confidence interval.",
-        metric.label
+        measure.label()
     );
     Some(Figure::new(name, &title, caption, drawing))
 }
@@ -103,15 +103,15 @@ fn row(
 }
 
 /// A line of the table of differences.
-pub(crate) fn table_row(metric: &Metric, difference: &Difference) -> Vec<Cell> {
-    let Paired { differences, less, equal, more } = difference.paired;
-    let signed = |value| metric.quantity.signed(value);
+pub(crate) fn table_row(measure: Measure, difference: &Difference) -> Vec<Cell> {
+    let Paired { differences, less, equal, more, .. } = difference.paired;
+    let signed = |value| quantity(measure).signed(value);
     let interval = match differences.interval {
         Some((low, high)) => format!("{} to {}", signed(low), signed(high)),
         None => "one seed alone".to_owned(),
     };
     vec![
-        Cell::Text(metric.label.to_owned()),
+        Cell::Text(measure.label().to_owned()),
         Cell::Text(difference.label.clone()),
         Cell::Number(signed(differences.mean)),
         Cell::Number(interval),
@@ -148,7 +148,6 @@ pub(crate) const TABLE_HEADER: [&str; 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::SHOWN;
 
     #[test]
     fn each_common_seed_has_a_point_and_each_contender_a_mean_and_an_interval() {
@@ -156,7 +155,9 @@ mod tests {
         let contender = BTreeMap::from([(1, 4e9), (2, 6.5e9), (4, 1e9)]);
         let difference = Difference::of(("lazy-copy", 1), &contender, &baseline).unwrap();
         assert_eq!(difference.values, BTreeMap::from([(1, -1e9), (2, 0.5e9)]));
-        let file = differences("d", &SHOWN[0], "post-copy", &[difference]).unwrap().file();
+        let file = differences("d", Measure::TotalMigrationTime, "post-copy", &[difference])
+            .unwrap()
+            .file();
         assert_eq!(file.matches(" run faint\"").count(), 2);
         assert_eq!(file.matches("whisker interval").count(), 1);
         assert!(Difference::of(("a", 1), &contender, &BTreeMap::new()).is_none());
@@ -167,7 +168,7 @@ mod tests {
         let paired = |values: &[f64]| {
             let zeros = (0..values.len() as u64).map(|seed| (seed, 0.0)).collect();
             let values = values.iter().enumerate().map(|(seed, it)| (seed as u64, *it)).collect();
-            verdict(&Paired::of(&values, &zeros).unwrap())
+            verdict(&Paired::by_seed(&values, &zeros).unwrap())
         };
         assert_eq!(paired(&[-2.0, -2.1, -1.9, -2.0]), "less");
         assert_eq!(paired(&[-5.0, 5.0, 1.0]), "not told apart by 3 seeds");

@@ -2,11 +2,12 @@
 //! of runs up to each value.
 
 use crate::figure::Figure;
-use crate::metric::Metric;
+use crate::measure::{meaning, quantity};
 use crate::quantity::{Unit, counted, fixed};
 use crate::scale::{Scale, tick_decimals};
 use crate::style::SERIES;
 use crate::svg::{Anchor, Drawing, text_width};
+use lazycopy_results::{Measure, Quantiles};
 
 /// The values of one scheme or contender.
 #[derive(Clone, Debug)]
@@ -29,17 +30,17 @@ const SINGLE_POINTS: usize = 200;
 const MOST_STEPS: usize = 400;
 
 /// Draws a metric's values; `None` where no group has any.
-pub(crate) fn distribution(name: &str, metric: &Metric, groups: &[Group]) -> Option<Figure> {
+pub(crate) fn distribution(name: &str, measure: Measure, groups: &[Group]) -> Option<Figure> {
     let all = groups.iter().flat_map(|group| group.values.iter().copied());
     let (low, high) = extent(all)?;
-    let unit = metric.quantity.unit(high.abs().max(low.abs()));
+    let unit = quantity(measure).unit(high.abs().max(low.abs()));
     let left = 34.0 + groups.iter().map(|group| text_width(&group.label)).fold(0.0, f64::max);
     let bottom = TOP + groups.len() as f64 * ROW + GAP + SHARES_HEIGHT;
     let scale =
         Scale::linear(padded(low / unit.divisor, high / unit.divisor), (left, WIDTH - 20.0));
     let mut drawing = Drawing::new(WIDTH, bottom + 46.0);
-    drawing.text("title", (12.0, 22.0), Anchor::Start, &crate::run::capitalized(metric.label));
-    axis(&mut drawing, scale, (TOP, bottom), &axis_label(metric, unit), left);
+    drawing.text("title", (12.0, 22.0), Anchor::Start, &crate::run::capitalized(measure.label()));
+    axis(&mut drawing, scale, (TOP, bottom), &axis_label(measure, unit), left);
     for (index, group) in groups.iter().enumerate() {
         row(&mut drawing, scale, unit, group, TOP + (index as f64 + 0.5) * ROW, left);
     }
@@ -51,18 +52,18 @@ pub(crate) fn distribution(name: &str, metric: &Metric, groups: &[Group]) -> Opt
     let caption = format!(
         "{} {points}ox: the middle half of the runs, its line the median, whiskers from the least \
          to the greatest. Below: the share of runs up to each value.",
-        metric.meaning
+        meaning(measure)
     );
-    let title = format!("Distribution of {}", metric.label);
+    let title = format!("Distribution of {}", measure.label());
     Some(Figure::new(name, &title, caption, drawing))
 }
 
 /// The axis' name with its unit.
-pub(crate) fn axis_label(metric: &Metric, unit: Unit) -> String {
+pub(crate) fn axis_label(measure: Measure, unit: Unit) -> String {
     if unit.name.is_empty() {
-        metric.label.to_owned()
+        measure.label().to_owned()
     } else {
-        format!("{} ({})", metric.label, unit.name)
+        format!("{} ({})", measure.label(), unit.name)
     }
 }
 
@@ -132,22 +133,25 @@ pub(crate) fn strip(drawing: &mut Drawing, scale: Scale, unit: Unit, group: &Gro
 fn row(drawing: &mut Drawing, scale: Scale, unit: Unit, group: &Group, y: f64, left: f64) {
     group_label(drawing, group, y, left);
     strip(drawing, scale, unit, group, y);
-    let mut sorted = group.values.clone();
-    sorted.sort_by(f64::total_cmp);
-    let (Some(least), Some(greatest)) = (sorted.first(), sorted.last()) else {
+    let Some(quantiles) = Quantiles::of(&group.values) else {
         return drawing.text("tick", (left + 8.0, y + 4.0), Anchor::Start, "no run counts");
     };
     let place = |value: f64| scale.place(value / unit.divisor);
-    let [quarter, median, three_quarters] = [0.25, 0.5, 0.75].map(|share| quantile(&sorted, share));
+    let (quarter, three_quarters) = (quantiles.lower_quartile, quantiles.upper_quartile);
+    let median = quantiles.median;
     let class = group.series % SERIES;
     let note = format!(
         "{}: {}, median {}",
         group.label,
-        counted(sorted.len() as u64, "run"),
+        counted(group.values.len() as u64, "run"),
         fixed(median / unit.divisor, 3)
     );
-    drawing.line(&format!("whisker s{class}"), (place(*least), y), (place(quarter), y));
-    drawing.line(&format!("whisker s{class}"), (place(three_quarters), y), (place(*greatest), y));
+    drawing.line(&format!("whisker s{class}"), (place(quantiles.least), y), (place(quarter), y));
+    drawing.line(
+        &format!("whisker s{class}"),
+        (place(three_quarters), y),
+        (place(quantiles.greatest), y),
+    );
     let (from, to) = (place(quarter), place(three_quarters));
     drawing.rect(
         &format!("boxed fill s{class}"),
@@ -156,13 +160,6 @@ fn row(drawing: &mut Drawing, scale: Scale, unit: Unit, group: &Group, y: f64, l
         &note,
     );
     drawing.line("mean", (place(median), y - 12.0), (place(median), y + 12.0));
-}
-
-/// The value below which that share of the sorted values lies, interpolated.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let at = share * (sorted.len() - 1) as f64;
-    let (below, above) = (at.floor() as usize, at.ceil() as usize);
-    sorted[below] + (sorted[above] - sorted[below]) * (at - at.floor())
 }
 
 /// The share of each group's runs up to each value.
@@ -215,7 +212,6 @@ fn steps(sorted: &[f64]) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::SHOWN;
 
     fn group(label: &str, series: usize, values: &[f64]) -> Group {
         Group { label: label.to_owned(), series, values: values.to_vec() }
@@ -224,18 +220,13 @@ mod tests {
     #[test]
     fn each_run_has_a_point_and_each_group_a_box_and_a_curve() {
         let groups = [group("a", 0, &[1e9, 2e9, 3e9]), group("b", 1, &[2e9, 2e9])];
-        let file = distribution("total", &SHOWN[0], &groups).unwrap().file();
+        let file = distribution("total", Measure::TotalMigrationTime, &groups).unwrap().file();
         let count = |class: &str| file.matches(class).count();
         assert_eq!(count(" run faint\""), 5);
         assert_eq!((count("\"boxed fill"), count("\"curve share")), (2, 2));
-        assert!(distribution("total", &SHOWN[0], &[group("a", 0, &[])]).is_none());
-    }
-
-    #[test]
-    fn quantiles_are_interpolated() {
-        assert_eq!(quantile(&[1.0, 2.0, 4.0, 8.0], 0.5), 3.0);
-        assert_eq!(quantile(&[1.0, 2.0, 4.0, 8.0, 9.0], 0.25), 2.0);
-        assert_eq!(quantile(&[5.0], 0.75), 5.0);
+        assert!(
+            distribution("total", Measure::TotalMigrationTime, &[group("a", 0, &[])]).is_none()
+        );
     }
 
     #[test]

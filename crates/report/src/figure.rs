@@ -4,6 +4,9 @@ use crate::style::figure_style;
 use crate::svg::{Drawing, escape};
 use std::fmt::Write;
 
+/// How wide a figure may become that has a row of its own.
+const WIDE: f64 = 1_180.0;
+
 /// A figure of a report.
 #[derive(Clone, Debug)]
 pub(crate) struct Figure {
@@ -42,7 +45,7 @@ impl Figure {
         let _ = write!(
             html,
             "{aside}<div{class} style=\"--width: {}px\">\n{}</div>\n<figcaption>{}</figcaption>\n</figure>\n",
-            self.drawing.width(),
+            if self.wide { WIDE } else { self.drawing.width() },
             self.drawing.inline(&description),
             escape(&self.caption),
         );

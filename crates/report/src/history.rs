@@ -31,13 +31,6 @@ pub(crate) struct Stride {
     pub count: u64,
 }
 
-impl Stride {
-    pub fn last(&self) -> Instant {
-        let reach = self.step.as_nanos().saturating_mul(self.count.saturating_sub(1));
-        self.first.saturating_add(Duration::from_nanos(reach))
-    }
-}
-
 /// One migration.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
@@ -57,6 +50,8 @@ pub(crate) struct History {
     pub suspended: Option<Instant>,
     /// When it was resumed at the destination.
     pub resumed: Option<Instant>,
+    /// When it went back to running at the source.
+    pub returned: Option<Instant>,
     /// What the context's transmission gave: bytes per second.
     pub context_rate: Option<f64>,
     /// The last moment that belongs into a picture of the migration.
@@ -85,6 +80,7 @@ impl History {
             EventKind::RoundBegan { .. } => self.rounds.push(at),
             EventKind::Suspended { .. } => self.suspended = Some(at),
             EventKind::Resumed { .. } => self.resumed = Some(at),
+            EventKind::Returned { .. } => self.returned = Some(at),
             EventKind::Handover { bytes } => reader.sent(at, *bytes, None),
             EventKind::ContextSent => reader.context_sent = Some(at),
             EventKind::ContextArrived => reader.context_arrived = Some(at),

@@ -44,10 +44,6 @@ impl Page {
         self.element("h2", title);
     }
 
-    pub fn subsection(&mut self, title: &str) {
-        self.element("h3", title);
-    }
-
     pub fn paragraph(&mut self, text: &str) {
         self.element("p", text);
     }
@@ -119,7 +115,9 @@ impl Page {
             for cell in row {
                 let _ = match cell {
                     Cell::Text(text) => write!(self.body, "<td>{}</td>", escape(text)),
-                    Cell::Code(text) => write!(self.body, "<td><code>{}</code></td>", escape(text)),
+                    Cell::Code(text) => {
+                        write!(self.body, "<td><code>{}</code></td>", breakable(text))
+                    }
                     Cell::Number(text) => {
                         write!(self.body, "<td class=\"number\">{}</td>", escape(text))
                     }
@@ -158,4 +156,9 @@ impl Page {
         );
         Report { html, figures: self.figures }
     }
+}
+
+/// A name that may be broken after its parts, where the screen is narrow.
+fn breakable(text: &str) -> String {
+    escape(text).replace('_', "_<wbr/>").replace('.', ".<wbr/>")
 }

@@ -24,6 +24,19 @@ pub(crate) struct Unit {
     pub name: &'static str,
 }
 
+impl From<lazycopy_results::Unit> for Quantity {
+    fn from(unit: lazycopy_results::Unit) -> Quantity {
+        use lazycopy_results::Unit;
+        match unit {
+            Unit::Time => Quantity::Time,
+            Unit::Count => Quantity::Count,
+            Unit::Bytes => Quantity::Bytes,
+            Unit::Rate => Quantity::Rate,
+            Unit::Share => Quantity::Share,
+        }
+    }
+}
+
 impl Quantity {
     /// The unit in which a value of this size is between 1 and 1,000.
     pub fn unit(self, value: f64) -> Unit {

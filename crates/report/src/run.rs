@@ -1,12 +1,12 @@
 //! The report of one migration.
 
 use crate::history::History;
-use crate::metric::{METRICS, Values};
+use crate::measure::{exact, meaning, quantity};
 use crate::page::{Cell, Page, Report};
 use crate::quantity::{Quantity, counted};
 use crate::timeline::timeline;
 use lazycopy_migration::{Event, Outcome};
-use lazycopy_results::RunRecord;
+use lazycopy_results::{Measure, RunRecord};
 use lazycopy_units::Duration;
 
 /// Names that simulated ends have.
@@ -155,26 +155,22 @@ fn felt(record: &RunRecord) -> Option<String> {
 }
 
 fn facts(record: &RunRecord) -> Vec<(String, String)> {
-    let values = Values::of(&record.metrics);
     let shown = [
-        "total_migration_time_ns",
-        "downtime_ns",
-        "stall_time_ns",
-        "faults",
-        "pages_transferred",
-        "bytes_transferred",
+        Measure::TotalMigrationTime,
+        Measure::Downtime,
+        Measure::StallTime,
+        Measure::Faults,
+        Measure::PagesTransferred,
+        Measure::BytesTransferred,
     ];
-    let of = |name: &str| METRICS.iter().find(|metric| metric.name == name);
-    let metrics = shown.iter().filter_map(|name| of(name));
-    metrics
-        .map(|metric| match metric.quantity {
-            Quantity::Bytes => {
-                let bytes = values.number(metric.name).unwrap_or(0.0);
-                (metric.quantity.figure(bytes), metric.label.to_owned())
-            }
-            _ => (values.text(metric), metric.label.to_owned()),
-        })
-        .collect()
+    let fact = |measure: Measure| {
+        let figure = match measure.value(&record.metrics) {
+            Some(value) => quantity(measure).figure(value),
+            None => exact(measure, &record.metrics),
+        };
+        (figure, measure.label().to_owned())
+    };
+    shown.into_iter().map(fact).collect()
 }
 
 fn moments(history: &History) -> Vec<Vec<Cell>> {
@@ -185,15 +181,14 @@ fn moments(history: &History) -> Vec<Vec<Cell>> {
 }
 
 fn metrics(record: &RunRecord) -> Vec<Vec<Cell>> {
-    let values = Values::of(&record.metrics);
-    let row = |metric: &crate::metric::Metric| {
+    let row = |measure: Measure| {
         vec![
-            Cell::Code(metric.name.to_owned()),
-            Cell::Number(values.text(metric)),
-            Cell::Text(metric.meaning.to_owned()),
+            Cell::Code(measure.name().to_owned()),
+            Cell::Number(exact(measure, &record.metrics)),
+            Cell::Text(meaning(measure).to_owned()),
         ]
     };
-    METRICS.iter().map(row).collect()
+    Measure::ALL.into_iter().map(row).collect()
 }
 
 /// The scenario's keys, tables joined by dots.

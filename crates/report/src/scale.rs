@@ -35,6 +35,11 @@ impl Scale {
         Scale::linear((low, high), places)
     }
 
+    /// The same places for values divided by that. Only for equal differences.
+    pub fn in_units(&self, divisor: f64) -> Scale {
+        Scale { low: self.low / divisor, high: self.high / divisor, ..*self }
+    }
+
     /// Where a value stands; values beyond the range stand beyond the places.
     pub fn place(&self, value: f64) -> f64 {
         let value = if self.logarithmic { value.log10() } else { value };

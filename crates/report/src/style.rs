@@ -90,7 +90,7 @@ fn figure_colours(style: &mut String, palette: &Palette) {
          .figure .ground {{ fill: {ground} }} .figure .gridline {{ stroke: {grid} }} \
          .figure .axis, .figure .zero, .figure .moment, .figure .mean, .figure .frontier, \
          .figure .frame, .figure .boxed, .figure .hatch {{ stroke: {ink} }} \
-         .figure .none {{ fill: {grid} }} .figure .capacity {{ stroke: {faint} }} \
+         .figure .none {{ fill: {grid} }} .figure .nobody {{ fill: none; stroke: {grid} }} .figure .capacity {{ stroke: {faint} }} \
          .figure .lane {{ fill: {grid} }} .figure .flow {{ fill: {faint} }} \
          .figure .dot {{ stroke: {ground} }} .figure .value {{ stroke: {ground} }}"
     );
@@ -118,7 +118,6 @@ const FIGURE: &str = "\
 .figure .ahead { stroke-dasharray: 7 4 }
 .figure .whisker { stroke-width: 2; fill: none }
 .figure .band { fill-opacity: .2 }
-.figure .stall { fill-opacity: .38 }
 .figure .faint { fill-opacity: .45 }
 .figure .dot { stroke-width: .8 }
 .figure .hatch { stroke-width: 1; stroke-opacity: .75; fill: none }
@@ -153,7 +152,7 @@ table { border-collapse: collapse; font-size: .92rem }
 th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--grid); vertical-align: top }
 th { font-weight: 600 }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
-code { font: .9em ui-monospace, SFMono-Regular, Menlo, \"DejaVu Sans Mono\", monospace; overflow-wrap: anywhere }
+code { font: .9em ui-monospace, SFMono-Regular, Menlo, \"DejaVu Sans Mono\", monospace }
 details > summary { cursor: pointer; margin: .6rem 0 }
 a { color: var(--link) }
 footer { margin-top: 3rem; border-top: 1px solid var(--grid); padding-top: .5rem }

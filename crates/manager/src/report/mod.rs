@@ -5,7 +5,8 @@ mod writing;
 
 use crate::console::Console;
 use crate::session::fail;
-use lazycopy_report::{Report, run_report};
+use lazycopy_report::{Report, SweepReport, run_report};
+use lazycopy_results::{SWEEP_ANALYSIS_FILE, SWEEP_CELLS_FILE};
 use reading::{Kind, ReadError};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -49,17 +50,28 @@ pub(crate) fn run(arguments: &ReportArguments) -> ExitCode {
 
 /// Writes it, and returns how many figures it has.
 fn write(directory: &Path) -> Result<usize, ReportError> {
-    let report = report(directory)?;
-    writing::write(directory, &report)?;
-    Ok(report.figures.len())
-}
-
-fn report(directory: &Path) -> Result<Report, ReadError> {
-    Ok(match reading::kind(directory)? {
+    let report = match reading::kind(directory)? {
         Kind::Run => {
             let (record, events) = reading::run(directory)?;
             run_report(&record, &events)
         }
         Kind::Simulation => reading::simulation(directory)?.report(),
-    })
+        Kind::Sweep => sweep(directory)?,
+    };
+    writing::write(directory, &report)?;
+    Ok(report.figures.len())
+}
+
+/// The report of a sweep. Its analysis is written, too: as JSON and as a table.
+fn sweep(directory: &Path) -> Result<Report, ReportError> {
+    let analysis = reading::sweep(directory)?;
+    writing::replace(directory, SWEEP_ANALYSIS_FILE, &analysis.to_json())?;
+    writing::replace(directory, SWEEP_CELLS_FILE, &analysis.to_csv())?;
+    let mut report = SweepReport::of(&analysis);
+    if report.wants_runs() {
+        for record in reading::sweep_records(directory)? {
+            report.add(&record.map_err(ReadError::from)?);
+        }
+    }
+    Ok(report.finish())
 }

@@ -3,7 +3,8 @@
 use lazycopy_migration::Event;
 use lazycopy_report::Simulation;
 use lazycopy_results::{
-    RecordError, ResultsError, RunRecord, list_runs, load_events, load_run, read_events,
+    AnalysisError, RecordError, ResultsError, RunRecord, SWEEP_FILE, SWEEP_RESULTS_FILE,
+    SweepAnalysis, SweepRecords, list_runs, load_events, load_run, read_events,
 };
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,7 +12,6 @@ use std::path::{Path, PathBuf};
 
 const RESULT: &str = "result.json";
 const RESULTS: &str = "results.jsonl";
-const SWEEP: &str = "sweep.json";
 const EVENTS: &str = "events";
 
 /// The longest line of a results file: a record has a few thousand bytes and its scenario. A
@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Run,
     /// What `simulate` wrote: `results.jsonl`, and perhaps `events/`.
     Simulation,
+    /// What `sweep` wrote: `sweep.json` and `results.jsonl`.
+    Sweep,
 }
 
 /// Why there is nothing to report on.
@@ -42,6 +44,10 @@ pub(super) enum ReadError {
     Line { path: PathBuf, line: usize, problem: RecordError },
     #[error("{}, line {line}: it is longer than {MAX_LINE_BYTES} bytes, and so no result", path.display())]
     LongLine { path: PathBuf, line: usize },
+    #[error("{}: {problem}", path.join(SWEEP_RESULTS_FILE).display())]
+    Sweep { path: PathBuf, problem: AnalysisError },
+    #[error("{} is a sweep's, but not whole: it has no {SWEEP_RESULTS_FILE}; let the sweep go on, or, when all shards are there, manager merge {}", .0.display(), .0.display())]
+    Unmerged(PathBuf),
     #[error("{} holds no results: it is empty; run the simulation again", .0.display())]
     Empty(PathBuf),
 }
@@ -69,7 +75,9 @@ pub(super) fn kind(directory: &Path) -> Result<Kind, ReadError> {
     let holds = |file: &str| directory.join(file).exists();
     if holds(RESULT) {
         Ok(Kind::Run)
-    } else if holds(RESULTS) && !holds(SWEEP) {
+    } else if holds(SWEEP_FILE) {
+        Ok(Kind::Sweep)
+    } else if holds(RESULTS) {
         Ok(Kind::Simulation)
     } else {
         let runs = list_runs(directory)?.whole.into_iter().map(|record| record.run).collect();
@@ -97,10 +105,27 @@ pub(super) fn simulation(directory: &Path) -> Result<Simulation, ReadError> {
     for (scheme, run) in simulation.first_runs() {
         let events = directory.join(EVENTS).join(format!("{run}.jsonl"));
         if events.exists() {
-            simulation.add_events(scheme, read_events(&events)?);
+            simulation.add_events(scheme, &read_events(&events)?);
         }
     }
     Ok(simulation)
+}
+
+/// What a sweep says.
+pub(super) fn sweep(directory: &Path) -> Result<SweepAnalysis, ReadError> {
+    if !directory.join(SWEEP_RESULTS_FILE).exists() {
+        return Err(ReadError::Unmerged(directory.to_owned()));
+    }
+    let failed = |problem| ReadError::Sweep { path: directory.to_owned(), problem };
+    SweepAnalysis::load(directory).map_err(|error| match error {
+        AnalysisError::Results(error) => ReadError::Results(error),
+        problem => failed(problem),
+    })
+}
+
+/// The runs of a sweep, one after another.
+pub(super) fn sweep_records(directory: &Path) -> Result<SweepRecords, ReadError> {
+    Ok(SweepRecords::open(directory)?)
 }
 
 /// Reads a file line by line, whatever its size.

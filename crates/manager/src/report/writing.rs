@@ -33,7 +33,8 @@ pub(super) fn write(directory: &Path, report: &Report) -> Result<(), WriteError>
     replace(directory, PAGE, &report.html)
 }
 
-fn replace(directory: &Path, name: &str, text: &str) -> Result<(), WriteError> {
+/// Writes a file of that directory aside and renames it.
+pub(super) fn replace(directory: &Path, name: &str, text: &str) -> Result<(), WriteError> {
     let path = directory.join(name);
     let aside = directory.join(format!(".{name}.{}.partial", std::process::id()));
     fs::write(&aside, text).and_then(|()| fs::rename(&aside, &path)).map_err(|problem| {
