@@ -42,6 +42,8 @@ pub enum Mode {
     Sweep(crate::sweep::SweepArguments),
     /// Put the shards of a sweep together, as the serial sweep writes it
     Merge(crate::sweep::MergeArguments),
+    /// Write a page with figures about a run, a simulation or a sweep
+    Report(crate::report::ReportArguments),
     /// Send one command to a running manager and print the reply
     Ctl(CtlArguments),
 }

@@ -29,6 +29,7 @@ mod recording;
 pub mod render;
 mod repl;
 pub mod reply;
+pub mod report;
 mod run_files;
 mod session;
 pub mod simulate;

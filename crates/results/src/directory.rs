@@ -200,13 +200,20 @@ pub fn load_run(directory: &Path) -> Result<RunRecord, ResultsError> {
 /// # Errors
 /// When they cannot be read, or the first line that is no event.
 pub fn load_events(directory: &Path) -> Result<Vec<Event>, ResultsError> {
-    let path = directory.join(EVENTS);
-    let file = File::open(&path).map_err(failed(&path))?;
+    read_events(&directory.join(EVENTS))
+}
+
+/// Reads a file of events.
+///
+/// # Errors
+/// When it cannot be read, or the first line that is no event.
+pub fn read_events(path: &Path) -> Result<Vec<Event>, ResultsError> {
+    let file = File::open(path).map_err(failed(path))?;
     let mut events = Vec::new();
     for (index, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.map_err(failed(&path))?;
+        let line = line.map_err(failed(path))?;
         let event = serde_json::from_str(&line).map_err(|error| ResultsError::Event {
-            path: path.clone(),
+            path: path.to_owned(),
             line: index + 1,
             error,
         })?;

@@ -22,7 +22,7 @@ pub use claims::{Finding, FindingKind};
 pub use comparison::{Comparison, Exclusion, SchemeColumn};
 pub use directory::{
     BrokenRun, MAX_NAME_BYTES, ResultsError, RunFiles, Runs, list_runs, load_events, load_run,
-    write_run,
+    read_events, write_run,
 };
 pub use events::{forward_lead_mean, merge_events};
 pub use measure::{Measure, Unit};

@@ -1,0 +1,151 @@
+//! Reads what a report is about, and says what is wrong with it.
+
+use lazycopy_migration::Event;
+use lazycopy_report::Simulation;
+use lazycopy_results::{
+    AnalysisError, RecordError, ResultsError, RunRecord, SWEEP_FILE, SWEEP_RESULTS_FILE,
+    SweepAnalysis, SweepRecords, list_runs, load_events, load_run, read_events,
+};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+const RESULT: &str = "result.json";
+const RESULTS: &str = "results.jsonl";
+const EVENTS: &str = "events";
+
+/// The longest line of a results file: a record has a few thousand bytes and its scenario. A
+/// broken file without line feeds is not to fill memory.
+const MAX_LINE_BYTES: u64 = 1 << 24;
+
+/// What a directory is the directory of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A migration between processes: `result.json` and `events.jsonl`.
+    Run,
+    /// What `simulate` wrote: `results.jsonl`, and perhaps `events/`.
+    Simulation,
+    /// What `sweep` wrote: `sweep.json` and `results.jsonl`.
+    Sweep,
+}
+
+/// Why there is nothing to report on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("{}: there is no such directory; name that of a run, of a simulation (simulate --out) or of a sweep (sweep --out)", .0.display())]
+    NoDirectory(PathBuf),
+    #[error("{} holds no result.json (a run), no results.jsonl (a simulation) and no sweep.json (a sweep){}", path.display(), hint(path, runs))]
+    NoResults { path: PathBuf, runs: Vec<String> },
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    #[error("{}: {problem}", path.display())]
+    Io { path: PathBuf, problem: io::Error },
+    #[error("{}, line {line}: {problem}", path.display())]
+    Line { path: PathBuf, line: usize, problem: RecordError },
+    #[error("{}, line {line}: it is longer than {MAX_LINE_BYTES} bytes, and so no result", path.display())]
+    LongLine { path: PathBuf, line: usize },
+    #[error("{}: {problem}", path.join(SWEEP_RESULTS_FILE).display())]
+    Sweep { path: PathBuf, problem: AnalysisError },
+    #[error("{} is a sweep's, but not whole: it has no {SWEEP_RESULTS_FILE}; let the sweep go on, or, when all shards are there, manager merge {}", .0.display(), .0.display())]
+    Unmerged(PathBuf),
+    #[error("{} holds no results: it is empty; run the simulation again", .0.display())]
+    Empty(PathBuf),
+}
+
+/// What to name instead, where the runs lie one directory deeper.
+fn hint(path: &Path, runs: &[String]) -> String {
+    match runs {
+        [] => String::new(),
+        [first, ..] => {
+            let first = path.join(first);
+            format!(
+                "; the {} runs in it have reports of their own: name one, such as {}",
+                runs.len(),
+                first.display()
+            )
+        }
+    }
+}
+
+/// What lies there, by its files.
+pub(super) fn kind(directory: &Path) -> Result<Kind, ReadError> {
+    if !directory.is_dir() {
+        return Err(ReadError::NoDirectory(directory.to_owned()));
+    }
+    let holds = |file: &str| directory.join(file).exists();
+    if holds(RESULT) {
+        Ok(Kind::Run)
+    } else if holds(SWEEP_FILE) {
+        Ok(Kind::Sweep)
+    } else if holds(RESULTS) {
+        Ok(Kind::Simulation)
+    } else {
+        let runs = list_runs(directory)?.whole.into_iter().map(|record| record.run).collect();
+        Err(ReadError::NoResults { path: directory.to_owned(), runs })
+    }
+}
+
+/// The record and the events of a run; the record's name is the directory's.
+pub(super) fn run(directory: &Path) -> Result<(RunRecord, Vec<Event>), ReadError> {
+    Ok((load_run(directory)?, load_events(directory)?))
+}
+
+/// All runs of a simulation, with the events of each scheme's first seed that has any.
+pub(super) fn simulation(directory: &Path) -> Result<Simulation, ReadError> {
+    let path = directory.join(RESULTS);
+    let mut simulation = Simulation::default();
+    for_each_line(&path, |number, line| {
+        let problem = |problem| ReadError::Line { path: path.clone(), line: number, problem };
+        simulation.add(&RunRecord::from_json(line).map_err(problem)?);
+        Ok(())
+    })?;
+    if simulation.is_empty() {
+        return Err(ReadError::Empty(path));
+    }
+    for (scheme, run) in simulation.first_runs() {
+        let events = directory.join(EVENTS).join(format!("{run}.jsonl"));
+        if events.exists() {
+            simulation.add_events(scheme, &read_events(&events)?);
+        }
+    }
+    Ok(simulation)
+}
+
+/// What a sweep says.
+pub(super) fn sweep(directory: &Path) -> Result<SweepAnalysis, ReadError> {
+    if !directory.join(SWEEP_RESULTS_FILE).exists() {
+        return Err(ReadError::Unmerged(directory.to_owned()));
+    }
+    let failed = |problem| ReadError::Sweep { path: directory.to_owned(), problem };
+    SweepAnalysis::load(directory).map_err(|error| match error {
+        AnalysisError::Results(error) => ReadError::Results(error),
+        problem => failed(problem),
+    })
+}
+
+/// The runs of a sweep, one after another.
+pub(super) fn sweep_records(directory: &Path) -> Result<SweepRecords, ReadError> {
+    Ok(SweepRecords::open(directory)?)
+}
+
+/// Reads a file line by line, whatever its size.
+fn for_each_line(
+    path: &Path,
+    mut take: impl FnMut(usize, &str) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let failed = |problem| ReadError::Io { path: path.to_owned(), problem };
+    let mut input = BufReader::new(File::open(path).map_err(failed)?);
+    let mut line = String::new();
+    for number in 1.. {
+        line.clear();
+        let read = input.by_ref().take(MAX_LINE_BYTES).read_line(&mut line).map_err(failed)?;
+        if read as u64 == MAX_LINE_BYTES && !line.ends_with('\n') {
+            return Err(ReadError::LongLine { path: path.to_owned(), line: number });
+        }
+        if read == 0 {
+            break;
+        }
+        take(number, line.trim_end_matches('\n'))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! Reports: one self-contained page for a run, a simulation or a sweep, with its figures.
+//!
+//! [`run_report`] tells one migration, [`Simulation`] many runs of one scenario, [`SweepReport`] a
+//! sweep. What goes in are results and events that were read already, what comes out is text
+//! ([`Report`]): the crate touches no file and no clock, and the same input gives the same bytes.
+//!
+//! The figures' SVG is written by the crate itself and not by a plotting library: such a library
+//! fixes colours where it draws, while these marks carry classes (one figure serves light, dark and
+//! paper), hatching for those who see no colours, and notes that a pointer shows.
+
+mod contenders;
+mod difference;
+mod distribution;
+mod figure;
+mod history;
+mod legend;
+mod measure;
+mod page;
+mod quantity;
+mod run;
+mod scale;
+mod simulation;
+mod style;
+
+mod svg;
+mod sweep;
+mod timeline;
+
+pub use page::Report;
+pub use run::run_report;
+pub use simulation::Simulation;
+pub use sweep::SweepReport;

@@ -1,0 +1,349 @@
+//! The phase map: over two axes, who has least of a measure, by how much, and how surely.
+
+use super::Plan;
+use super::axes::{Axis, place};
+use crate::figure::Figure;
+use crate::legend::{self, Sign};
+use crate::measure::{file_name, meaning};
+use crate::quantity::{counted, short_number};
+use crate::run::capitalized;
+use crate::style::SERIES;
+use crate::svg::{Anchor, Drawing, text_width};
+use lazycopy_results::{CellAnalysis, CellMeasure, Measure};
+use lazycopy_units::PAGE_MESSAGE_BYTES;
+
+const WIDTH: f64 = 520.0;
+const RIGHT: f64 = WIDTH - 18.0;
+
+/// The least and the greatest height of a cell.
+const HEIGHTS: (f64, f64) = (11.0, 42.0);
+
+/// The least distance of two ticks on the upright axis.
+const TICK_ROW: f64 = 15.0;
+
+/// A cell at least so large has its margin written in it.
+const WRITTEN_FROM: (f64, f64) = (44.0, 18.0);
+
+/// How opaque a cell is, by how much less the best has than the next: up to that share.
+const BANDS: [(f64, f64, &str); 4] = [
+    (0.02, 0.28, "up to 2 % less"),
+    (0.10, 0.50, "to 10 %"),
+    (0.30, 0.75, "to 30 %"),
+    (f64::INFINITY, 1.0, "more"),
+];
+
+/// What a map shows of a cell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict {
+    /// Nobody completed all its runs there.
+    Nobody,
+    /// The best have exactly the same.
+    Equal,
+    /// The best, by how much less than the next it has, and whether beyond chance.
+    Best { contender: usize, margin: f64, is_certain: bool },
+}
+
+/// The cells of one map.
+pub(crate) struct Map<'a> {
+    pub plan: &'a Plan<'a>,
+    pub x: &'a Axis,
+    pub y: &'a Axis,
+    pub cells: Vec<&'a CellAnalysis>,
+    /// The values of the other axes, in words; empty without others.
+    pub held: String,
+    /// Number of the map among those of a measure; 0 where it is the only one.
+    pub number: usize,
+}
+
+struct Frame {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+impl Map<'_> {
+    /// Draws a measure; `None` where it cannot be ranked.
+    pub fn figure(&self, measure: Measure) -> Option<Figure> {
+        let verdicts: Vec<(usize, usize, &CellAnalysis, Verdict)> = self
+            .cells
+            .iter()
+            .filter_map(|cell| {
+                let axes = &cell.place.axes;
+                let at = (self.x.index(axes)?, self.y.index(axes)?);
+                Some((at.0, at.1, *cell, verdict(cell.measure(measure)?)))
+            })
+            .collect();
+        if verdicts.is_empty() {
+            return None;
+        }
+        let frame = self.frame();
+        let bottom = frame.top + frame.height * self.y.ticks.len() as f64;
+        let has_ratio = self.x.is_bandwidth();
+        let legend_top = bottom + if has_ratio { 76.0 } else { 44.0 };
+        let frontier = self.frontier(&frame);
+        let legend = self.legend(&verdicts, !frontier.is_empty());
+        let height = legend_top + legend::height(&legend, 14.0, RIGHT) + 8.0;
+        let mut drawing = Drawing::new(WIDTH, height);
+        let title = format!("{}: who has least", capitalized(measure.label()));
+        drawing.text("title", (14.0, 22.0), Anchor::Start, &title);
+        drawing.text("tick", (14.0, 41.0), Anchor::Start, &self.held);
+        for (x, y, cell, verdict) in &verdicts {
+            self.cell(&mut drawing, &frame, (*x, *y), *verdict, &self.note(cell, measure));
+        }
+        for (from, to) in frontier {
+            drawing.line("frontier", from, to);
+        }
+        self.axes(&mut drawing, &frame, bottom);
+        legend::draw(&mut drawing, &legend, (14.0, legend_top), RIGHT);
+        let name = match self.number {
+            0 => format!("phase-map-{}", file_name(measure)),
+            number => format!("phase-map-{}-{number}", file_name(measure)),
+        };
+        let caption = format!("{} {}", meaning(measure), self.summary(&verdicts));
+        Some(Figure::new(&name, &title, caption, drawing))
+    }
+
+    fn frame(&self) -> Frame {
+        let ticks = self.y.ticks.iter().map(|tick| text_width(tick)).fold(0.0, f64::max);
+        let left = (40.0 + ticks).min(WIDTH / 2.0);
+        let width = (RIGHT - left) / self.x.ticks.len() as f64;
+        let height = (0.7 * width).clamp(HEIGHTS.0, HEIGHTS.1);
+        Frame { left, top: if self.held.is_empty() { 36.0 } else { 54.0 }, width, height }
+    }
+
+    /// The upper left corner of a cell: values grow to the right and upwards.
+    fn corner(&self, frame: &Frame, (x, y): (usize, usize)) -> (f64, f64) {
+        let row = (self.y.ticks.len() - 1 - y) as f64;
+        (frame.left + x as f64 * frame.width, frame.top + row * frame.height)
+    }
+
+    fn cell(
+        &self,
+        drawing: &mut Drawing,
+        frame: &Frame,
+        at: (usize, usize),
+        verdict: Verdict,
+        note: &str,
+    ) {
+        let corner = self.corner(frame, at);
+        // A hair of the ground between cells.
+        let hair = if frame.width > 20.0 { 1.5 } else { 0.4 };
+        let size = (frame.width - hair, frame.height - hair);
+        let middle = (corner.0 + size.0 / 2.0, corner.1 + size.1 / 2.0 + 4.5);
+        let is_written = frame.width >= WRITTEN_FROM.0 && frame.height >= WRITTEN_FROM.1;
+        let text = match verdict {
+            Verdict::Nobody => {
+                drawing.rect("cell nobody", corner, size, note);
+                "\u{2013}".to_owned()
+            }
+            Verdict::Equal => {
+                drawing.rect("cell none", corner, size, note);
+                "=".to_owned()
+            }
+            Verdict::Best { contender, margin, is_certain } => {
+                let series = self.plan.colours[contender] % SERIES;
+                let opacity = band(margin);
+                drawing.tint(&format!("cell fill s{series}"), corner, size, opacity, note);
+                if !is_certain {
+                    drawing.hatch("hatch uncertain", corner, size, 6.0);
+                }
+                format!("{} %", short_number((margin * 1000.0).round() / 10.0))
+            }
+        };
+        if is_written {
+            drawing.text("value", middle, Anchor::Middle, &text);
+        }
+    }
+
+    fn axes(&self, drawing: &mut Drawing, frame: &Frame, bottom: f64) {
+        let mut last = f64::INFINITY;
+        for (index, tick) in self.y.ticks.iter().enumerate() {
+            let y = self.corner(frame, (0, index)).1 + frame.height / 2.0 + 4.0;
+            if last - y >= TICK_ROW {
+                drawing.text("tick", (frame.left - 7.0, y), Anchor::End, tick);
+                last = y;
+            }
+        }
+        let middle = (frame.top + bottom) / 2.0;
+        // Upright there is less room: the name may be longer than the axis.
+        let label = shortened(&self.y.label, (bottom - frame.top).max(150.0) + 30.0);
+        drawing.upright_text("label", (20.0, middle.max(100.0)), Anchor::Middle, &label);
+        let ratios = self.x.is_bandwidth().then(|| self.ratios());
+        let mut free_from = 0.0;
+        for (index, tick) in self.x.ticks.iter().enumerate() {
+            let x = self.corner(frame, (index, 0)).0 + frame.width / 2.0;
+            let ratio = ratios.as_ref().map(|ratios| &*ratios[index]);
+            let half = text_width(tick).max(ratio.map_or(0.0, text_width)) / 2.0;
+            if x - half < free_from || x + half > WIDTH {
+                continue;
+            }
+            free_from = x + half + 6.0;
+            drawing.line("axis", (x, bottom), (x, bottom + 3.0));
+            drawing.text("tick", (x, bottom + 16.0), Anchor::Middle, tick);
+            if let Some(ratio) = ratio {
+                drawing.text("tick", (x, bottom + 32.0), Anchor::Middle, ratio);
+            }
+        }
+        let middle = (frame.left + RIGHT) / 2.0;
+        let label_y = bottom + if ratios.is_some() { 51.0 } else { 35.0 };
+        drawing.text("label", (middle, label_y), Anchor::Middle, &self.x.label);
+        if ratios.is_some() {
+            let text = "below it: pages that it carries per new page that the guest touches";
+            drawing.text("tick", (middle.min(RIGHT - 235.0), label_y + 16.0), Anchor::Middle, text);
+        }
+    }
+
+    /// For each column, the link's bandwidth relative to the guest's rate of touching new pages;
+    /// from the least to the greatest, where that rate differs from row to row.
+    fn ratios(&self) -> Vec<String> {
+        let text = |column: usize| {
+            let of_column = |cell: &&&CellAnalysis| self.x.index(&cell.place.axes) == Some(column);
+            let ratios = self.cells.iter().filter(of_column).filter_map(|cell| ratio(cell));
+            let (least, most) =
+                ratios.fold((f64::INFINITY, 0.0f64), |(low, high), it| (low.min(it), high.max(it)));
+            match (two_digits(least), two_digits(most)) {
+                _ if most == 0.0 => "\u{2013}".to_owned(),
+                (least, most) if least == most => format!("{least}\u{d7}"),
+                (least, most) => format!("{least}\u{2013}{most}\u{d7}"),
+            }
+        };
+        (0..self.x.ticks.len()).map(text).collect()
+    }
+
+    /// The sides of cells between those whose link carries fewer pages than the guest touches new
+    /// ones, and the others.
+    fn frontier(&self, frame: &Frame) -> Vec<((f64, f64), (f64, f64))> {
+        let mut keeps_up = vec![vec![None; self.y.ticks.len()]; self.x.ticks.len()];
+        for cell in &self.cells {
+            let axes = &cell.place.axes;
+            if let (Some(x), Some(y)) = (self.x.index(axes), self.y.index(axes)) {
+                keeps_up[x][y] = ratio(cell).map(|ratio| ratio >= 1.0);
+            }
+        }
+        let differ = |first: Option<bool>, second: Option<bool>| {
+            first.zip(second).is_some_and(|(first, second)| first != second)
+        };
+        let mut sides = Vec::new();
+        for x in 0..self.x.ticks.len() {
+            for y in 0..self.y.ticks.len() {
+                let (left, upper) = self.corner(frame, (x, y));
+                let (right, lower) = (left + frame.width, upper + frame.height);
+                let here = keeps_up[x][y];
+                if keeps_up.get(x + 1).is_some_and(|next| differ(here, next[y])) {
+                    sides.push(((right, upper), (right, lower)));
+                }
+                if keeps_up[x].get(y + 1).is_some_and(|next| differ(here, *next)) {
+                    sides.push(((left, upper), (right, upper)));
+                }
+            }
+        }
+        sides
+    }
+
+    fn legend(
+        &self,
+        verdicts: &[(usize, usize, &CellAnalysis, Verdict)],
+        has_frontier: bool,
+    ) -> Vec<(Sign, String)> {
+        let has = |wanted: &dyn Fn(Verdict) -> bool| verdicts.iter().any(|it| wanted(it.3));
+        let mut entries = Vec::new();
+        for (index, contender) in self.plan.analysis.contenders.iter().enumerate() {
+            if has(&|it| matches!(it, Verdict::Best { contender, .. } if contender == index)) {
+                entries.push((Sign::Fill(self.plan.colours[index], 1.0), contender.name.clone()));
+            }
+        }
+        if let Some((Sign::Fill(series, _), _)) = entries.first().cloned() {
+            for (_, opacity, text) in BANDS {
+                entries.push((Sign::Fill(series, opacity), text.to_owned()));
+            }
+        }
+        if has(&|it| matches!(it, Verdict::Best { is_certain: false, .. })) {
+            entries.push((Sign::Hatched, "may be chance".to_owned()));
+        }
+        if has(&|it| it == Verdict::Equal) {
+            entries.push((Sign::Square("none"), "equal".to_owned()));
+        }
+        if has(&|it| it == Verdict::Nobody) {
+            entries.push((Sign::Square("nobody"), "nobody completed all runs".to_owned()));
+        }
+        if has_frontier {
+            let text = "the link carries as many pages as the guest touches new ones";
+            entries.push((Sign::Frontier, text.to_owned()));
+        }
+        entries
+    }
+
+    fn note(&self, cell: &CellAnalysis, measure: Measure) -> String {
+        let means = self.plan.means(cell, measure).join(", ");
+        format!("{}: {means}", place(&self.plan.axes, &cell.place.axes))
+    }
+
+    /// How many cells each contender wins on this map.
+    fn summary(&self, verdicts: &[(usize, usize, &CellAnalysis, Verdict)]) -> String {
+        let count = |wanted: &dyn Fn(Verdict) -> bool| {
+            verdicts.iter().filter(|(.., verdict)| wanted(*verdict)).count() as u64
+        };
+        let mut parts = Vec::new();
+        for (index, contender) in self.plan.analysis.contenders.iter().enumerate() {
+            let wins = count(
+                &|it| matches!(it, Verdict::Best { contender, is_certain: true, .. } if contender == index),
+            );
+            if wins > 0 {
+                parts.push(format!("{} wins {wins}", contender.name));
+            }
+        }
+        for (sum, text) in [
+            (count(&|it| matches!(it, Verdict::Best { is_certain: false, .. })), "may be chance"),
+            (count(&|it| it == Verdict::Equal), "equal"),
+            (count(&|it| it == Verdict::Nobody), "without anyone"),
+        ] {
+            if sum > 0 {
+                parts.push(format!("{sum} {text}"));
+            }
+        }
+        format!("Of {}: {}.", counted(verdicts.len() as u64, "cell"), parts.join(", "))
+    }
+}
+
+fn verdict(found: &CellMeasure) -> Verdict {
+    let Some(ranking) = &found.ranking else { return Verdict::Nobody };
+    match (ranking.order.first(), ranking.margin) {
+        (None, _) => Verdict::Nobody,
+        (Some(_), Some(margin)) if margin == 0.0 => Verdict::Equal,
+        (Some(contender), margin) => Verdict::Best {
+            contender: *contender,
+            // Alone, since no other completed all its runs there.
+            margin: margin.unwrap_or(1.0),
+            is_certain: ranking.winner().is_some(),
+        },
+    }
+}
+
+fn band(margin: f64) -> f64 {
+    let found = BANDS.iter().find(|(bound, ..)| margin <= *bound);
+    found.map_or(1.0, |(_, opacity, _)| *opacity)
+}
+
+/// Pages that the link carries per new page that the guest touches.
+fn ratio(cell: &CellAnalysis) -> Option<f64> {
+    let pages = cell.place.bandwidth_bytes_per_sec? as f64 / PAGE_MESSAGE_BYTES as f64;
+    Some(pages / cell.place.new_pages_per_sec.filter(|rate| *rate > 0.0)?)
+}
+
+fn two_digits(value: f64) -> String {
+    match value {
+        10.0.. => format!("{value:.0}"),
+        1.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// The text, cut where it is wider.
+fn shortened(text: &str, width: f64) -> String {
+    if text_width(text) <= width {
+        return text.to_owned();
+    }
+    let kept = (width / text_width("m")) as usize;
+    text.chars().take(kept.saturating_sub(1)).chain(['\u{2026}']).collect()
+}
