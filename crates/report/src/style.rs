@@ -41,6 +41,7 @@ pub(crate) fn series_of(scheme: Scheme) -> usize {
     match scheme {
         Scheme::PostCopy => 0,
         Scheme::LazyCopy => 1,
+        Scheme::AdaptiveLazyCopy => 2,
         Scheme::HybridLazyCopy => 3,
         Scheme::PreCopy => 4,
         Scheme::HybridPostCopy => 5,
