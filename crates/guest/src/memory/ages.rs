@@ -104,8 +104,7 @@ impl LruOrder for Ages {
     }
 
     #[inline]
-    fn make_newest(&mut self, page: u32) {
-        let flags = self.flags(page);
+    fn make_newest(&mut self, page: u32, _had: u8, flags: u8) {
         self.touch(page, flags);
     }
 

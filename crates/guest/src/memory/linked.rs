@@ -98,7 +98,10 @@ impl LruOrder for Linked {
     }
 
     #[inline]
-    fn make_newest(&mut self, page: u32) {
+    fn make_newest(&mut self, page: u32, had: u8, flags: u8) {
+        if flags != had {
+            self.flags[page as usize] = flags;
+        }
         if self.newest != page {
             self.unlink(page);
             self.link_newest(page);

@@ -42,6 +42,12 @@ impl Marks {
         self.set(page, self.place(page), flags);
     }
 
+    /// Every page's word.
+    #[inline]
+    pub(super) fn words(&mut self) -> &mut [u32] {
+        &mut self.words
+    }
+
     /// Every page's place and flags together.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().copied()

@@ -53,7 +53,8 @@ pub enum Read {
 pub struct Memory {
     pages: u32,
     frames: u32,
-    resident: u32,
+    /// Frames that hold no page.
+    free: u32,
     order: Order,
     /// First writes to watched pages: page and the stamp that was overwritten.
     first_writes: Vec<(PageNumber, u64)>,
@@ -65,7 +66,7 @@ impl Memory {
         Memory {
             pages,
             frames,
-            resident: 0,
+            free: frames,
             order: Order::new(pages, frames),
             first_writes: Vec::new(),
         }
@@ -78,12 +79,12 @@ impl Memory {
 
     /// Number of resident pages.
     pub fn resident(&self) -> u32 {
-        self.resident
+        self.frames - self.free
     }
 
     /// Whether every frame is taken.
     pub fn is_full(&self) -> bool {
-        self.resident == self.frames
+        self.free == 0
     }
 
     #[inline]
@@ -145,7 +146,8 @@ impl Memory {
 
     /// Changes the number of frames, which must hold what is resident.
     pub fn set_frames(&mut self, frames: u32) {
-        assert!(self.resident <= frames, "{} pages do not fit {frames} frames", self.resident);
+        let resident = self.resident();
+        assert!(resident <= frames, "{resident} pages do not fit {frames} frames");
         if frames == self.frames {
             return;
         }
@@ -157,12 +159,14 @@ impl Memory {
         }
         self.order = order;
         self.frames = frames;
+        self.free = frames - resident;
     }
 
     /// Makes a resident page the most recent one.
     pub fn make_most_recent(&mut self, page: PageNumber) {
-        assert!(self.contains(page), "page {page} is not resident");
-        with_order!(&mut self.order, lru => lru.make_newest(page.0));
+        let flags = self.flags(page);
+        assert!(flags & RESIDENT != 0, "page {page} is not resident");
+        with_order!(&mut self.order, lru => lru.make_newest(page.0, flags, flags));
     }
 
     /// The first writes to watched pages since the last call.
@@ -174,20 +178,18 @@ impl Memory {
     /// stamp that `load` finds. Nobody is told of a watched touch.
     #[inline]
     pub fn read(&mut self, page: PageNumber, load: impl FnOnce() -> u64) -> Read {
-        let is_full = self.is_full();
         with_order!(&mut self.order, lru => {
             let flags = lru.flags(page.0);
             if flags & RESIDENT != 0 {
-                lru.make_newest(page.0);
-                if flags & WATCH_TOUCH != 0 {
-                    lru.set_flags(page.0, flags & !WATCH_TOUCH);
-                }
+                lru.make_newest(page.0, flags, flags & !WATCH_TOUCH);
                 return Read::Hit;
             }
-            let victim = is_full.then(|| evict_least_recent(lru));
+            if self.free == 0 {
+                return Read::Miss(Some(replace(lru, page, load(), RESIDENT)));
+            }
+            self.free -= 1;
             lru.insert_newest(page.0, load(), RESIDENT);
-            self.resident += u32::from(!is_full);
-            Read::Miss(victim)
+            Read::Miss(None)
         })
     }
 
@@ -214,12 +216,13 @@ impl Memory {
         dirty: bool,
     ) -> Option<Victim> {
         assert!(!self.contains(page), "page {page} was installed twice");
-        let is_full = self.is_full();
-        self.resident += u32::from(!is_full);
         with_order!(&mut self.order, lru => {
-            let victim = is_full.then(|| evict_least_recent(lru));
+            if self.free == 0 {
+                return Some(replace(lru, page, stamp, flags_of(dirty)));
+            }
+            self.free -= 1;
             lru.insert_newest(page.0, stamp, flags_of(dirty));
-            victim
+            None
         })
     }
 
@@ -230,7 +233,7 @@ impl Memory {
     pub fn install_least_recent(&mut self, page: PageNumber, stamp: u64, dirty: bool) {
         assert!(!self.is_full(), "page {page} was to be installed in a full memory");
         assert!(!self.contains(page), "page {page} was installed twice");
-        self.resident += 1;
+        self.free -= 1;
         with_order!(&mut self.order, lru => lru.insert_oldest(page.0, stamp, flags_of(dirty)));
     }
 
@@ -245,7 +248,7 @@ impl Memory {
     /// Gives up a resident page.
     pub fn remove(&mut self, page: PageNumber) {
         assert!(self.contains(page), "page {page} was to be removed and is not resident");
-        self.resident -= 1;
+        self.free += 1;
         with_order!(&mut self.order, lru => lru.remove(page.0));
     }
 }
@@ -267,7 +270,6 @@ fn touch(
     if flags & RESIDENT == 0 {
         return Touch::Miss;
     }
-    lru.make_newest(page.0);
     let mut stamp = lru.stamp(page.0);
     let first_write = write && flags & WATCH_WRITE != 0;
     if write {
@@ -276,19 +278,19 @@ fn touch(
         }
         stamp = written(stamp);
         lru.set_stamp(page.0, stamp);
-        lru.set_flags(page.0, (flags | DIRTY) & !(WATCH_WRITE | WATCH_TOUCH));
-    } else if flags & WATCH_TOUCH != 0 {
-        lru.set_flags(page.0, flags & !WATCH_TOUCH);
+        lru.make_newest(page.0, flags, (flags | DIRTY) & !(WATCH_WRITE | WATCH_TOUCH));
+    } else {
+        lru.make_newest(page.0, flags, flags & !WATCH_TOUCH);
     }
     Touch::Hit { stamp, watched: flags & WATCH_TOUCH != 0, first_write }
 }
 
+/// Installs a page in the place of the least recent one.
 #[inline]
-fn evict_least_recent(lru: &mut impl LruOrder) -> Victim {
-    let (page, flags) = lru.pop_oldest();
-    let stamp = lru.stamp(page);
+fn replace(lru: &mut impl LruOrder, page: PageNumber, stamp: u64, flags: u8) -> Victim {
+    let (victim, stamp, flags) = lru.replace_oldest(page.0, stamp, flags);
     Victim {
-        page: PageNumber(page),
+        page: PageNumber(victim),
         stamp,
         dirty: flags & DIRTY != 0,
         write_watched: flags & WATCH_WRITE != 0,

@@ -33,14 +33,24 @@ pub(super) trait LruOrder {
     /// A page that was not resident becomes the least recent one.
     fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8);
 
-    /// A resident page becomes the most recent one.
-    fn make_newest(&mut self, page: u32);
+    /// A resident page with the flags `had` becomes the most recent one, with the flags `flags`.
+    fn make_newest(&mut self, page: u32, had: u8, flags: u8);
 
     /// A resident page leaves; its flags are cleared.
     fn remove(&mut self, page: u32);
 
     /// The least recent page, of at least one, leaves; its flags until now.
     fn pop_oldest(&mut self) -> (u32, u8);
+
+    /// The least recent page, of at least one, leaves for one that was not resident and becomes
+    /// the most recent one; which it was, its stamp and its flags until now.
+    #[inline]
+    fn replace_oldest(&mut self, page: u32, stamp: u64, flags: u8) -> (u32, u64, u8) {
+        let (victim, had) = self.pop_oldest();
+        let left = self.stamp(victim);
+        self.insert_newest(page, stamp, flags);
+        (victim, left, had)
+    }
 
     /// Resident pages from least to most recently used.
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_>;
@@ -98,7 +108,7 @@ mod tests {
     enum Step {
         InsertNewest(u32, u8),
         InsertOldest(u32, u8),
-        MakeNewest(u32),
+        MakeNewest(u32, u8),
         Change(u32, u8),
         Remove(u32),
         EvictOldest,
@@ -109,8 +119,8 @@ mod tests {
         prop_oneof![
             (page.clone(), flags.clone()).prop_map(|(page, flags)| Step::InsertNewest(page, flags)),
             (page.clone(), flags.clone()).prop_map(|(page, flags)| Step::InsertOldest(page, flags)),
-            page.clone().prop_map(Step::MakeNewest),
-            page.clone().prop_map(Step::MakeNewest),
+            (page.clone(), flags.clone()).prop_map(|(page, flags)| Step::MakeNewest(page, flags)),
+            (page.clone(), flags.clone()).prop_map(|(page, flags)| Step::MakeNewest(page, flags)),
             (page.clone(), flags).prop_map(|(page, flags)| Step::Change(page, flags)),
             page.prop_map(Step::Remove),
             Just(Step::EvictOldest),
@@ -126,7 +136,7 @@ mod tests {
             match *step {
                 Step::InsertNewest(page, _) | Step::InsertOldest(page, _)
                     if queue.contains(&page) || queue.len() == frames => {}
-                Step::MakeNewest(page) | Step::Remove(page) | Step::Change(page, _)
+                Step::MakeNewest(page, _) | Step::Remove(page) | Step::Change(page, _)
                     if !queue.contains(&page) => {}
                 Step::EvictOldest if queue.is_empty() => {}
                 Step::InsertNewest(page, other) => {
@@ -141,8 +151,10 @@ mod tests {
                     order.insert_oldest(page, number, other << 1 | RESIDENT);
                     queue.push_front(page);
                 }
-                Step::MakeNewest(page) => {
-                    order.make_newest(page);
+                Step::MakeNewest(page, other) => {
+                    let had = flags[page as usize];
+                    flags[page as usize] = other << 1 | RESIDENT;
+                    order.make_newest(page, had, other << 1 | RESIDENT);
                     queue.retain(|other| *other != page);
                     queue.push_back(page);
                 }

@@ -54,9 +54,7 @@ impl Ring {
     #[inline]
     fn page_at(&self, place: u32) -> Option<u32> {
         let page = self.pages[self.slot(place)];
-        let expected = place << FLAG_BITS | u32::from(RESIDENT);
-        let all_but_other_flags = u32::MAX << FLAG_BITS | u32::from(RESIDENT);
-        ((self.marks.mark(page) ^ expected) & all_but_other_flags == 0).then_some(page)
+        names(self.marks.mark(page), place).then_some(page)
     }
 
     #[inline]
@@ -84,6 +82,14 @@ impl Ring {
         }
         self.next = kept;
     }
+}
+
+/// Whether a mark is that of a resident page whose last touch took `place`.
+#[inline]
+fn names(mark: u32, place: u32) -> bool {
+    let expected = place << FLAG_BITS | u32::from(RESIDENT);
+    let all_but_other_flags = u32::MAX << FLAG_BITS | u32::from(RESIDENT);
+    (mark ^ expected) & all_but_other_flags == 0
 }
 
 impl LruOrder for Ring {
@@ -123,9 +129,9 @@ impl LruOrder for Ring {
     }
 
     #[inline]
-    fn make_newest(&mut self, page: u32) {
+    fn make_newest(&mut self, page: u32, _had: u8, flags: u8) {
         self.make_room();
-        self.put(self.next, page, self.flags(page));
+        self.put(self.next, page, flags);
         self.next = self.next.wrapping_add(1);
     }
 
@@ -136,15 +142,46 @@ impl LruOrder for Ring {
 
     #[inline]
     fn pop_oldest(&mut self) -> (u32, u8) {
+        let mut place = self.first;
         loop {
-            let found = self.page_at(self.first);
-            self.first = self.first.wrapping_add(1);
-            if let Some(page) = found {
-                let flags = self.flags(page);
-                self.remove(page);
-                return (page, flags);
+            let page = self.pages[self.slot(place)];
+            let mark = self.marks.mark(page);
+            if names(mark, place) {
+                self.first = place.wrapping_add(1);
+                self.marks.set(page, 0, 0);
+                return (page, (mark & ((1 << FLAG_BITS) - 1)) as u8);
             }
+            place = place.wrapping_add(1);
         }
+    }
+
+    /// The arrays are taken up once: after a write through one of them the compiler would have to
+    /// look up the others again, and the fewer instructions a reference takes, the more of them
+    /// wait for memory at the same time.
+    #[inline]
+    fn replace_oldest(&mut self, page: u32, stamp: u64, flags: u8) -> (u32, u64, u8) {
+        self.make_room();
+        let (marks, pages, stamps) =
+            (self.marks.words(), self.pages.as_mut_slice(), self.stamps.as_mut_slice());
+        let mask = pages.len() - 1;
+        let mut place = self.first;
+        let (victim, mark) = loop {
+            let page = pages[place as usize & mask];
+            let mark = marks[page as usize];
+            let is_valid = names(mark, place);
+            place = place.wrapping_add(1);
+            if is_valid {
+                break (page, mark);
+            }
+        };
+        self.first = place;
+        marks[victim as usize] = 0;
+        marks[page as usize] = self.next << FLAG_BITS | u32::from(flags);
+        pages[self.next as usize & mask] = page;
+        self.next = self.next.wrapping_add(1);
+        let left = stamps[victim as usize];
+        stamps[page as usize] = stamp;
+        (victim, left, (mark & ((1 << FLAG_BITS) - 1)) as u8)
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
