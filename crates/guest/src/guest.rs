@@ -409,8 +409,15 @@ impl Guest {
         let Phase::Blocked { .. } = self.phase else {
             panic!("a page was given to a guest that is not blocked");
         };
+        let victim = self.install_most_recent(self.batch[self.cursor].page, stamp, dirty);
+        self.take_blocked(now);
+        victim
+    }
+
+    /// The access that missed finds its page and is completed at `now`.
+    #[inline]
+    fn take_blocked(&mut self, now: Instant) {
         let Access { page, write, .. } = self.batch[self.cursor];
-        let victim = self.install_most_recent(page, stamp, dirty);
         let index = self.accesses;
         let Touch::Hit { stamp, .. } =
             self.memory.touch(page, write != Write::None, after_write(page, index, write))
@@ -421,7 +428,6 @@ impl Guest {
         if let Some(next) = self.fetch() {
             self.phase = Phase::Ready { at: now + self.throttled(next.think) };
         }
-        victim
     }
 
     /// The disk answers: [`Guest::complete_blocked`] with the page as the disk has it.
@@ -431,8 +437,17 @@ impl Guest {
     #[inline]
     pub fn complete_load(&mut self, now: Instant) -> Option<Victim> {
         let (page, _) = self.blocked_on().expect("a load was completed for a guest not blocked");
-        let stamp = self.disk.stamp(page);
-        self.complete_blocked(now, stamp, false)
+        let victim = self.memory.load(page, || self.disk.stamp(page));
+        self.write_back_victim(victim);
+        self.take_blocked(now);
+        victim
+    }
+
+    #[inline]
+    fn write_back_victim(&mut self, victim: Option<Victim>) {
+        if let Some(Victim { page, stamp, dirty: true, .. }) = victim {
+            self.disk.write_back(page, stamp);
+        }
     }
 
     /// Puts a page into memory as the most recent one. Returns the victim, which has been written
@@ -445,14 +460,13 @@ impl Guest {
         dirty: bool,
     ) -> Option<Victim> {
         let victim = self.memory.install_most_recent(page, stamp, dirty);
-        if let Some(Victim { page, stamp, dirty: true, .. }) = victim {
-            self.disk.write_back(page, stamp);
-        }
+        self.write_back_victim(victim);
         victim
     }
 
     /// Writes a page to the disk that is not installed.
     pub fn write_back(&mut self, page: PageNumber, stamp: u64) {
+        self.memory.forget_left(page);
         self.disk.write_back(page, stamp);
     }
 

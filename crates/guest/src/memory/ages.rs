@@ -1,7 +1,7 @@
 //! The time of each page's last touch, and no order at all until somebody asks.
 
 use super::marks::{FLAG_BITS, Marks};
-use super::order::{LruOrder, RESIDENT};
+use super::order::{LEFT, LruOrder, RESIDENT};
 
 /// Times end here: a mark holds them above the flags.
 const END: u32 = 1 << (u32::BITS - FLAG_BITS);
@@ -87,8 +87,10 @@ impl LruOrder for Ages {
     }
 
     #[inline]
-    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8) {
-        self.stamps[page as usize] = stamp;
+    fn insert_newest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
+        if let Some(stamp) = stamp {
+            self.stamps[page as usize] = stamp;
+        }
         self.touch(page, flags);
         self.resident += 1;
     }
@@ -119,6 +121,7 @@ impl LruOrder for Ages {
         let page = self.iter().next().expect("a page is resident");
         let flags = self.flags(page);
         self.remove(page);
+        self.set_flags(page, LEFT);
         (page, flags)
     }
 

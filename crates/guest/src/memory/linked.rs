@@ -1,6 +1,6 @@
 //! A list threaded through the pages.
 
-use super::order::LruOrder;
+use super::order::{LEFT, LruOrder};
 
 const NONE: u32 = u32::MAX;
 
@@ -79,8 +79,10 @@ impl LruOrder for Linked {
     }
 
     #[inline]
-    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8) {
-        self.stamps[page as usize] = stamp;
+    fn insert_newest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
+        if let Some(stamp) = stamp {
+            self.stamps[page as usize] = stamp;
+        }
         self.flags[page as usize] = flags;
         self.link_newest(page);
     }
@@ -118,7 +120,7 @@ impl LruOrder for Linked {
     fn pop_oldest(&mut self) -> (u32, u8) {
         let page = self.oldest;
         self.unlink(page);
-        (page, std::mem::take(&mut self.flags[page as usize]))
+        (page, std::mem::replace(&mut self.flags[page as usize], LEFT))
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {

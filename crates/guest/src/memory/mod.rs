@@ -7,7 +7,7 @@ mod order;
 mod ring;
 
 use lazycopy_units::PageNumber;
-use order::{DIRTY, LruOrder, Order, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
+use order::{DIRTY, LEFT, LruOrder, Order, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
 
 /// A page that had to leave memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +155,7 @@ impl Memory {
         for page in self.iter_lru() {
             let flags = self.flags(page);
             let stamp = with_order!(&self.order, lru => lru.stamp(page.0));
-            with_order!(&mut order, lru => lru.insert_newest(page.0, stamp, flags));
+            with_order!(&mut order, lru => lru.insert_newest(page.0, Some(stamp), flags));
         }
         self.order = order;
         self.frames = frames;
@@ -174,8 +174,8 @@ impl Memory {
         std::mem::take(&mut self.first_writes)
     }
 
-    /// A read as an ordinary pager serves it: a page that is not in memory is installed with the
-    /// stamp that `load` finds. Nobody is told of a watched touch.
+    /// A read as an ordinary pager serves it: a page that is not in memory is loaded, as by
+    /// [`Memory::load`]. Nobody is told of a watched touch.
     #[inline]
     pub fn read(&mut self, page: PageNumber, load: impl FnOnce() -> u64) -> Read {
         with_order!(&mut self.order, lru => {
@@ -184,13 +184,35 @@ impl Memory {
                 lru.make_newest(page.0, flags, flags & !WATCH_TOUCH);
                 return Read::Hit;
             }
-            if self.free == 0 {
-                return Read::Miss(Some(replace(lru, page, load(), RESIDENT)));
-            }
-            self.free -= 1;
-            lru.insert_newest(page.0, load(), RESIDENT);
-            Read::Miss(None)
+            let stamp = (flags & LEFT == 0).then(load);
+            Read::Miss(install(lru, &mut self.free, page, stamp, RESIDENT))
         })
+    }
+
+    /// Loads a page that is not in memory from the disk, as the most recent one; a full memory
+    /// first gives up its least recent page. Who writes back every dirty victim has pages on the
+    /// disk as they left: then `stamp_on_disk` is not asked. Where the disk was written besides,
+    /// see [`Memory::forget_left`].
+    #[inline]
+    pub fn load(
+        &mut self,
+        page: PageNumber,
+        stamp_on_disk: impl FnOnce() -> u64,
+    ) -> Option<Victim> {
+        with_order!(&mut self.order, lru => {
+            let flags = lru.flags(page.0);
+            assert!(flags & RESIDENT == 0, "page {page} was installed twice");
+            let stamp = (flags & LEFT == 0).then(stamp_on_disk);
+            install(lru, &mut self.free, page, stamp, RESIDENT)
+        })
+    }
+
+    /// What is on the disk of a page that is not in memory is no longer what left memory.
+    pub fn forget_left(&mut self, page: PageNumber) {
+        let flags = self.flags(page);
+        if flags & RESIDENT == 0 {
+            self.set_flags(page, flags & !LEFT);
+        }
     }
 
     /// One access: on a hit the page becomes most recent and a write changes its stamp to
@@ -217,12 +239,7 @@ impl Memory {
     ) -> Option<Victim> {
         assert!(!self.contains(page), "page {page} was installed twice");
         with_order!(&mut self.order, lru => {
-            if self.free == 0 {
-                return Some(replace(lru, page, stamp, flags_of(dirty)));
-            }
-            self.free -= 1;
-            lru.insert_newest(page.0, stamp, flags_of(dirty));
-            None
+            install(lru, &mut self.free, page, Some(stamp), flags_of(dirty))
         })
     }
 
@@ -285,14 +302,25 @@ fn touch(
     Touch::Hit { stamp, watched: flags & WATCH_TOUCH != 0, first_write }
 }
 
-/// Installs a page in the place of the least recent one.
+/// Installs a page as the most recent one in a free frame, or in that of the least recent page.
 #[inline]
-fn replace(lru: &mut impl LruOrder, page: PageNumber, stamp: u64, flags: u8) -> Victim {
+fn install(
+    lru: &mut impl LruOrder,
+    free: &mut u32,
+    page: PageNumber,
+    stamp: Option<u64>,
+    flags: u8,
+) -> Option<Victim> {
+    if *free > 0 {
+        *free -= 1;
+        lru.insert_newest(page.0, stamp, flags);
+        return None;
+    }
     let (victim, stamp, flags) = lru.replace_oldest(page.0, stamp, flags);
-    Victim {
+    Some(Victim {
         page: PageNumber(victim),
         stamp,
         dirty: flags & DIRTY != 0,
         write_watched: flags & WATCH_WRITE != 0,
-    }
+    })
 }

@@ -1,12 +1,13 @@
 //! A ring of touches, in which stale ones are skipped.
 
 use super::marks::{FLAG_BITS, Marks};
-use super::order::{LruOrder, RESIDENT};
+use super::order::{LEFT, LruOrder, RESIDENT};
 
 /// Each touch takes the next place of a ring, and its page's mark names that place; a place is
 /// stale when its page's mark names another. So a touch writes one scattered word, the mark, where
 /// a list writes up to five: for guests far larger than the caches. (Stamps stay with their pages:
-/// to move them along with each touch costs more than the writes that it saves.)
+/// to move them along with each touch, or to keep them beside the marks, which then fit the caches
+/// less well, costs more than it saves. A page that comes back as it left finds its own.)
 ///
 /// Places are counted without end, and a mark holds them modulo 2^28. The ring has those from
 /// `first` to before `next`.
@@ -114,9 +115,11 @@ impl LruOrder for Ring {
     }
 
     #[inline]
-    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8) {
+    fn insert_newest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
         self.make_room();
-        self.stamps[page as usize] = stamp;
+        if let Some(stamp) = stamp {
+            self.stamps[page as usize] = stamp;
+        }
         self.put(self.next, page, flags);
         self.next = self.next.wrapping_add(1);
     }
@@ -148,7 +151,7 @@ impl LruOrder for Ring {
             let mark = self.marks.mark(page);
             if names(mark, place) {
                 self.first = place.wrapping_add(1);
-                self.marks.set(page, 0, 0);
+                self.marks.set(page, 0, LEFT);
                 return (page, (mark & ((1 << FLAG_BITS) - 1)) as u8);
             }
             place = place.wrapping_add(1);
@@ -159,7 +162,7 @@ impl LruOrder for Ring {
     /// look up the others again, and the fewer instructions a reference takes, the more of them
     /// wait for memory at the same time.
     #[inline]
-    fn replace_oldest(&mut self, page: u32, stamp: u64, flags: u8) -> (u32, u64, u8) {
+    fn replace_oldest(&mut self, page: u32, stamp: Option<u64>, flags: u8) -> (u32, u64, u8) {
         self.make_room();
         let (marks, pages, stamps) =
             (self.marks.words(), self.pages.as_mut_slice(), self.stamps.as_mut_slice());
@@ -175,12 +178,14 @@ impl LruOrder for Ring {
             }
         };
         self.first = place;
-        marks[victim as usize] = 0;
+        marks[victim as usize] = u32::from(LEFT);
         marks[page as usize] = self.next << FLAG_BITS | u32::from(flags);
         pages[self.next as usize & mask] = page;
         self.next = self.next.wrapping_add(1);
         let left = stamps[victim as usize];
-        stamps[page as usize] = stamp;
+        if let Some(stamp) = stamp {
+            stamps[page as usize] = stamp;
+        }
         (victim, left, (mark & ((1 << FLAG_BITS) - 1)) as u8)
     }
 
