@@ -1,13 +1,13 @@
 //! A guest, or a context of one: registers, memory, disk, and the access it is about to take.
 
-use crate::burst::{Stop, Timeout, TimeoutKind};
+use crate::burst::{Burst, Pace, Stop, Taken, Timeout, TimeoutKind};
 use crate::disk::Disk;
 use crate::memory::{Memory, Touch, Victim};
 use crate::miss_ratio::MissRatio;
 use crate::progress::ProgressLog;
 use crate::registers::{GuestSnapshot, Registers, ResidentPage};
 use crate::spec::{GuestSpec, ResidentAtStart};
-use crate::stamp::{first_stamp, observe, overwritten_stamp, pages_digest, written_stamp};
+use crate::stamp::{first_stamp, observe, pages_digest};
 use crate::workload::{Access, Workload, WorkloadError, Write, open_workload};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use std::sync::Arc;
@@ -47,9 +47,7 @@ pub struct Guest {
     failure: Option<WorkloadError>,
     target: u64,
     completed_at: Instant,
-    first_write_cost: Duration,
-    keeps_pace: bool,
-    throttle_percent: u8,
+    pace: Pace,
     progress: Option<ProgressLog>,
 }
 
@@ -103,9 +101,7 @@ impl Guest {
             failure: None,
             target: u64::MAX,
             completed_at: Instant::ZERO,
-            first_write_cost: Duration::ZERO,
-            keeps_pace: false,
-            throttle_percent: 0,
+            pace: Pace::default(),
             progress: None,
             spec,
         })
@@ -305,47 +301,45 @@ impl Guest {
     /// Takes accesses that begin at `until` or before, at most `budget` of them, until somebody
     /// must know. [`Guest::poll_timeout`] then tells where it stands.
     pub fn run(&mut self, until: Instant, budget: u64) -> Stop {
-        let Phase::Ready { mut at } = self.phase else { return Stop::Idle };
-        // What changes with every access stays in the processor's registers.
-        let (mut index, mut digest, mut cursor) = (self.accesses, self.digest, self.cursor);
-        let mut completed_at = self.completed_at;
-        let end = index.saturating_add(budget).min(self.target.max(index));
+        let Phase::Ready { at } = self.phase else { return Stop::Idle };
+        let end = self.accesses.saturating_add(budget).min(self.target.max(self.accesses));
+        let mut burst = Burst {
+            at,
+            until,
+            accesses: self.accesses,
+            digest: self.digest,
+            completed_at: self.completed_at,
+            pace: self.pace,
+        };
         let stop = loop {
-            if index == end {
+            if burst.accesses == end {
                 break Stop::Budget;
             }
-            if at > until {
-                break Stop::Limit;
-            }
-            let Access { page, write, .. } = self.batch[cursor];
-            match self.memory.touch(page, write != Write::None, after_write(page, index, write)) {
-                Touch::Miss => break Stop::Missed(page),
-                Touch::Hit { stamp, watched, first_write } => {
-                    digest = observe(digest, index, page, stamp);
-                    index += 1;
-                    cursor += 1;
-                    completed_at = at;
-                    if let Some(progress) = &mut self.progress {
-                        progress.record(at);
-                    }
-                    if cursor == self.batch.len() {
-                        cursor = 0;
-                        if self.refill().is_none() {
-                            break Stop::Idle;
-                        }
-                    }
-                    at = at + self.time_to_next(self.batch[cursor].think, first_write);
-                    if watched {
-                        break Stop::Touched(page);
-                    }
-                }
+            let left = usize::try_from(end - burst.accesses).unwrap_or(usize::MAX);
+            let batch = &self.batch[self.cursor..];
+            let batch = &batch[..left.min(batch.len())];
+            let before = burst.accesses;
+            let taken = self.memory.take(&mut burst, batch, self.progress.as_mut());
+            self.cursor += (burst.accesses - before) as usize;
+            let (first_write, touched) = match taken {
+                Taken::Limit => break Stop::Limit,
+                Taken::Missed(page) => break Stop::Missed(page),
+                Taken::All { first_write } => (first_write, None),
+                Taken::Touched { page, first_write } => (first_write, Some(page)),
+            };
+            let Some(next) = self.fetch() else { break Stop::Idle };
+            burst.at = burst.at + self.pace.time_to_next(next.think, first_write);
+            if let Some(page) = touched {
+                break Stop::Touched(page);
             }
         };
-        (self.accesses, self.digest, self.cursor) = (index, digest, cursor);
-        self.completed_at = completed_at;
+        self.accesses = burst.accesses;
+        self.digest = burst.digest;
+        self.completed_at = burst.completed_at;
+        let at = burst.at;
         match stop {
             Stop::Missed(_) => {
-                self.misses.record_miss(index);
+                self.misses.record_miss(self.accesses);
                 self.phase = Phase::Blocked { since: at, load_due: None };
             }
             Stop::Limit | Stop::Budget | Stop::Touched(_) => self.phase = Phase::Ready { at },
@@ -417,16 +411,13 @@ impl Guest {
     /// The access that missed finds its page and is completed at `now`.
     #[inline]
     fn take_blocked(&mut self, now: Instant) {
-        let Access { page, write, .. } = self.batch[self.cursor];
-        let index = self.accesses;
-        let Touch::Hit { stamp, .. } =
-            self.memory.touch(page, write != Write::None, after_write(page, index, write))
-        else {
+        let access = self.batch[self.cursor];
+        let Touch::Hit { stamp, .. } = self.memory.touch(&access, self.accesses) else {
             unreachable!("the page was installed just now");
         };
-        self.complete(now, page, stamp);
+        self.complete(now, access.page, stamp);
         if let Some(next) = self.fetch() {
-            self.phase = Phase::Ready { at: now + self.throttled(next.think) };
+            self.phase = Phase::Ready { at: now + self.pace.throttled(next.think) };
         }
     }
 
@@ -501,38 +492,20 @@ impl Guest {
 
     /// What the first write to a page costs while the dirty log is kept, besides the think time.
     pub fn set_first_write_cost(&mut self, cost: Duration) {
-        self.first_write_cost = cost;
+        self.pace.first_write_cost = cost;
     }
 
     /// Whether the guest paces its accesses by the clock: then the cost of a first write is hidden
     /// in the think time after it, and delays the next access only where it is the longer of the
     /// two. What is late is not caught up with.
     pub fn set_keeps_pace(&mut self, keeps_pace: bool) {
-        self.keeps_pace = keeps_pace;
+        self.pace.keeps_pace = keeps_pace;
     }
 
     /// Takes away a share of the guest's processor, 0 to 99 per cent: think times grow by
     /// 100 / (100 - percent).
     pub fn set_throttle(&mut self, percent: u8) {
-        self.throttle_percent = percent.min(99);
-    }
-
-    /// From the beginning of an access to that of the next.
-    #[inline]
-    fn time_to_next(&self, think: Duration, first_write: bool) -> Duration {
-        match (first_write, self.keeps_pace) {
-            (false, _) => self.throttled(think),
-            (true, false) => self.throttled(think) + self.first_write_cost,
-            (true, true) => self.throttled(think.max(self.first_write_cost)),
-        }
-    }
-
-    #[inline]
-    fn throttled(&self, think: Duration) -> Duration {
-        match self.throttle_percent {
-            0 => think,
-            percent => Duration::from_nanos(think.as_nanos() * 100 / u64::from(100 - percent)),
-        }
+        self.pace.throttle_percent = percent.min(99);
     }
 
     /// When the last access was completed.
@@ -557,15 +530,5 @@ impl Guest {
                 self.phase = Phase::Failed;
             }
         }
-    }
-}
-
-/// What a write makes of a page's stamp: a part of the page keeps its history, the whole page
-/// forgets it.
-#[inline]
-fn after_write(page: PageNumber, access: u64, write: Write) -> impl FnOnce(u64) -> u64 {
-    move |stamp| match write {
-        Write::WholePage => overwritten_stamp(page, access),
-        Write::Part | Write::None => written_stamp(stamp, access),
     }
 }

@@ -105,7 +105,7 @@ impl LruOrder for Ages {
         self.resident += 1;
     }
 
-    #[inline]
+    #[inline(always)]
     fn make_newest(&mut self, page: u32, _had: u8, flags: u8) {
         self.touch(page, flags);
     }

@@ -99,7 +99,7 @@ impl LruOrder for Linked {
         self.oldest = page;
     }
 
-    #[inline]
+    #[inline(always)]
     fn make_newest(&mut self, page: u32, had: u8, flags: u8) {
         if flags != had {
             self.flags[page as usize] = flags;

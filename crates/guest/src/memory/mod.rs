@@ -6,6 +6,10 @@ mod marks;
 mod order;
 mod ring;
 
+use crate::burst::{Burst, Taken};
+use crate::progress::ProgressLog;
+use crate::stamp::{overwritten_stamp, written_stamp};
+use crate::workload::{Access, Write};
 use lazycopy_units::PageNumber;
 use order::{DIRTY, LEFT, LruOrder, Order, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
 
@@ -215,17 +219,26 @@ impl Memory {
         }
     }
 
-    /// One access: on a hit the page becomes most recent and a write changes its stamp to
-    /// `written(stamp)`.
-    #[inline(always)]
-    pub(crate) fn touch(
-        &mut self,
-        page: PageNumber,
-        write: bool,
-        written: impl FnOnce(u64) -> u64,
-    ) -> Touch {
+    /// The access with that index: on a hit the page becomes most recent and a write changes its
+    /// stamp.
+    #[inline]
+    pub(crate) fn touch(&mut self, access: &Access, index: u64) -> Touch {
         let Memory { order, first_writes, .. } = self;
-        with_order!(order, lru => touch(lru, first_writes, page, write, written))
+        with_order!(order, lru => touch(lru, first_writes, access, index))
+    }
+
+    /// Lets a burst take accesses as long as they hit.
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        burst: &mut Burst,
+        accesses: &[Access],
+        progress: Option<&mut ProgressLog>,
+    ) -> Taken {
+        let Memory { order, first_writes, .. } = self;
+        with_order!(order, lru => {
+            burst.take(accesses, progress, |access, index| touch(lru, first_writes, access, index))
+        })
     }
 
     /// Puts a page that is not resident into memory as the most recent one; a full memory first
@@ -279,27 +292,38 @@ fn flags_of(dirty: bool) -> u8 {
 fn touch(
     lru: &mut impl LruOrder,
     first_writes: &mut Vec<(PageNumber, u64)>,
-    page: PageNumber,
-    write: bool,
-    written: impl FnOnce(u64) -> u64,
+    access: &Access,
+    index: u64,
 ) -> Touch {
+    let Access { page, write, .. } = *access;
     let flags = lru.flags(page.0);
     if flags & RESIDENT == 0 {
         return Touch::Miss;
     }
     let mut stamp = lru.stamp(page.0);
-    let first_write = write && flags & WATCH_WRITE != 0;
-    if write {
+    let watched = flags & WATCH_TOUCH != 0;
+    let first_write = write != Write::None && flags & WATCH_WRITE != 0;
+    if write == Write::None {
+        lru.make_newest(page.0, flags, flags & !WATCH_TOUCH);
+    } else {
         if first_write {
             first_writes.push((page, stamp));
         }
-        stamp = written(stamp);
+        stamp = after_write(stamp, access, index);
         lru.set_stamp(page.0, stamp);
         lru.make_newest(page.0, flags, (flags | DIRTY) & !(WATCH_WRITE | WATCH_TOUCH));
-    } else {
-        lru.make_newest(page.0, flags, flags & !WATCH_TOUCH);
     }
-    Touch::Hit { stamp, watched: flags & WATCH_TOUCH != 0, first_write }
+    Touch::Hit { stamp, watched, first_write }
+}
+
+/// What a write makes of a page's stamp: a part of the page keeps its history, the whole page
+/// forgets it.
+#[inline]
+fn after_write(stamp: u64, access: &Access, index: u64) -> u64 {
+    match access.write {
+        Write::WholePage => overwritten_stamp(access.page, index),
+        Write::Part | Write::None => written_stamp(stamp, index),
+    }
 }
 
 /// Installs a page as the most recent one in a free frame, or in that of the least recent page.

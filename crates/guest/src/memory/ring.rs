@@ -131,7 +131,7 @@ impl LruOrder for Ring {
         self.put(self.first, page, flags);
     }
 
-    #[inline]
+    #[inline(always)]
     fn make_newest(&mut self, page: u32, _had: u8, flags: u8) {
         self.make_room();
         self.put(self.next, page, flags);
