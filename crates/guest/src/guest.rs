@@ -16,6 +16,10 @@ use std::sync::Arc;
 /// which may jump.
 const MAX_READ_ON: u64 = 1 << 22;
 
+/// So many accesses are looked at in advance: many more than a processor has under way by itself,
+/// few enough that what they read stays in the first-level cache.
+const LOOK_AHEAD: usize = 64;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Not running; the pending access is taken when it is resumed.
@@ -43,6 +47,8 @@ pub struct Guest {
     workload: Box<dyn Workload>,
     batch: Vec<Access>,
     cursor: usize,
+    /// So much of the batch was looked at in advance.
+    looked_at: usize,
     phase: Phase,
     failure: Option<WorkloadError>,
     target: u64,
@@ -97,6 +103,7 @@ impl Guest {
             workload,
             batch: Vec::new(),
             cursor: 0,
+            looked_at: 0,
             phase: Phase::Suspended,
             failure: None,
             target: u64::MAX,
@@ -316,10 +323,11 @@ impl Guest {
                 break Stop::Budget;
             }
             let left = usize::try_from(end - burst.accesses).unwrap_or(usize::MAX);
-            let batch = &self.batch[self.cursor..];
-            let batch = &batch[..left.min(batch.len())];
+            self.look_ahead();
+            let accesses = &self.batch[self.cursor..self.looked_at];
+            let accesses = &accesses[..left.min(accesses.len())];
             let before = burst.accesses;
-            let taken = self.memory.take(&mut burst, batch, self.progress.as_mut());
+            let taken = self.memory.take(&mut burst, accesses, self.progress.as_mut());
             self.cursor += (burst.accesses - before) as usize;
             let (first_write, touched) = match taken {
                 Taken::Limit => break Stop::Limit,
@@ -349,6 +357,14 @@ impl Guest {
     }
 
     #[inline]
+    fn look_ahead(&mut self) {
+        if self.looked_at <= self.cursor {
+            self.looked_at = self.batch.len().min(self.cursor + LOOK_AHEAD);
+            self.memory.look_ahead(&self.batch[self.cursor..self.looked_at]);
+        }
+    }
+
+    #[inline]
     fn complete(&mut self, at: Instant, page: PageNumber, stamp: u64) {
         self.digest = observe(self.digest, self.accesses, page, stamp);
         self.accesses += 1;
@@ -372,6 +388,7 @@ impl Guest {
     fn refill(&mut self) -> Option<Access> {
         self.batch.clear();
         self.cursor = 0;
+        self.looked_at = 0;
         match self.workload.fill(&mut self.batch) {
             Ok(()) => Some(self.batch[0]),
             Err(error) => {

@@ -227,6 +227,15 @@ impl Memory {
         with_order!(order, lru => touch(lru, first_writes, access, index))
     }
 
+    /// Reads what these accesses will read. They wait for memory all at once here, where little is
+    /// done for each, and not one after another when they are taken.
+    pub(crate) fn look_ahead(&self, accesses: &[Access]) {
+        with_order!(&self.order, lru => {
+            let seen = accesses.iter().fold(0, |seen, access| seen ^ lru.look_at(access.page.0));
+            std::hint::black_box(seen);
+        });
+    }
+
     /// Lets a burst take accesses as long as they hit.
     #[inline]
     pub(crate) fn take(

@@ -1,6 +1,6 @@
 //! A ring of touches, in which stale ones are skipped.
 
-use super::marks::{FLAG_BITS, Marks};
+use super::marks::{FLAG_BITS, Marks, flags_in, mark_of};
 use super::order::{LEFT, LruOrder, RESIDENT};
 
 /// Each touch takes the next place of a ring, and its page's mark names that place; a place is
@@ -88,7 +88,7 @@ impl Ring {
 /// Whether a mark is that of a resident page whose last touch took `place`.
 #[inline]
 fn names(mark: u32, place: u32) -> bool {
-    let expected = place << FLAG_BITS | u32::from(RESIDENT);
+    let expected = mark_of(place, RESIDENT);
     let all_but_other_flags = u32::MAX << FLAG_BITS | u32::from(RESIDENT);
     (mark ^ expected) & all_but_other_flags == 0
 }
@@ -152,7 +152,7 @@ impl LruOrder for Ring {
             if names(mark, place) {
                 self.first = place.wrapping_add(1);
                 self.marks.set(page, 0, LEFT);
-                return (page, (mark & ((1 << FLAG_BITS) - 1)) as u8);
+                return (page, flags_in(mark));
             }
             place = place.wrapping_add(1);
         }
@@ -179,14 +179,19 @@ impl LruOrder for Ring {
         };
         self.first = place;
         marks[victim as usize] = u32::from(LEFT);
-        marks[page as usize] = self.next << FLAG_BITS | u32::from(flags);
+        marks[page as usize] = mark_of(self.next, flags);
         pages[self.next as usize & mask] = page;
         self.next = self.next.wrapping_add(1);
         let left = stamps[victim as usize];
         if let Some(stamp) = stamp {
             stamps[page as usize] = stamp;
         }
-        (victim, left, (mark & ((1 << FLAG_BITS) - 1)) as u8)
+        (victim, left, flags_in(mark))
+    }
+
+    #[inline]
+    fn look_at(&self, page: u32) -> u64 {
+        u64::from(self.marks.mark(page)) ^ self.stamps[page as usize]
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
