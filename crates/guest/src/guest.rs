@@ -16,10 +16,6 @@ use std::sync::Arc;
 /// which may jump.
 const MAX_READ_ON: u64 = 1 << 22;
 
-/// So many accesses are looked at in advance: many more than a processor has under way by itself,
-/// few enough that what they read stays in the first-level cache.
-const LOOK_AHEAD: usize = 64;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Not running; the pending access is taken when it is resumed.
@@ -308,6 +304,13 @@ impl Guest {
     /// Takes accesses that begin at `until` or before, at most `budget` of them, until somebody
     /// must know. [`Guest::poll_timeout`] then tells where it stands.
     pub fn run(&mut self, until: Instant, budget: u64) -> Stop {
+        self.run_or_page(until, budget, None)
+    }
+
+    /// As [`Guest::run`]; where `paging` tells how long a load takes, a miss does not end the
+    /// burst, but the page is loaded.
+    #[inline]
+    fn run_or_page(&mut self, until: Instant, budget: u64, paging: Option<Duration>) -> Stop {
         let Phase::Ready { at } = self.phase else { return Stop::Idle };
         let end = self.accesses.saturating_add(budget).min(self.target.max(self.accesses));
         let mut burst = Burst {
@@ -331,7 +334,15 @@ impl Guest {
             self.cursor += (burst.accesses - before) as usize;
             let (first_write, touched) = match taken {
                 Taken::Limit => break Stop::Limit,
-                Taken::Missed(page) => break Stop::Missed(page),
+                Taken::Missed(page) => {
+                    self.misses.record_miss(burst.accesses);
+                    let Some(latency) = paging else { break Stop::Missed(page) };
+                    let victim = self.memory.load(page, || self.disk.stamp(page));
+                    self.write_back_victim(victim);
+                    // The access is taken again, when its page is there.
+                    burst.at = burst.at + latency;
+                    continue;
+                }
                 Taken::All { first_write } => (first_write, None),
                 Taken::Touched { page, first_write } => (first_write, Some(page)),
             };
@@ -346,10 +357,7 @@ impl Guest {
         self.completed_at = burst.completed_at;
         let at = burst.at;
         match stop {
-            Stop::Missed(_) => {
-                self.misses.record_miss(self.accesses);
-                self.phase = Phase::Blocked { since: at, load_due: None };
-            }
+            Stop::Missed(_) => self.phase = Phase::Blocked { since: at, load_due: None },
             Stop::Limit | Stop::Budget | Stop::Touched(_) => self.phase = Phase::Ready { at },
             Stop::Idle => {}
         }
@@ -359,8 +367,7 @@ impl Guest {
     #[inline]
     fn look_ahead(&mut self) {
         if self.looked_at <= self.cursor {
-            self.looked_at = self.batch.len().min(self.cursor + LOOK_AHEAD);
-            self.memory.look_ahead(&self.batch[self.cursor..self.looked_at]);
+            self.looked_at = self.cursor + self.memory.look_ahead(&self.batch[self.cursor..]);
         }
     }
 
@@ -494,10 +501,7 @@ impl Guest {
         self.set_target(accesses);
         self.resume(now);
         while self.accesses < accesses && self.is_running() {
-            if let Stop::Missed(_) = self.run(Instant::MAX, u64::MAX) {
-                let (_, since) = self.blocked_on().expect("it has just missed");
-                self.complete_load(since + latency);
-            }
+            self.run_or_page(Instant::MAX, u64::MAX, Some(latency));
         }
         self.set_target(u64::MAX);
         self.suspend();

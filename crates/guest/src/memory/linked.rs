@@ -123,6 +123,11 @@ impl LruOrder for Linked {
         (page, std::mem::replace(&mut self.flags[page as usize], LEFT))
     }
 
+    #[inline]
+    fn look_at(&self, page: u32) -> u64 {
+        self.stamps[page as usize]
+    }
+
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
         let some = |page: u32| (page != NONE).then_some(page);
         Box::new(std::iter::successors(some(self.oldest), move |page| {

@@ -56,12 +56,8 @@ pub(super) trait LruOrder {
         (victim, left, had)
     }
 
-    /// Reads what a touch of `page` will read, where that may be far from the processor. The
-    /// result means nothing.
-    #[inline]
-    fn look_at(&self, _page: u32) -> u64 {
-        0
-    }
+    /// Reads what a touch of `page` will read. The result means nothing.
+    fn look_at(&self, page: u32) -> u64;
 
     /// Resident pages from least to most recently used.
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_>;

@@ -8,6 +8,9 @@ use crate::report::DestinationReport;
 use lazycopy_guest::{Guest, Memory, Stop, Timeout, TimeoutKind, Victim};
 use lazycopy_units::{Duration, Instant, PageNumber};
 
+/// Room for effects from the beginning: so many may come of a burst.
+const EFFECTS: usize = 64;
+
 /// What a step here gave, in the order of its happening.
 #[derive(Debug)]
 pub(super) enum Effect {
@@ -59,7 +62,7 @@ impl Following {
             request: None,
             reported_accesses: 0,
             migrating: true,
-            effects: Vec::new(),
+            effects: Vec::with_capacity(EFFECTS),
         }
     }
 
