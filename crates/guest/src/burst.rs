@@ -79,6 +79,8 @@ pub(crate) struct Burst {
     pub(crate) digest: u64,
     pub(crate) completed_at: Instant,
     pub(crate) pace: Pace,
+    /// See [`Guest::leave_stamps`](crate::Guest::leave_stamps).
+    pub(crate) leaves_stamps: bool,
 }
 
 /// Why a burst took no more of the accesses that it was given. In `at` is then the beginning of the
@@ -105,8 +107,8 @@ impl Burst {
         mut touch: impl FnMut(&Access, u64) -> Touch,
     ) -> Taken {
         // What changes with every access stays in the processor's registers.
-        let Burst { mut at, until, accesses: mut index, mut digest, mut completed_at, pace } =
-            *self;
+        let Burst { mut at, until, accesses: mut index, mut digest, mut completed_at, .. } = *self;
+        let pace = self.pace;
         let mut rest = accesses.iter();
         let mut next = rest.next();
         let mut first_write = false;
@@ -135,7 +137,7 @@ impl Burst {
                 }
             }
         };
-        *self = Burst { at, until, accesses: index, digest, completed_at, pace };
+        *self = Burst { at, accesses: index, digest, completed_at, ..*self };
         taken
     }
 }

@@ -50,6 +50,7 @@ pub struct Guest {
     target: u64,
     completed_at: Instant,
     pace: Pace,
+    leaves_stamps: bool,
     progress: Option<ProgressLog>,
 }
 
@@ -105,6 +106,7 @@ impl Guest {
             target: u64::MAX,
             completed_at: Instant::ZERO,
             pace: Pace::default(),
+            leaves_stamps: false,
             progress: None,
             spec,
         })
@@ -320,6 +322,7 @@ impl Guest {
             digest: self.digest,
             completed_at: self.completed_at,
             pace: self.pace,
+            leaves_stamps: self.leaves_stamps,
         };
         let stop = loop {
             if burst.accesses == end {
@@ -436,7 +439,9 @@ impl Guest {
     #[inline]
     fn take_blocked(&mut self, now: Instant) {
         let access = self.batch[self.cursor];
-        let Touch::Hit { stamp, .. } = self.memory.touch(&access, self.accesses) else {
+        let Touch::Hit { stamp, .. } =
+            self.memory.touch(&access, self.accesses, self.leaves_stamps)
+        else {
             unreachable!("the page was installed just now");
         };
         self.complete(now, access.page, stamp);
@@ -527,6 +532,13 @@ impl Guest {
     /// 100 / (100 - percent).
     pub fn set_throttle(&mut self, percent: u8) {
         self.pace.throttle_percent = percent.min(99);
+    }
+
+    /// From now on writes leave the stamps of their pages as they are; in all else they are writes.
+    /// For the forward context, of which only the course counts, and whose pages are sent as they
+    /// were before it wrote to them.
+    pub fn leave_stamps(&mut self) {
+        self.leaves_stamps = true;
     }
 
     /// When the last access was completed.

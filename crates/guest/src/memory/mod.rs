@@ -22,8 +22,6 @@ pub struct Victim {
     pub stamp: u64,
     /// Whether it differs from what the disk has.
     pub dirty: bool,
-    /// Whether the first write to it was still awaited, see [`Memory::watch_write`].
-    pub write_watched: bool,
 }
 
 /// What an access to a page found.
@@ -220,11 +218,11 @@ impl Memory {
     }
 
     /// The access with that index: on a hit the page becomes most recent and a write changes its
-    /// stamp.
+    /// stamp, unless that is to be left as it is.
     #[inline]
-    pub(crate) fn touch(&mut self, access: &Access, index: u64) -> Touch {
+    pub(crate) fn touch(&mut self, access: &Access, index: u64, leaves_stamp: bool) -> Touch {
         let Memory { order, first_writes, .. } = self;
-        with_order!(order, lru => touch(lru, first_writes, access, index))
+        with_order!(order, lru => touch(lru, first_writes, access, index, leaves_stamp))
     }
 
     /// Reads what the first of these accesses will read, and tells how many they are: at least
@@ -248,8 +246,11 @@ impl Memory {
         progress: Option<&mut ProgressLog>,
     ) -> Taken {
         let Memory { order, first_writes, .. } = self;
+        let leaves_stamp = burst.leaves_stamps;
         with_order!(order, lru => {
-            burst.take(accesses, progress, |access, index| touch(lru, first_writes, access, index))
+            burst.take(accesses, progress, |access, index| {
+                touch(lru, first_writes, access, index, leaves_stamp)
+            })
         })
     }
 
@@ -319,6 +320,7 @@ fn touch(
     first_writes: &mut Vec<(PageNumber, u64)>,
     access: &Access,
     index: u64,
+    leaves_stamp: bool,
 ) -> Touch {
     let Access { page, write, .. } = *access;
     let flags = lru.flags(page.0);
@@ -334,8 +336,10 @@ fn touch(
         if first_write {
             first_writes.push((page, stamp));
         }
-        stamp = after_write(stamp, access, index);
-        lru.set_stamp(page.0, stamp);
+        if !leaves_stamp {
+            stamp = after_write(stamp, access, index);
+            lru.set_stamp(page.0, stamp);
+        }
         lru.make_newest(page.0, flags, (flags | DIRTY) & !(WATCH_WRITE | WATCH_TOUCH));
     }
     Touch::Hit { stamp, watched, first_write }
@@ -366,10 +370,5 @@ fn install(
         return None;
     }
     let (victim, stamp, flags) = lru.replace_oldest(page.0, stamp, flags);
-    Some(Victim {
-        page: PageNumber(victim),
-        stamp,
-        dirty: flags & DIRTY != 0,
-        write_watched: flags & WATCH_WRITE != 0,
-    })
+    Some(Victim { page: PageNumber(victim), stamp, dirty: flags & DIRTY != 0 })
 }
