@@ -4,7 +4,7 @@ use crate::burst::{Burst, Pace, Stop, Taken, Timeout, TimeoutKind};
 use crate::disk::Disk;
 use crate::memory::{Memory, Touch, Victim};
 use crate::miss_ratio::MissRatio;
-use crate::progress::ProgressLog;
+use crate::progress::{ProgressLog, ProgressRun};
 use crate::registers::{GuestSnapshot, Registers, ResidentPage};
 use crate::spec::{GuestSpec, ResidentAtStart};
 use crate::stamp::{first_stamp, observe, pages_digest};
@@ -245,7 +245,13 @@ impl Guest {
         self.progress = Some(ProgressLog::default());
     }
 
-    /// Ends the log of [`Guest::record_progress`] and hands it over; empty without one.
+    /// What has gathered of that log, where it is much, see [`ProgressLog::take_full`].
+    #[inline]
+    pub fn take_full_progress(&mut self) -> Vec<ProgressRun> {
+        self.progress.as_mut().map(ProgressLog::take_full).unwrap_or_default()
+    }
+
+    /// Ends the log of [`Guest::record_progress`] and hands the rest over; empty without one.
     pub fn take_progress(&mut self) -> ProgressLog {
         self.progress.take().unwrap_or_default()
     }

@@ -127,6 +127,19 @@ impl Following {
         parameters: &MigrationParameters,
         report: &mut DestinationReport,
     ) {
+        self.run_through(until, budget, parameters, report);
+        for run in self.guest.take_full_progress() {
+            self.log(run.first, EventKind::Progress { step: run.step, count: run.count });
+        }
+    }
+
+    fn run_through(
+        &mut self,
+        until: Instant,
+        budget: u64,
+        parameters: &MigrationParameters,
+        report: &mut DestinationReport,
+    ) {
         let end = self.accesses().saturating_add(budget);
         loop {
             self.run_to_stop(until, end - self.accesses(), parameters, report);

@@ -125,7 +125,11 @@ impl Source {
         let at = match &mut self.state {
             State::Pushing(pushing) => {
                 let (at, effects) = pushing.run(until, budget, &self.parameters);
+                let progress = pushing.take_full_progress();
                 self.apply(at, effects);
+                for run in progress {
+                    self.log(run.first, EventKind::Progress { step: run.step, count: run.count });
+                }
                 at
             }
             State::Rounds(rounds) => {

@@ -6,7 +6,7 @@ use crate::lanes::Lanes;
 use crate::message::{Cause, Context, LinkMessage, Notice, PageMessage};
 use crate::page_set::PageSet;
 use crate::parameters::MigrationParameters;
-use lazycopy_guest::{Guest, ProgressLog, Stop, Timeout, TimeoutKind, Victim};
+use lazycopy_guest::{Guest, ProgressLog, ProgressRun, Stop, Timeout, TimeoutKind, Victim};
 use lazycopy_units::{Instant, PageNumber};
 use std::sync::Arc;
 
@@ -111,6 +111,10 @@ impl Pushing {
             Some(_) => self.guest.registers().accesses - self.context.registers.accesses,
             None => 0,
         }
+    }
+
+    pub(super) fn take_full_progress(&mut self) -> Vec<ProgressRun> {
+        self.guest.take_full_progress()
     }
 
     pub(super) fn take_progress(&mut self) -> ProgressLog {
