@@ -65,7 +65,7 @@ fn serial(directory: &TempDir) -> BTreeMap<String, Vec<u8>> {
 fn shards_at_the_same_time_give_the_bytes_of_the_serial_sweep() {
     let directory = place(SMALL);
     let serial = serial(&directory);
-    assert_eq!(serial.len(), 6 + 3, "{:?}", serial.keys());
+    assert_eq!(serial.len(), 6 + 5, "{:?}", serial.keys());
     let shards = ["0/3", "1/3", "2/3", "1/3"].map(|shard| {
         Command::new(MANAGER)
             .args(["sweep", "small.toml", "--shard", shard, "--out", "sharded"])
