@@ -1,7 +1,7 @@
 //! Differences between contenders that share their seeds.
 
 use crate::distribution::{Group, axis, extent, group_label, strip};
-use crate::figure::Figure;
+use crate::figure::{Figure, SMALL};
 use crate::measure::quantity;
 use crate::page::Cell;
 use crate::quantity::{Unit, counted};
@@ -36,7 +36,7 @@ impl Difference {
     }
 }
 
-const WIDTH: f64 = 520.0;
+const WIDTH: f64 = SMALL;
 const TOP: f64 = 40.0;
 const ROW: f64 = 38.0;
 

@@ -7,12 +7,16 @@ use crate::svg::{Anchor, Drawing, text_width};
 pub(crate) enum Sign {
     /// A point of a series on a line of its colour.
     Line(usize),
+    /// A line of a series' colour, of that class besides.
+    Curve(usize, &'static str),
     /// A filled square of a series' colour, that opaque.
     Fill(usize, f64),
     /// A square with hatching.
     Hatched,
     /// A square of that class.
     Square(&'static str),
+    /// No sign: the text alone.
+    Nothing,
     /// A heavy line.
     Frontier,
 }
@@ -59,6 +63,10 @@ pub(crate) fn draw(
                 drawing.line(&class, (x, y), (x + SIGN, y));
                 drawing.point(*series, "key", (x + SIGN / 2.0, y), 3.6, "");
             }
+            Sign::Curve(series, class) => {
+                let class = format!("curve {class} s{}", series % crate::style::SERIES);
+                drawing.line(&class, (x, y), (x + SIGN, y));
+            }
             Sign::Fill(series, opacity) => {
                 let class = format!("fill key s{}", series % crate::style::SERIES);
                 drawing.tint(&class, corner, size, *opacity, "");
@@ -68,6 +76,7 @@ pub(crate) fn draw(
                 drawing.hatch("hatch", corner, size, 6.0);
             }
             Sign::Square(class) => drawing.rect(class, corner, size, ""),
+            Sign::Nothing => {}
             Sign::Frontier => drawing.line("frontier", (x, y), (x + SIGN, y)),
         }
         drawing.text("label", (x + SIGN + 6.0, y + 4.5), Anchor::Start, text);

@@ -92,7 +92,7 @@ fn figure_colours(style: &mut String, palette: &Palette) {
          .figure .frame, .figure .boxed, .figure .hatch {{ stroke: {ink} }} \
          .figure .none {{ fill: {grid} }} .figure .nobody {{ fill: none; stroke: {grid} }} .figure .capacity {{ stroke: {faint} }} \
          .figure .lane {{ fill: {grid} }} .figure .flow {{ fill: {faint} }} \
-         .figure .dot {{ stroke: {ground} }} .figure .value {{ stroke: {ground} }}"
+         .figure .dot, .figure .value, .figure .name {{ stroke: {ground} }}"
     );
     for (number, colour) in palette.series.iter().enumerate() {
         let _ = writeln!(
@@ -119,11 +119,13 @@ const FIGURE: &str = "\
 .figure .whisker { stroke-width: 2; fill: none }
 .figure .band { fill-opacity: .2 }
 .figure .faint { fill-opacity: .45 }
+.figure .half { fill-opacity: .6 }
 .figure .dot { stroke-width: .8 }
 .figure .hatch { stroke-width: 1; stroke-opacity: .75; fill: none }
 .figure .flow { fill-opacity: .35 }
 .figure .lane { fill-opacity: .35 }
-.figure .value { font-size: 12px; stroke-width: 3; paint-order: stroke }
+.figure .value { font-size: 12px }
+.figure .value, .figure .name { stroke-width: 3; stroke-linejoin: round; paint-order: stroke }
 ";
 
 const PAGE: &str = "\

@@ -178,16 +178,19 @@ impl Plan<'_> {
                 .iter()
                 .filter(|tally| tally.wins > 0)
                 .map(|tally| {
-                    format!("{} in {}", self.analysis.contenders[tally.contender].name, tally.wins)
+                    format!(
+                        "{} wins {}",
+                        self.analysis.contenders[tally.contender].name, tally.wins
+                    )
                 })
                 .collect();
             let winners = match winners.as_slice() {
-                [] => "nobody wins anywhere".to_owned(),
-                winners => format!("wins {}", winners.join(", ")),
+                [] => "nobody wins any".to_owned(),
+                winners => winners.join(", "),
             };
             let rest = match cells - won.min(cells) {
                 0 => String::new(),
-                rest => format!("; in {rest} the best cannot be told apart"),
+                rest => format!("; in {rest} the best are not told apart"),
             };
             let label = capitalized(measure.label());
             let noun = counted(cells as u64, "cell");
@@ -220,14 +223,23 @@ impl Plan<'_> {
                 combinations.len()
             ));
         }
-        for measure in SHOWN {
+        let maps = |measure: Measure| -> Vec<Figure> {
             let map = |(index, (words, cells)): (usize, &(String, Vec<&CellAnalysis>))| {
                 let number = if combinations.len() > 1 { index + 1 } else { 0 };
                 let (cells, held) = (cells.clone(), words.clone());
                 Map { plan: self, x, y, cells, held, number }.figure(measure)
             };
-            let maps = combinations.iter().take(MOST_MAPS).enumerate().filter_map(map);
-            page.figures(&maps.collect::<Vec<Figure>>());
+            combinations.iter().take(MOST_MAPS).enumerate().filter_map(map).collect()
+        };
+        if combinations.len() == 1 {
+            return page.figures(&SHOWN.into_iter().flat_map(maps).collect::<Vec<_>>());
+        }
+        for measure in SHOWN {
+            let figures = maps(measure);
+            if !figures.is_empty() {
+                page.subsection(&capitalized(measure.label()));
+                page.figures(&figures);
+            }
         }
     }
 
