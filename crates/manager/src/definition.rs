@@ -27,10 +27,17 @@ pub fn recordings_directory() -> PathBuf {
 /// When there is neither, or it cannot be read.
 pub fn draft(scenario: &str) -> Result<Draft, ScenarioError> {
     let path = Path::new(scenario);
-    if !path.exists() && SHIPPED.iter().any(|shipped| shipped.name == scenario) {
+    if path.exists() {
+        return Draft::open(path);
+    }
+    if SHIPPED.iter().any(|shipped| shipped.name == scenario) {
         return Draft::shipped(scenario, &recordings_directory());
     }
-    Draft::open(path)
+    Err(ScenarioError::Unknown {
+        name: scenario.to_owned(),
+        what: "file and no shipped scenario",
+        known: SHIPPED.iter().map(|shipped| shipped.name).collect::<Vec<_>>().join(", "),
+    })
 }
 
 impl Definition {
@@ -44,20 +51,24 @@ impl Definition {
         let draft = set.iter().try_fold(draft(scenario)?, |draft, set| draft.set(set))?;
         let scenario = draft.clone().finish()?;
         let seed = scenario.seed;
-        Ok(Definition::new(draft, scenario, seed, preset))
+        Definition::new(draft, scenario, seed, preset)
     }
 
     /// The guest of a scenario's run with that seed. `draft` is what the scenario was made of,
     /// `preset` the preset that was asked for.
+    ///
+    /// # Errors
+    /// When the scenario has several guests at once: processes move each guest by itself.
     pub fn new(
         draft: Draft,
         mut scenario: Scenario,
         seed: u64,
         preset: Option<Preset>,
-    ) -> Definition {
+    ) -> Result<Definition, ScenarioError> {
+        scenario.ensure_single_guest()?;
         scenario.seed = seed;
         let spec = scenario.guest_spec(seed);
-        Definition { draft, scenario, spec, preset }
+        Ok(Definition { draft, scenario, spec, preset })
     }
 
     /// The guest.

@@ -103,6 +103,7 @@ fn record(case: &Case, verification: &Verification, metrics: Metrics) -> RunReco
             .map(|preset| preset.name().to_owned()),
         scheme: migration.parameters.scheme,
         seed: migration.scenario.seed,
+        guest: None,
         source_server: migration.source.clone(),
         destination_server: migration.destination.clone(),
         scenario: serde_json::to_value(&*migration.scenario).unwrap_or(Value::Null),

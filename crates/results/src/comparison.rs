@@ -195,15 +195,17 @@ fn findings(counted: &[&RunRecord]) -> Vec<Finding> {
     EXAMINED.into_iter().map(finding).collect()
 }
 
-/// The measure by seed; the first run of a seed counts.
+/// The measure by seed; the first run of a seed counts. Guests that were moved at once are one
+/// draw: their mean counts.
 fn by_seed(counted: &[&RunRecord], scheme: Scheme, measure: Measure) -> BTreeMap<u64, f64> {
-    let mut series = BTreeMap::new();
+    let mut series: BTreeMap<u64, BTreeMap<Option<u32>, f64>> = BTreeMap::new();
     for record in counted.iter().filter(|record| record.scheme == scheme) {
         if let Some(value) = measure.value(&record.metrics) {
-            series.entry(record.seed).or_insert(value);
+            series.entry(record.seed).or_default().entry(record.guest).or_insert(value);
         }
     }
-    series
+    let mean = |guests: BTreeMap<_, f64>| guests.values().sum::<f64>() / guests.len() as f64;
+    series.into_iter().map(|(seed, guests)| (seed, mean(guests))).collect()
 }
 
 fn doubts(records: &[&RunRecord], counted: &[&RunRecord]) -> Vec<String> {
@@ -228,9 +230,9 @@ fn doubts(records: &[&RunRecord], counted: &[&RunRecord]) -> Vec<String> {
     if settings.len() > 1 {
         doubts.push("Mixed: these runs are not all of one scenario and preset.".to_owned());
     }
-    let mut seeds: BTreeMap<(Scheme, u64), usize> = BTreeMap::new();
+    let mut seeds: BTreeMap<(Scheme, u64, Option<u32>), usize> = BTreeMap::new();
     for record in counted {
-        *seeds.entry((record.scheme, record.seed)).or_default() += 1;
+        *seeds.entry((record.scheme, record.seed, record.guest)).or_default() += 1;
     }
     let repeated = seeds.values().filter(|runs| **runs > 1).count();
     if repeated > 0 {

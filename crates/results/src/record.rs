@@ -25,6 +25,9 @@ pub struct RunRecord {
     pub scheme: Scheme,
     /// Where the run's random choices came from.
     pub seed: u64,
+    /// The guest's number among those that were moved at once; absent for a guest by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<u32>,
     /// Name of the source.
     pub source_server: String,
     /// Name of the destination.

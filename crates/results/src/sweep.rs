@@ -62,7 +62,8 @@ pub struct SweepManifest {
     pub seeds: u64,
     /// The first seed; the others are the numbers after it.
     pub first_seed: u64,
-    /// How many runs there are in all: cells x contenders x seeds.
+    /// How many runs there are in all: cells x contenders x seeds. Each is a record, or, where
+    /// several guests are moved at once, one for each of them.
     pub runs: u64,
     /// How many blocks they are cut into, at least 1.
     pub blocks: u64,
@@ -105,6 +106,9 @@ pub struct SweepCell {
     pub new_pages_per_sec: Option<f64>,
     /// The link's bandwidth.
     pub bandwidth_bytes_per_sec: Option<u64>,
+    /// How many guests each run moves at once, a record for each; absent for a guest by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guests: Option<u32>,
 }
 
 impl SweepManifest {
@@ -135,6 +139,9 @@ impl SweepManifest {
         }
         if !(1..=self.runs).contains(&self.blocks) {
             return Err(format!("{} blocks cannot hold {} runs", self.blocks, self.runs));
+        }
+        if self.cells.iter().any(|cell| cell.guests == Some(0)) {
+            return Err("a cell has no guests".to_owned());
         }
         let numbered = self.cells.iter().zip(0..).all(|(cell, number)| cell.cell == number);
         if !numbered {
@@ -180,6 +187,14 @@ impl SweepManifest {
     }
 }
 
+impl SweepCell {
+    /// The guests of each run, as its records number them.
+    pub fn guest_numbers(&self) -> impl Iterator<Item = Option<u32>> + Clone + use<> {
+        let by_itself = self.guests.is_none().then_some(None);
+        by_itself.into_iter().chain((0..self.guests.unwrap_or_default()).map(Some))
+    }
+}
+
 /// Where a run stands in its sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunPlace {
@@ -207,8 +222,8 @@ pub struct SweepRecord {
     pub scheme: Scheme,
     /// Where the run's random choices came from.
     pub seed: u64,
-    /// The guest's name, where several were moved at once; absent otherwise.
-    pub guest: Option<String>,
+    /// The guest's number among those that were moved at once; absent for a guest by itself.
+    pub guest: Option<u32>,
     /// Whether what the guest observed, and each of its pages, equal the reference run's; null
     /// where there was nothing to compare.
     pub digest_matches: Option<bool>,
@@ -393,6 +408,7 @@ mod tests {
             axes: AxisValues::new(),
             new_pages_per_sec: Some(0.7),
             bandwidth_bytes_per_sec: Some(8224),
+            guests: None,
         };
         SweepManifest {
             schema_version: SCHEMA_VERSION,

@@ -207,3 +207,26 @@ fn a_comparison_can_be_written_as_json() {
     assert_eq!(json["columns"][0]["summaries"]["faults"]["mean"], 8.5);
     assert_eq!(json["findings"][0]["standing"], "undecided");
 }
+
+#[test]
+fn guests_that_were_moved_at_once_are_one_draw_and_no_repetition() {
+    let guest = |scheme, seed, guest: u32, nanos| {
+        let mut record = record(scheme, seed);
+        record.guest = Some(guest);
+        record.metrics.total_migration_time_ns = Some(nanos);
+        record
+    };
+    let mut all = Vec::new();
+    for seed in 1..=3 {
+        // The guests' differences cancel out: the fleets took as long.
+        for (number, nanos) in [(0, 10), (1, 30)] {
+            all.push(guest(Scheme::PostCopy, seed, number, nanos));
+            all.push(guest(Scheme::LazyCopy, seed, number, 40 - nanos));
+        }
+    }
+    let comparison = Comparison::of("a fleet", &all);
+    assert_eq!(comparison.doubts, Vec::<String>::new());
+    let paired = comparison.findings[0].paired.unwrap();
+    assert_eq!((paired.differences.count, paired.differences.mean), (3, 0.0));
+    assert_eq!(comparison.columns[0].counted, 6);
+}

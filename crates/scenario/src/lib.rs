@@ -7,6 +7,7 @@
 mod draft;
 mod duration_text;
 mod error;
+mod fleet;
 mod overrides;
 mod preset;
 mod scenario;
@@ -17,6 +18,10 @@ mod workload_table;
 
 pub use draft::Draft;
 pub use error::ScenarioError;
+pub use fleet::{
+    FleetMove, FleetNeighbour, FleetScenario, GuestMove, MAX_FLEET_GUESTS, MAX_FLEET_HOSTS,
+    MAX_FLEET_NEIGHBOURS, MAX_FLEET_PAGES,
+};
 pub use preset::Preset;
 pub use scenario::{DiskScenario, GuestScenario, MigrationScenario, Scenario};
 pub use shipped::{SHIPPED, ShippedScenario};

@@ -2,6 +2,7 @@
 
 use crate::draft::Draft;
 use crate::error::ScenarioError;
+use crate::fleet::FleetScenario;
 use crate::table::serialize_link;
 use crate::{duration_text, workload_table};
 use chacha20::ChaCha8Rng;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The stream of random numbers from which the warm-up's jitter is drawn; 1 to 3 are the
-/// guest's.
+/// guest's, 5 gives the seeds of a fleet's guests.
 const JITTER_STREAM: u64 = 4;
 
 /// Everything about a run but its seed. It serializes as the document is written: durations as
@@ -46,6 +47,9 @@ pub struct Scenario {
     pub disk: DiskScenario,
     /// How the guest is moved.
     pub migration: MigrationScenario,
+    /// Several guests at once, and their network; `None`: one guest over a link of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetScenario>,
     /// What a first pass over the recorded program found; `None` for other workloads. Not part of
     /// the document.
     #[serde(skip)]

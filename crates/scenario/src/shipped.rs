@@ -38,6 +38,10 @@ pub const SHIPPED: &[ShippedScenario] = shipped![
     "fault-penalty",
     "whole-memory",
     "pre-copy",
+    "hybrid",
+    "pre-paging",
+    "neighbours",
+    "evacuation",
     "large-guest",
 ];
 

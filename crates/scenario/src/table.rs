@@ -1,5 +1,6 @@
 //! The document as it is written: which keys there are, which may be absent.
 
+use crate::fleet::FleetScenario;
 use crate::scenario::{DiskScenario, GuestScenario, MigrationScenario, Scenario};
 use crate::{duration_text, workload_table};
 use lazycopy_guest::{ResidentAtStart, TraceSummary, WorkloadSpec};
@@ -25,6 +26,7 @@ pub(crate) struct ScenarioTable {
     link: LinkTable,
     disk: DiskScenario,
     migration: MigrationTable,
+    fleet: Option<FleetScenario>,
 }
 
 #[derive(Deserialize)]
@@ -150,6 +152,7 @@ impl ScenarioTable {
             link: LinkParameters { bandwidth: self.link.bandwidth, latency: self.link.latency },
             disk: self.disk,
             migration: self.migration.into_migration(),
+            fleet: self.fleet,
             recording,
         })
     }

@@ -1,11 +1,13 @@
 //! What a scenario must keep to, and what is worth a warning.
 
 use crate::error::ScenarioError;
+use crate::fleet::FleetScenario;
 use crate::scenario::Scenario;
 use crate::table::KeyProblem;
 use lazycopy_guest::WorkloadSpec;
+use lazycopy_link::MAX_CARD_RATE;
 use lazycopy_migration::Context;
-use lazycopy_units::{Duration, PAGE_MESSAGE_BYTES};
+use lazycopy_units::{Duration, PAGE_MESSAGE_BYTES, Rate};
 use std::fmt;
 
 /// The longest single duration: ten years. Model time ends after 584 years.
@@ -59,12 +61,19 @@ impl Scenario {
         }
         self.check_integers()?;
         self.check_spans()?;
+        if self.link.bandwidth.bytes_per_sec() > MAX_CARD_RATE {
+            let problem = format!("{} is above {MAX_CARD_RATE}B/s", self.link.bandwidth);
+            return Err(("link.bandwidth", problem));
+        }
         if self.guest.pages > MAX_GUEST_PAGES {
             let problem = format!("{} is above {MAX_GUEST_PAGES}", self.guest.pages);
             return Err(("guest.pages", problem));
         }
         self.guest_spec(self.seed).validate().map_err(|error| (error.key, error.problem))?;
         self.migration_parameters().validate().map_err(|error| (error.key, error.problem))?;
+        if let Some(fleet) = &self.fleet {
+            fleet.check(self.guest.pages)?;
+        }
         self.check_run_time()
     }
 
@@ -89,14 +98,24 @@ impl Scenario {
             WorkloadSpec::Trace { instruction_time, .. } => *instruction_time,
             _ => Duration::ZERO,
         };
-        let spans = [
+        let mut spans = vec![
             ("guest.think_time", self.guest.think_time.unwrap_or(Duration::ZERO)),
             ("guest.workload.instruction_time", instruction_time),
             ("link.latency", self.link.latency),
             ("disk.latency_source", self.disk.latency_source),
             ("disk.latency_destination", self.disk.latency_destination),
             ("migration.fault_penalty", self.migration.fault_penalty),
+            ("migration.first_write_cost", self.migration.first_write_cost),
         ];
+        for entry in self.fleet.iter().flat_map(|fleet| &fleet.moves) {
+            spans.push(("fleet.moves.starts", entry.starts));
+            spans.push(("fleet.moves.interval", entry.interval));
+        }
+        for entry in self.fleet.iter().flat_map(|fleet| &fleet.neighbours) {
+            spans.push(("fleet.neighbours.on", entry.on));
+            spans.push(("fleet.neighbours.off", entry.off));
+            spans.push(("fleet.neighbours.begins", entry.begins));
+        }
         match spans.into_iter().find(|(_, span)| *span > MAX_SPAN) {
             Some((key, span)) => Err((key, format!("{span} is longer than ten years"))),
             None => Ok(()),
@@ -108,17 +127,18 @@ impl Scenario {
         let warmup = u128::from(self.warmup_accesses) + u128::from(self.warmup_jitter);
         let measured = u128::from(self.measured_accesses);
         let nanos = |span: Duration| u128::from(span.as_nanos());
-        let page = nanos(self.link.bandwidth.time_for(PAGE_MESSAGE_BYTES));
+        let (network, page) = self.slowest_transfer(PAGE_MESSAGE_BYTES);
         let frames = u128::from(self.guest.frames);
         let context = Context::bytes_for(self.migration.context_bytes, self.guest.frames as usize);
-        let transfer = nanos(self.link.bandwidth.time_for(context))
-            .saturating_add(page.saturating_mul(frames));
-        let fault = nanos(self.disk.latency_source.max(self.disk.latency_destination))
+        let transfer = self.slowest_transfer(context).1.saturating_add(page.saturating_mul(frames));
+        let fault = (nanos(self.disk.latency_source.max(self.disk.latency_destination))
             + nanos(self.migration.fault_penalty)
-            + 3 * nanos(self.link.latency)
-            + page.saturating_mul(2);
+            + 3 * nanos(self.link.latency))
+        .saturating_add(page.saturating_mul(2));
+        let last_start = self.fleet.as_ref().map_or(0, FleetScenario::last_start);
         let bounds = [
-            ("link.bandwidth", transfer),
+            (network, transfer),
+            ("fleet.moves.interval", last_start),
             ("warmup_accesses", self.thinking(warmup)),
             (
                 "measured_accesses",
@@ -136,6 +156,17 @@ impl Scenario {
             )),
             None => Ok(()),
         }
+    }
+
+    /// What a message takes at most, in nanoseconds, and the key that makes it so: on a card that
+    /// every migration and every neighbour uses at once each gets an equal share of it.
+    fn slowest_transfer(&self, bytes: u64) -> (&'static str, u128) {
+        let nanos = |rate: Rate| u128::from(rate.time_for(bytes).as_nanos());
+        let alone = nanos(self.link.bandwidth);
+        let shared = self.fleet.as_ref().map_or(0, |fleet| {
+            nanos(fleet.card.unwrap_or(self.link.bandwidth)) * u128::from(fleet.flows())
+        });
+        if shared > alone { ("fleet.card", shared) } else { ("link.bandwidth", alone) }
     }
 
     /// Think time of so many accesses, in nanoseconds, at most.
@@ -158,7 +189,7 @@ impl Scenario {
     pub fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let wall = Duration::from_nanos(self.link.latency.as_nanos() / self.time_scale.max(1));
-        if wall < LEAST_WALL_LATENCY {
+        if wall < LEAST_WALL_LATENCY && self.fleet.is_none() {
             warnings.push(Warning {
                 key: "link.latency",
                 problem: format!(

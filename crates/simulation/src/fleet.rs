@@ -86,7 +86,8 @@ pub struct FleetRun {
     pub network_until: Instant,
 }
 
-/// Simulates several migrations at once.
+/// Simulates several migrations at once. Where neighbours send, which do not come to an end by
+/// themselves, it may go on no longer than their bytes can be counted, whatever the limits say.
 ///
 /// # Errors
 /// When a workload cannot be read, the network cannot be built, or a limit is exceeded.
@@ -103,7 +104,9 @@ pub fn simulate_fleet(fleet: &Fleet, options: &Options) -> Result<FleetRun, RunE
         before.push(snapshot);
     }
     let neighbours = Neighbours::new(&fleet.neighbours, &mut network)?;
-    let mut engine = Engine::new(pairs, neighbours, network, options);
+    let mut options = *options;
+    options.limits.time = options.limits.time.min(countable(fleet));
+    let mut engine = Engine::new(pairs, neighbours, network, &options);
     let until = engine.run_migrations()?;
     let Engine { neighbours, network, .. } = &mut engine;
     let reports = neighbours.close(until, network, &fleet.neighbours, &fleet.cards)?;
@@ -112,9 +115,25 @@ pub fn simulate_fleet(fleet: &Fleet, options: &Options) -> Result<FleetRun, RunE
     let network = &engine.network;
     let runs = engine.pairs.into_iter().zip(before).zip(&fleet.migrations);
     let runs = runs
-        .map(|((pair, before), migration)| finish(migration, pair, network, before, options))
+        .map(|((pair, before), migration)| finish(migration, pair, network, before, &options))
         .collect::<Result<Vec<Run>, RunError>>()?;
     Ok(FleetRun { runs, neighbours: reports, cards, network_until: until })
+}
+
+/// Until when the bytes of all neighbours together are at most half of what can be counted; the
+/// migrations' own are few beside it.
+fn countable(fleet: &Fleet) -> Instant {
+    let rate = |neighbour: &Neighbour| {
+        let card = |host: Option<HostId>| fleet.cards.get(host?.0 as usize);
+        let out = card(neighbour.route.source).map(|card| card.out);
+        let into = card(neighbour.route.destination).map(|card| card.into);
+        [out, into].into_iter().flatten().fold(neighbour.rate, Rate::min).bytes_per_sec()
+    };
+    let together: u128 = fleet.neighbours.iter().map(|neighbour| u128::from(rate(neighbour))).sum();
+    let nanos = u128::from(u64::MAX / 2) * u128::from(Duration::from_secs(1).as_nanos());
+    nanos
+        .checked_div(together)
+        .map_or(Instant::MAX, |nanos| Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
 }
 
 /// A guest after its warm-up, with both machines and a flow.

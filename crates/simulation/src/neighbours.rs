@@ -39,13 +39,15 @@ pub struct NeighbourReport {
     pub bytes: u64,
     /// How long it was busy moving them, its pauses left out.
     pub busy_time_ns: u64,
-    /// How long it would have been, had there been neighbours alone.
+    /// How long it would have been, had there been neighbours alone; exact to the byte that is on
+    /// its way at the end.
     pub busy_time_alone_ns: u64,
     /// The first by the second; null where it moved nothing.
     pub slowdown: Option<f64>,
     /// Bytes per second over the whole time; null over no time.
     pub bandwidth_mean: Option<u64>,
-    /// Bytes per second in its busiest tenth of a second.
+    /// Bytes per second in its busiest tenth of a second, each burst spread evenly over the time
+    /// that it took.
     pub bandwidth_peak: u64,
 }
 
@@ -56,6 +58,8 @@ struct Sender {
     off: Duration,
     /// Bytes after which the books are closed.
     goal: u64,
+    /// Whether it was in the midst of a byte when they were.
+    cut_off: bool,
     begins: Instant,
     bytes: u64,
     busy_time: Duration,
@@ -80,6 +84,7 @@ impl Neighbours {
                 burst_bytes: neighbour.burst_bytes(),
                 off: neighbour.off,
                 goal: u64::MAX,
+                cut_off: false,
                 begins: neighbour.begins,
                 bytes: 0,
                 busy_time: Duration::ZERO,
@@ -131,12 +136,15 @@ impl Neighbours {
             if let Some((began, _)) = sender.sending.take() {
                 sender.bytes += network.interrupt(sender.flow, now);
                 sender.busy_time += now - began;
+                sender.cut_off = sender.bytes > 0;
             }
         }
         let alone = self.busy_times_alone(neighbours, cards)?;
         let reports = self.senders.iter().zip(alone).map(|(sender, alone)| {
             let meter = network.flow_meter(sender.flow);
-            let (busy, alone) = (sender.busy_time.as_nanos(), alone.as_nanos());
+            let busy = sender.busy_time.as_nanos();
+            // The byte that was cut off has taken less than all of its time.
+            let alone = alone.as_nanos().min(if sender.cut_off { busy } else { u64::MAX });
             NeighbourReport {
                 bytes: sender.bytes,
                 busy_time_ns: busy,
@@ -158,7 +166,7 @@ impl Neighbours {
         let mut network = Network::new(cards)?;
         let mut alone = Neighbours::new(neighbours, &mut network)?;
         for (sender, moved) in alone.senders.iter_mut().zip(&self.senders) {
-            sender.goal = moved.bytes;
+            sender.goal = moved.bytes + u64::from(moved.cut_off);
         }
         let mut done = Vec::new();
         while alone.senders.iter().any(|sender| sender.bytes < sender.goal) {

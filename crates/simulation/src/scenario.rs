@@ -1,12 +1,16 @@
 //! What a scenario asks for, as a fleet.
 
-use crate::fleet::{Fleet, FleetRun, simulate_fleet};
+use crate::fleet::{Fleet, FleetMigration, FleetRun, simulate_fleet};
+use crate::neighbours::Neighbour;
 use crate::options::Options;
 use crate::run::{Migration, RunError};
-use lazycopy_scenario::Scenario;
+use lazycopy_link::{Card, HostId, Route};
+use lazycopy_scenario::{FleetNeighbour, FleetScenario, GuestMove, Scenario};
+use lazycopy_units::Instant;
 use std::sync::Arc;
 
-/// Simulates the run of a scenario with that seed: one guest over a link of its own.
+/// Simulates the run of a scenario with that seed: one guest over a link of its own, or the
+/// guests of its fleet in the order of their numbers.
 ///
 /// # Errors
 /// When the guest's workload cannot be read, or a limit is exceeded.
@@ -18,12 +22,45 @@ pub fn simulate_scenario(
     simulate_fleet(&scenario_fleet(scenario, seed), options)
 }
 
-/// What [`simulate_scenario`] simulates, such as [`check_fleet`](crate::check_fleet) wants it.
+/// What [`simulate_scenario`] simulates, as [`check_fleet`](crate::check_fleet) wants it.
 pub fn scenario_fleet(scenario: &Scenario, seed: u64) -> Fleet {
-    Fleet::from(&Migration {
-        guest: Arc::new(scenario.guest_spec(seed)),
-        warmup_accesses: scenario.warmup(seed),
-        parameters: scenario.migration_parameters(),
-        link: scenario.link(),
-    })
+    match &scenario.fleet {
+        Some(fleet) => several(scenario, fleet, seed),
+        None => Fleet::from(&Migration {
+            guest: Arc::new(scenario.guest_spec(seed)),
+            warmup_accesses: scenario.warmup(seed),
+            parameters: scenario.migration_parameters(),
+            link: scenario.link(),
+        }),
+    }
+}
+
+fn several(scenario: &Scenario, fleet: &FleetScenario, seed: u64) -> Fleet {
+    let rate = fleet.card.unwrap_or(scenario.link.bandwidth);
+    let card = Card { out: rate, into: rate };
+    let migration = |one: GuestMove| {
+        let seed = Scenario::guest_seed(seed, one.guest);
+        FleetMigration {
+            guest: Arc::new(scenario.guest_spec(seed)),
+            warmup_accesses: scenario.warmup(seed),
+            parameters: scenario.migration_parameters(),
+            source: HostId(one.source),
+            destination: HostId(one.destination),
+            rate: Some(scenario.link.bandwidth),
+            latency: scenario.link.latency,
+            starts: Instant::ZERO.saturating_add(one.starts),
+        }
+    };
+    let neighbour = |one: &FleetNeighbour| Neighbour {
+        route: Route { source: one.source.map(HostId), destination: one.destination.map(HostId) },
+        rate: one.rate,
+        on: one.on,
+        off: one.off,
+        begins: Instant::ZERO.saturating_add(one.begins),
+    };
+    Fleet {
+        cards: vec![card; fleet.hosts as usize],
+        migrations: fleet.guest_moves().map(migration).collect(),
+        neighbours: fleet.neighbours.iter().map(neighbour).collect(),
+    }
 }

@@ -5,6 +5,7 @@ mod paper;
 
 use lazycopy_link::{Card, Direction, HostId, Route};
 use lazycopy_migration::Scheme;
+use lazycopy_simulation::{Exceeded, RunError};
 use lazycopy_simulation::{
     Fleet, FleetMigration, FleetRun, Migration, Neighbour, Options, check_fleet, simulate_fleet,
 };
@@ -94,11 +95,12 @@ fn a_steady_neighbour_is_slowed_down_while_a_migration_sends() {
     let sending = HALVED_CONTEXT + 20 * 1_000 * MS;
     assert_eq!(run.runs[0].metrics.total_migration_time_ns, Some(sending + 200 * MS));
     // It has half the card while the migration sends, and all of it in the last 0.4 s: as many
-    // bytes as the migration, and 3,289.6 more. Alone it takes 10.919 s for them.
+    // bytes as the migration, and 3,289.6 more. Alone it takes 10.919 s for them, and the byte that
+    // has not gone yet is counted as a whole one: ceil(89,802 / 8224 s).
     let felt = &run.neighbours[0];
     assert_eq!(felt.bytes, 4_272 + 20 * 4_112 + 3_289);
     assert_eq!(felt.busy_time_ns, sending + 400 * MS);
-    assert_eq!(felt.busy_time_alone_ns, 10_919_382_296);
+    assert_eq!(felt.busy_time_alone_ns, 10_919_503_892);
     assert!((felt.slowdown.unwrap() - 1.9634).abs() < 1e-4, "{felt:?}");
     assert_eq!(run.network_until, at(sending + 400 * MS));
 }
@@ -109,9 +111,7 @@ fn a_neighbour_below_its_share_loses_nothing() {
     let mut fleet = fleet(&[(&migration, 0)]);
     fleet.neighbours.push(neighbour(BANDWIDTH / 4, Duration::ZERO));
     let run = run(&fleet);
-    // But for the last byte, of which a part has gone.
-    let slowdown = run.neighbours[0].slowdown.unwrap();
-    assert!((1.0..1.0001).contains(&slowdown), "{slowdown}");
+    assert_eq!(run.neighbours[0].slowdown, Some(1.0));
     // Three quarters are left: ceil(4272 / 6168 s), and each page ceil(4112 / 6168 s).
     let total = 692_607_004 + 20 * 666_666_667 + 200 * MS;
     assert_eq!(run.runs[0].metrics.total_migration_time_ns, Some(total));
@@ -141,4 +141,46 @@ fn a_capped_migration_leaves_the_rest_of_the_card() {
     // ceil(4272 / 2056 s) and 20 pages of 2 s; ceil(4272 / 6168 s) and 20 of ceil(4112 / 6168 s).
     assert_eq!(total(0), Some(2_077_821_012 + 40_000 * MS + 200 * MS));
     assert_eq!(total(1), Some(692_607_004 + 20 * 666_666_667 + 200 * MS));
+}
+
+#[test]
+fn a_neighbour_whose_bytes_could_not_be_counted_ends_the_run_with_an_error() {
+    let migration = round_trip(Scheme::PostCopy);
+    let mut fleet = fleet(&[(&migration, 0)]);
+    let fastest = rate(lazycopy_link::MAX_CARD_RATE);
+    fleet.cards = vec![Card { out: fastest, into: fastest }; 2];
+    fleet.migrations[0].rate = Some(rate(1));
+    fleet.neighbours.push(neighbour(fastest.bytes_per_sec(), Duration::ZERO));
+    // Half of what 64 bits hold, at 2^54 - 1 bytes a second.
+    let error = simulate_fleet(&fleet, &Options::default()).unwrap_err();
+    let RunError::Exceeded(Exceeded::Time(at)) = error else { panic!("{error}") };
+    assert_eq!(at.as_nanos() / 1_000_000_000, 512);
+}
+
+/// Max-min fairness by its definition: no flow could have more without taking it from one that
+/// has no more than it.
+#[test]
+fn shares_are_max_min_fair_in_the_example_of_the_model() {
+    // Host 0's card carries 12 units. One guest moves to host 1, whose card has 12, too, and is
+    // its alone; another to host 2, where a neighbour sends, and both are held to half of 4 units;
+    // a third takes 3 at most. So: 2 for the second, 3 for the third, and what is left, 7.
+    let unit = BANDWIDTH;
+    let migration = round_trip(Scheme::PostCopy);
+    let mut fleet = fleet(&[(&migration, 0), (&migration, 0), (&migration, 0)]);
+    let card = |units: u64| Card { out: rate(units * unit), into: rate(units * unit) };
+    fleet.cards = vec![card(12), card(12), card(4)];
+    fleet.migrations[1].destination = HostId(2);
+    fleet.migrations[2].rate = Some(rate(3 * unit));
+    fleet.neighbours.push(Neighbour {
+        route: Route { source: None, destination: Some(HostId(2)) },
+        ..neighbour(12 * unit, Duration::ZERO)
+    });
+    let run = run(&fleet);
+    // Downtime: a context at the flow's share, and the latency. None is over before the others'
+    // contexts have arrived, but pages of the faster ones follow at once: all flows stay busy.
+    for (number, share) in [(0, 7), (1, 2), (2, 3)] {
+        let context = (4_272 * 1_000_000_000u64).div_ceil(share * unit);
+        let downtime = run.runs[number].metrics.downtime_ns;
+        assert_eq!(downtime, Some(context + 200 * MS), "migration {number}");
+    }
 }

@@ -50,33 +50,37 @@ impl Sweep {
             };
             record.seed = place.seed;
             let planned = self.scenario(place.cell, place.contender);
-            self.run(planned, record, &mut references).map_err(|error| SweepError::Run {
+            let done = self.run(planned, record, &mut references, &mut text);
+            done.map_err(|error| SweepError::Run {
                 place: self.place(place.cell, place.contender),
                 seed: place.seed,
                 error,
             })?;
-            writeln!(text, "{}", record.to_json_line()).expect("memory takes it");
             ran();
         }
         Ok(Some(text))
     }
 
-    /// Simulates one run and puts its results into the record.
+    /// Simulates one run and writes a line for each of its guests.
     fn run(
         &self,
         planned: &Planned,
         record: &mut SweepRecord,
         references: &mut References,
+        text: &mut Vec<u8>,
     ) -> Result<(), RunError> {
         let Planned { scenario, standard } = planned;
         let fleet = scenario_fleet(scenario, record.seed);
         let runs = simulate_fleet(&fleet, &Options::metrics_only())?.runs;
-        let mut run = runs.into_iter().next().expect("the plan refuses fleets without a guest");
-        if self.reference() {
-            references.complete(*standard, &fleet.migrations[0], &mut run)?;
+        for (number, (migration, mut run)) in fleet.migrations.iter().zip(runs).enumerate() {
+            if self.reference() {
+                references.complete(*standard, migration, &mut run)?;
+            }
+            record.guest = scenario.fleet.as_ref().map(|_| number as u32);
+            record.digest_matches = run.digest_matches();
+            record.take_metrics(self.metrics(), &run.metrics);
+            writeln!(text, "{}", record.to_json_line()).expect("memory takes it");
         }
-        record.digest_matches = run.digest_matches();
-        record.take_metrics(self.metrics(), &run.metrics);
         Ok(())
     }
 }

@@ -55,7 +55,7 @@ pub enum SweepError {
         problem: String,
     },
     /// A run could not be simulated.
-    #[error("{place}, seed {seed}: {error}")]
+    #[error("{place}, seed {seed}: {error}{}", bounds(error))]
     Run {
         /// The cell with its values, and the contender.
         place: String,
@@ -144,6 +144,17 @@ fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; make room and start the same command again: finished blocks are kept"
+        }
+        _ => "",
+    }
+}
+
+/// What keeps a run from going on for ever.
+fn bounds(error: &RunError) -> &'static str {
+    match error {
+        RunError::Exceeded(_) => {
+            "; bound its rounds by migration.max_rounds or migration.max_time, or leave this value \
+             out"
         }
         _ => "",
     }

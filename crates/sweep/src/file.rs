@@ -13,7 +13,7 @@ use toml::Table;
 /// result is read into memory by mistake.
 pub const MAX_FILE_BYTES: u64 = 1 << 24;
 
-/// The most runs of a sweep: a hundred million take an hour of many cores and tens of GB; more is
+/// The most runs of a sweep, and the most records: a hundred million take an hour of many cores and tens of GB; more is
 /// a slip in an axis.
 pub const MAX_RUNS: u64 = 100_000_000;
 

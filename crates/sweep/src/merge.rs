@@ -91,22 +91,23 @@ pub(crate) fn check_block(
     if !text.ends_with('\n') {
         return Err(wrong(None, "its last line is cut off".to_owned()));
     }
-    let runs = manifest.block(block);
-    let count = (runs.end - runs.start) as usize;
-    let lines = text.lines().count();
+    let records = manifest.block(block).flat_map(|run| {
+        let place = manifest.place(run);
+        manifest.cells[place.cell].guest_numbers().map(move |guest| (place, guest))
+    });
+    let (lines, count) = (text.lines().count(), records.clone().count());
     if lines != count {
-        return Err(wrong(None, format!("it has {lines} lines, and {count} runs belong here")));
+        return Err(wrong(None, format!("it has {lines} lines, and {count} belong here")));
     }
     let mut expected: Option<(RunPlace, SweepRecord)> = None;
-    for ((run, line), number) in runs.zip(text.lines()).zip(1..) {
-        let place = manifest.place(run);
+    for (((place, guest), line), number) in records.zip(text.lines()).zip(1..) {
         let same =
             |other: &RunPlace| (other.cell, other.contender) == (place.cell, place.contender);
         let (_, expected) = match &mut expected {
             Some(known) if same(&known.0) => known,
             known => known.insert((place, blank(manifest, place))),
         };
-        expected.seed = place.seed;
+        (expected.seed, expected.guest) = (place.seed, guest);
         let record = SweepRecord::from_json_line(line)
             .map_err(|error| wrong(Some(number), error.to_string()))?;
         check_record(&record, expected, manifest)
@@ -124,18 +125,24 @@ fn check_record(
     expected: &SweepRecord,
     manifest: &SweepManifest,
 ) -> Result<(), String> {
-    let place = |record: &SweepRecord| {
-        format!("cell {}, contender \"{}\", seed {}", record.cell, record.contender, record.seed)
-    };
-    if place(record) != place(expected) {
-        return Err(format!("it is {}, and {} belongs here", place(record), place(expected)));
+    fn key(record: &SweepRecord) -> (u64, &str, u64, Option<u32>) {
+        (record.cell, &record.contender, record.seed, record.guest)
     }
-    if record.axes != expected.axes || record.scheme != expected.scheme || record.guest.is_some() {
-        return Err("its axes, scheme or guest are another sweep's".to_owned());
+    if key(record) != key(expected) {
+        return Err(format!("it is {}, and {} belongs here", name(record), name(expected)));
+    }
+    if record.axes != expected.axes || record.scheme != expected.scheme {
+        return Err("its axes or scheme are another sweep's".to_owned());
     }
     let names = record.metrics.iter().map(|(metric, _)| metric.name);
     if !names.eq(manifest.metrics.iter().map(String::as_str)) {
         return Err("its metrics are another sweep's".to_owned());
     }
     Ok(())
+}
+
+fn name(record: &SweepRecord) -> String {
+    let SweepRecord { cell, contender, seed, .. } = record;
+    let guest = record.guest.map_or_else(String::new, |guest| format!(", guest {guest}"));
+    format!("cell {cell}, contender \"{contender}\", seed {seed}{guest}")
 }

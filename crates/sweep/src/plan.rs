@@ -2,8 +2,8 @@
 
 use crate::axis::{Entry, Point};
 use crate::error::SweepError;
-use crate::file::{Contender, SweepFile};
-use crate::fingerprint::Fingerprint;
+use crate::file::{Contender, MAX_RUNS, SweepFile};
+use crate::fingerprint::fingerprint;
 use crate::reference::Standard;
 use crate::touch_rate::TouchRates;
 use lazycopy_migration::Scheme;
@@ -12,7 +12,6 @@ use lazycopy_results::{
     SweepManifest,
 };
 use lazycopy_scenario::{Draft, SHIPPED, Scenario, ScenarioError};
-use lazycopy_simulation::scenario_fleet;
 use rayon::prelude::*;
 use serde_json::Value as Json;
 use std::path::Path;
@@ -21,8 +20,8 @@ use std::path::Path;
 /// where it was, few enough files.
 const BLOCKS: u64 = 1_024;
 
-/// The least runs of a block, but for those of a sweep with fewer: each takes a file.
-const LEAST_BLOCK_RUNS: u64 = 64;
+/// The least records of a block, but for those of a sweep with fewer: each takes a file.
+const LEAST_BLOCK_RECORDS: u64 = 64;
 
 /// A sweep that can be computed: its file was read, each of its scenarios is valid.
 #[derive(Debug)]
@@ -89,6 +88,7 @@ impl Sweep {
                 axes,
                 new_pages_per_sec: rate,
                 bandwidth_bytes_per_sec: Some(scenarios[0].link.bandwidth.bytes_per_sec()),
+                guests: guests(&scenarios[0]),
             })
         };
         let cells = scenarios.chunks(contenders.len()).enumerate().map(cell);
@@ -120,10 +120,10 @@ impl Sweep {
             seeds: file.seeds,
             first_seed,
             runs,
-            blocks: blocks(runs),
+            blocks: blocks(runs, records(file, &scenarios)?),
             cells,
         };
-        let fingerprint = Fingerprint::of(&manifest, file.reference, &scenarios);
+        let fingerprint = fingerprint(&manifest, file.reference, &scenarios);
         manifest.fingerprint =
             fingerprint.map_err(|error| SweepError::Scenario { file: file.path.clone(), error })?;
         let scenarios = Standard::group(scenarios)
@@ -158,8 +158,32 @@ impl Sweep {
     }
 }
 
-fn blocks(runs: u64) -> u64 {
-    (runs / LEAST_BLOCK_RUNS).clamp(1, BLOCKS)
+/// How many guests a run moves at once; `None`: one by itself.
+fn guests(scenario: &Scenario) -> Option<u32> {
+    let count = scenario.fleet.as_ref()?.guest_moves().count();
+    Some(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// How many records the runs of these scenarios give.
+fn records(file: &SweepFile, scenarios: &[Scenario]) -> Result<u64, SweepError> {
+    let guests: u64 = scenarios.iter().map(|it| u64::from(guests(it).unwrap_or(1))).sum();
+    match guests.checked_mul(file.seeds) {
+        Some(records) if records <= MAX_RUNS => Ok(records),
+        _ => Err(SweepError::Invalid {
+            file: file.path.clone(),
+            key: "seeds".to_owned(),
+            problem: format!(
+                "{guests} guests of all cells and contenders x {} seeds are more than {MAX_RUNS} \
+                 migrations; use fewer",
+                file.seeds
+            ),
+        }),
+    }
+}
+
+/// Into how many blocks runs are cut that give so many records.
+fn blocks(runs: u64, records: u64) -> u64 {
+    (records / LEAST_BLOCK_RECORDS).clamp(1, BLOCKS).min(runs)
 }
 
 /// The scenario with what holds in every run.
@@ -285,7 +309,7 @@ fn in_words<'a>(
     format!("cell {cell}{values}{contender}")
 }
 
-/// One guest, the same seeds everywhere, and a contender's scheme in each of its cells.
+/// The same guests under each contender, the same seeds everywhere, and a contender's scheme in each of its cells.
 fn check_alike(
     file: &SweepFile,
     contenders: &[Contender],
@@ -305,8 +329,8 @@ fn check_alike(
                  in `set`, and how many there are by `seeds`",
             ));
         }
-        if scenario_fleet(scenario, scenario.seed).migrations.len() != 1 {
-            return Err(wrong("it moves several guests; a sweep takes scenarios of one guest"));
+        if guests(scenario) != guests(&scenarios[cell * contenders.len()]) {
+            return Err(wrong("it moves another number of guests than the first contender"));
         }
         if schemes[index] != schemes[contender] {
             return Err(wrong(

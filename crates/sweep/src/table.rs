@@ -18,7 +18,7 @@ pub(crate) struct Rows<'a> {
 
 /// What every record has: before the axes, and between them and the metrics.
 const FIRST: [&str; 1] = ["cell"];
-const NEXT: [&str; 4] = ["contender", "scheme", "seed", "digest_matches"];
+const NEXT: [&str; 5] = ["contender", "scheme", "seed", "guest", "digest_matches"];
 
 impl Columns {
     pub(crate) fn of(manifest: &SweepManifest) -> Columns {
@@ -56,6 +56,7 @@ impl Rows<'_> {
             record.contender.clone(),
             record.scheme.name().to_owned(),
             record.seed.to_string(),
+            record.guest.map_or_else(String::new, |guest| guest.to_string()),
             digest,
         ];
         let metrics = record.metrics.iter().map(|(_, value)| match value {

@@ -100,7 +100,7 @@ impl Group {
                 let mut scenario = scenario.clone();
                 scenario.migration.scheme = scheme;
                 let vm = format!("{name}-{scheme}-seed{seed}");
-                let definition = Definition::new(draft.clone(), scenario, seed, preset);
+                let definition = Definition::new(draft.clone(), scenario, seed, preset)?;
                 runs.push(PlannedRun { vm, definition });
             }
         }

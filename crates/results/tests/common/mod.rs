@@ -25,6 +25,7 @@ pub fn record(scheme: Scheme, seed: u64) -> RunRecord {
         preset: Some("paper".to_owned()),
         scheme,
         seed,
+        guest: None,
         source_server: "alpha".to_owned(),
         destination_server: "beta".to_owned(),
         scenario: json!({ "seed": seed, "migration": { "scheme": scheme.name() } }),

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod common;
+mod fingerprints;
 mod records;
 mod refusals;
 mod shipped;

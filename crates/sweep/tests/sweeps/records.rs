@@ -109,3 +109,33 @@ fn the_summary_counts_wins_where_every_run_completed() {
     let shared = summary.contenders[0].wins[1].shared;
     assert_eq!(wins + shared, 1, "one cell has one winner, or two that are equal");
 }
+
+#[test]
+fn several_guests_at_once_have_a_record_each() {
+    let text = "scenario = \"evacuation\"\nseeds = 3\nschemes = [\"post-copy\", \"lazy-copy\"]\n\
+                [[axes]]\nkey = \"fleet.moves\"\n\
+                values = [[{ guests = 2 }], [{ guests = 1 }, { guests = 2, source = 1, \
+                destination = 2 }]]\n";
+    let records = records(text);
+    let guests = |cell: u64| if cell == 0 { 2 } else { 3 };
+    let places: Vec<_> =
+        records.iter().map(|it| (it.cell, it.scheme.name(), it.seed, it.guest)).collect();
+    let expected: Vec<_> = (0..2)
+        .flat_map(|cell| ["post-copy", "lazy-copy"].map(|scheme| (cell, scheme)))
+        .flat_map(|(cell, scheme)| (1..=3).map(move |seed| (cell, scheme, seed)))
+        .flat_map(|(cell, scheme, seed)| {
+            (0..guests(cell)).map(move |guest| (cell, scheme, seed, Some(guest)))
+        })
+        .collect();
+    assert_eq!(places, expected);
+    let last = Draft::shipped("evacuation", &std::env::temp_dir()).unwrap();
+    let moves = "fleet.moves=[{guests=1},{guests=2,source=1,destination=2}]";
+    let last = last.set(moves).unwrap().set("migration.scheme=lazy-copy").unwrap();
+    let runs = simulate_scenario(&last.finish().unwrap(), 3, &Options::default()).unwrap().runs;
+    for (record, run) in records[records.len() - 3..].iter().zip(&runs) {
+        assert_eq!(record.digest_matches, Some(true));
+        for (metric, value) in &record.metrics {
+            assert_eq!(*value, metric.value(&run.metrics), "{metric:?} of {record:?}");
+        }
+    }
+}

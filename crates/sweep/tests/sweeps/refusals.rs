@@ -107,6 +107,10 @@ fn sizes_have_bounds_that_are_named() {
         &(axis("guest.frames") + &axis("measured_accesses")),
         &["axes: 501 x 501 cells x 1 contenders are more than 250000 scenarios"],
     );
+    let fleet = "scenario = \"evacuation\"\nseeds = 1001\nset = { \"fleet.moves\" = [{ guests = \
+                 100_000 }], \"guest.pages\" = 20 }\n";
+    let many = refusal(fleet);
+    assert!(many.contains("seeds: 100000 guests of all cells and contenders x 1001"), "{many}");
     refuses(
         "set = { seed = 9223372036854775806 }\n",
         &["2 seeds from 9223372036854775806 on go beyond"],

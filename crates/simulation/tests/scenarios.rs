@@ -1,0 +1,61 @@
+//! Scenarios as the engine runs them: a guest by itself, and fleets.
+
+use lazycopy_migration::Scheme;
+use lazycopy_scenario::{Draft, SHIPPED, Scenario};
+use lazycopy_simulation::{Options, check_fleet, scenario_fleet, simulate_scenario};
+
+/// A shipped scenario with these overrides.
+fn scenario(name: &str, sets: &[&str]) -> Scenario {
+    let shipped = SHIPPED.iter().find(|shipped| shipped.name == name).unwrap();
+    let draft = Draft::from_toml(shipped.text, name);
+    let draft = sets.iter().try_fold(draft, |draft, set| draft.set(set)).unwrap();
+    draft.finish().unwrap()
+}
+
+#[test]
+fn a_fleet_of_one_is_the_plain_run() {
+    for name in ["paper", "writes", "slow-link", "pre-copy"] {
+        for scheme in Scheme::ALL {
+            let scheme = format!("migration.scheme={scheme}");
+            let plain = scenario(name, &[&scheme]);
+            // A faster card changes nothing: the migration takes no more than its link.
+            for fleet in ["fleet.hosts=2", "fleet.hosts=5", "fleet.card=1MB/s"] {
+                let fleet = scenario(name, &[&scheme, fleet]);
+                let run = |scenario| {
+                    simulate_scenario(scenario, 3, &Options::default()).unwrap().runs.pop().unwrap()
+                };
+                let (plain, fleet) = (run(&plain), run(&fleet));
+                assert_eq!(plain.metrics, fleet.metrics, "{name} {scheme}");
+                assert_eq!(plain.events, fleet.events, "{name} {scheme}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_invariant_holds_in_the_shipped_fleets_under_every_scheme() {
+    for name in ["neighbours", "evacuation"] {
+        for scheme in Scheme::ALL {
+            let scenario = scenario(name, &[&format!("migration.scheme={scheme}")]);
+            for seed in 1..=10 {
+                let run = simulate_scenario(&scenario, seed, &Options::default()).unwrap();
+                check_fleet(&scenario_fleet(&scenario, seed), &run)
+                    .unwrap_or_else(|problem| panic!("{name} {scheme} {seed}: {problem}"));
+                assert!(run.runs.iter().all(|run| run.digest_matches() == Some(true)));
+            }
+        }
+    }
+}
+
+#[test]
+fn each_guest_of_a_fleet_goes_its_own_way() {
+    let scenario = scenario("evacuation", &["fleet.moves=[{guests=3, starts=\"1s\"}]"]);
+    let fleet = scenario_fleet(&scenario, 9);
+    let seeds: Vec<u64> = fleet.migrations.iter().map(|one| one.guest.seed).collect();
+    assert_eq!(seeds[0], 9);
+    assert!(seeds[1] != 9 && seeds[2] != 9 && seeds[1] != seeds[2]);
+    let run = simulate_scenario(&scenario, 9, &Options::default()).unwrap();
+    let digests: Vec<_> =
+        run.runs.iter().map(|run| run.destination.ended_registers.unwrap().digest).collect();
+    assert!(digests[0] != digests[1] && digests[1] != digests[2]);
+}
