@@ -15,8 +15,8 @@ pub(crate) enum Sign {
     Hatched,
     /// A square of that class.
     Square(&'static str),
-    /// No sign: the text alone.
-    Nothing,
+    /// A square, half of it of the one series' colour, half of the other's.
+    Split(usize, usize),
     /// A heavy line.
     Frontier,
 }
@@ -45,6 +45,22 @@ fn places(entries: &[(Sign, String)], left: f64, right: f64) -> Vec<(f64, usize)
 pub(crate) fn height(entries: &[(Sign, String)], left: f64, right: f64) -> f64 {
     let rows = places(entries, left, right).last().map_or(0, |(_, row)| row + 1);
     rows as f64 * ROW
+}
+
+/// A rectangle that two series share.
+pub(crate) fn split(
+    drawing: &mut Drawing,
+    series: [usize; 2],
+    (x, y): (f64, f64),
+    (width, height): (f64, f64),
+    class: &str,
+    note: &str,
+) {
+    let (right, lower) = (x + width, y + height);
+    for (series, third) in series.into_iter().zip([(x, y), (right, lower)]) {
+        let class = format!("{class} fill half s{}", series % crate::style::SERIES);
+        drawing.polygon(&class, &[(x, lower), (right, y), third], note);
+    }
 }
 
 /// Draws it; `top` is the upper edge of its first row.
@@ -76,7 +92,9 @@ pub(crate) fn draw(
                 drawing.hatch("hatch", corner, size, 6.0);
             }
             Sign::Square(class) => drawing.rect(class, corner, size, ""),
-            Sign::Nothing => {}
+            Sign::Split(first, second) => {
+                split(drawing, [*first, *second], corner, size, "key", "");
+            }
             Sign::Frontier => drawing.line("frontier", (x, y), (x + SIGN, y)),
         }
         drawing.text("label", (x + SIGN + 6.0, y + 4.5), Anchor::Start, text);

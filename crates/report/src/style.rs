@@ -159,5 +159,5 @@ details > summary { cursor: pointer; margin: .6rem 0 }
 a { color: var(--link) }
 footer { margin-top: 3rem; border-top: 1px solid var(--grid); padding-top: .5rem }
 @media (max-width: 44rem) { body { padding: 1rem } h1 { font-size: 1.4rem } .aside { display: block } }
-@media print { body { max-width: none; font-size: 10pt } .wide { overflow: visible } .wide svg { min-width: 0 } h2, h3 { break-after: avoid } tr { break-inside: avoid } .aside { display: none } }
+@media print { .figures { grid-template-columns: 1fr 1fr } body { max-width: none; font-size: 10pt } .wide { overflow: visible } .wide svg { min-width: 0 } h2, h3 { break-after: avoid } tr { break-inside: avoid } .aside { display: none } }
 ";

@@ -2,11 +2,10 @@
 //! maps over two, as phase maps for the values of the others over more.
 
 mod axes;
+mod frontier;
 mod lines;
 mod losses;
 mod phase_map;
-#[cfg(test)]
-mod tests;
 
 use crate::contenders::{Contender, compare, distributions, means, rankings};
 use crate::figure::Figure;
@@ -46,6 +45,16 @@ pub(crate) struct Plan<'a> {
     pub colours: Vec<usize>,
 }
 
+/// The cells in which some axes have certain values.
+#[derive(Debug)]
+pub(crate) struct Combination<'a> {
+    /// Which values.
+    key: Vec<Option<usize>>,
+    /// The same in words; empty without such axes.
+    pub held: String,
+    pub cells: Vec<&'a CellAnalysis>,
+}
+
 impl<'a> SweepReport<'a> {
     /// A report of that analysis.
     pub fn of(analysis: &'a SweepAnalysis) -> SweepReport<'a> {
@@ -60,8 +69,7 @@ impl<'a> SweepReport<'a> {
         self.analysis.cells.len() == 1
     }
 
-    /// Adds a run. A run that did not complete is in no figure; of several guests of a run the
-    /// first stands.
+    /// Adds a run, or a guest of one. What did not complete is in no figure.
     pub fn add(&mut self, record: &SweepRecord) {
         let contender = self.contenders.iter_mut().find(|it| it.name == record.contender);
         let Some(contender) = contender else { return };
@@ -190,7 +198,7 @@ impl Plan<'_> {
             };
             let rest = match cells - won.min(cells) {
                 0 => String::new(),
-                rest => format!("; in {rest} the best are not told apart"),
+                rest => format!("; in {rest} the best are equal or not told apart"),
             };
             let label = capitalized(measure.label());
             let noun = counted(cells as u64, "cell");
@@ -224,10 +232,9 @@ impl Plan<'_> {
             ));
         }
         let maps = |measure: Measure| -> Vec<Figure> {
-            let map = |(index, (words, cells)): (usize, &(String, Vec<&CellAnalysis>))| {
+            let map = |(index, combination): (usize, &Combination<'_>)| {
                 let number = if combinations.len() > 1 { index + 1 } else { 0 };
-                let (cells, held) = (cells.clone(), words.clone());
-                Map { plan: self, x, y, cells, held, number }.figure(measure)
+                Map { plan: self, x, y, combination, number }.figure(measure)
             };
             combinations.iter().take(MOST_MAPS).enumerate().filter_map(map).collect()
         };
@@ -243,21 +250,21 @@ impl Plan<'_> {
         }
     }
 
-    /// The cells by the values of those axes, with the values in words, in the cells' order.
-    fn combinations(&self, held: &[&&Axis]) -> Vec<(String, Vec<&CellAnalysis>)> {
-        let mut combinations: Vec<(Vec<Option<usize>>, String, Vec<&CellAnalysis>)> = Vec::new();
+    /// The cells by the values of those axes, in the cells' order.
+    fn combinations(&self, held: &[&&Axis]) -> Vec<Combination<'_>> {
+        let mut combinations: Vec<Combination<'_>> = Vec::new();
         for cell in &self.analysis.cells {
             let values = &cell.place.axes;
             let key: Vec<Option<usize>> = held.iter().map(|axis| axis.index(values)).collect();
-            match combinations.iter_mut().find(|(found, ..)| *found == key) {
-                Some((.., cells)) => cells.push(cell),
+            match combinations.iter_mut().find(|found| found.key == key) {
+                Some(found) => found.cells.push(cell),
                 None => {
-                    let words = held_in_words(held, values);
-                    combinations.push((key, words, vec![cell]));
+                    let held = held_in_words(held, values);
+                    combinations.push(Combination { key, held, cells: vec![cell] });
                 }
             }
         }
-        combinations.into_iter().map(|(_, words, cells)| (words, cells)).collect()
+        combinations
     }
 
     /// Each contender's mean in a cell, with its name.

@@ -1,7 +1,7 @@
 //! The phase map: over two axes, who has least of a measure, by how much, and how surely.
 
-use super::Plan;
 use super::axes::{Axis, place};
+use super::{Combination, Plan};
 use crate::figure::{Figure, SMALL};
 use crate::legend::{self, Sign};
 use crate::measure::{file_name, meaning};
@@ -10,7 +10,6 @@ use crate::run::capitalized;
 use crate::style::SERIES;
 use crate::svg::{Anchor, Drawing, text_width, wrapped};
 use lazycopy_results::{CellAnalysis, CellMeasure, Measure};
-use lazycopy_units::PAGE_MESSAGE_BYTES;
 
 const WIDTH: f64 = SMALL;
 const RIGHT: f64 = WIDTH - 18.0;
@@ -53,24 +52,25 @@ pub(crate) struct Map<'a> {
     pub plan: &'a Plan<'a>,
     pub x: &'a Axis,
     pub y: &'a Axis,
-    pub cells: Vec<&'a CellAnalysis>,
-    /// The values of the other axes, in words; empty without others.
-    pub held: String,
+    /// The cells, and the values of the other axes.
+    pub combination: &'a Combination<'a>,
     /// Number of the map among those of a measure; 0 where it is the only one.
     pub number: usize,
 }
 
-struct Frame {
+/// Where the map lies, and the size of its cells.
+pub(super) struct Frame {
     left: f64,
     top: f64,
-    width: f64,
-    height: f64,
+    pub width: f64,
+    pub height: f64,
 }
 
 impl Map<'_> {
     /// Draws a measure; `None` where it cannot be ranked.
     pub fn figure(&self, measure: Measure) -> Option<Figure> {
         let verdicts: Vec<(usize, usize, &CellAnalysis, Verdict)> = self
+            .combination
             .cells
             .iter()
             .filter_map(|cell| {
@@ -124,12 +124,12 @@ impl Map<'_> {
     /// room for a long one.
     fn heading(&self) -> Vec<String> {
         let upwards = format!("\u{2191} {}", self.y.label);
-        let lines = [&self.held, &upwards].map(|text| wrapped(text, RIGHT - 14.0));
+        let lines = [&self.combination.held, &upwards].map(|text| wrapped(text, RIGHT - 14.0));
         lines.concat()
     }
 
     /// The upper left corner of a cell: values grow to the right and upwards.
-    fn corner(&self, frame: &Frame, (x, y): (usize, usize)) -> (f64, f64) {
+    pub(super) fn corner(&self, frame: &Frame, (x, y): (usize, usize)) -> (f64, f64) {
         let row = (self.y.ticks.len() - 1 - y) as f64;
         (frame.left + x as f64 * frame.width, frame.top + row * frame.height)
     }
@@ -158,7 +158,8 @@ impl Map<'_> {
                 "=".to_owned()
             }
             Verdict::Shared(first, second) => {
-                self.shared(drawing, corner, size, (first, second), note);
+                let series = [first, second].map(|contender| self.plan.colours[contender]);
+                legend::split(drawing, series, corner, size, "cell", note);
                 "=".to_owned()
             }
             Verdict::Best { contender, margin, is_certain } => {
@@ -174,23 +175,6 @@ impl Map<'_> {
         };
         if is_written {
             drawing.text("value", middle, Anchor::Middle, &text);
-        }
-    }
-
-    /// Half of the cell for each.
-    fn shared(
-        &self,
-        drawing: &mut Drawing,
-        (x, y): (f64, f64),
-        (width, height): (f64, f64),
-        (first, second): (usize, usize),
-        note: &str,
-    ) {
-        let (right, lower) = (x + width, y + height);
-        let halves = [(first, (x, y)), (second, (right, lower))];
-        for (contender, third) in halves {
-            let class = format!("cell fill half s{}", self.plan.colours[contender] % SERIES);
-            drawing.polygon(&class, &[(x, lower), (right, y), third], note);
         }
     }
 
@@ -232,53 +216,6 @@ impl Map<'_> {
         }
     }
 
-    /// For each column, the link's bandwidth relative to the guest's rate of touching new pages;
-    /// from the least to the greatest, where that rate differs from row to row.
-    fn ratios(&self) -> Vec<String> {
-        let text = |column: usize| {
-            let of_column = |cell: &&&CellAnalysis| self.x.index(&cell.place.axes) == Some(column);
-            let ratios = self.cells.iter().filter(of_column).filter_map(|cell| ratio(cell));
-            let (least, most) =
-                ratios.fold((f64::INFINITY, 0.0f64), |(low, high), it| (low.min(it), high.max(it)));
-            match (two_digits(least), two_digits(most)) {
-                _ if most == 0.0 => "\u{2013}".to_owned(),
-                (least, most) if least == most => format!("{least}\u{d7}"),
-                (least, most) => format!("{least}\u{2013}{most}\u{d7}"),
-            }
-        };
-        (0..self.x.ticks.len()).map(text).collect()
-    }
-
-    /// The sides of cells between those whose link carries fewer pages than the guest touches new
-    /// ones, and the others.
-    fn frontier(&self, frame: &Frame) -> Vec<((f64, f64), (f64, f64))> {
-        let mut keeps_up = vec![vec![None; self.y.ticks.len()]; self.x.ticks.len()];
-        for cell in &self.cells {
-            let axes = &cell.place.axes;
-            if let (Some(x), Some(y)) = (self.x.index(axes), self.y.index(axes)) {
-                keeps_up[x][y] = ratio(cell).map(|ratio| ratio >= 1.0);
-            }
-        }
-        let differ = |first: Option<bool>, second: Option<bool>| {
-            first.zip(second).is_some_and(|(first, second)| first != second)
-        };
-        let mut sides = Vec::new();
-        for x in 0..self.x.ticks.len() {
-            for y in 0..self.y.ticks.len() {
-                let (left, upper) = self.corner(frame, (x, y));
-                let (right, lower) = (left + frame.width, upper + frame.height);
-                let here = keeps_up[x][y];
-                if keeps_up.get(x + 1).is_some_and(|next| differ(here, next[y])) {
-                    sides.push(((right, upper), (right, lower)));
-                }
-                if keeps_up[x].get(y + 1).is_some_and(|next| differ(here, *next)) {
-                    sides.push(((left, upper), (right, upper)));
-                }
-            }
-        }
-        sides
-    }
-
     fn legend(
         &self,
         verdicts: &[(usize, usize, &CellAnalysis, Verdict)],
@@ -307,8 +244,13 @@ impl Map<'_> {
         if has(&|it| it == Verdict::Equal) {
             entries.push((Sign::Square("none"), "all equal".to_owned()));
         }
-        if has(&|it| matches!(it, Verdict::Shared(..))) {
-            entries.push((Sign::Nothing, "two colours: both have the least".to_owned()));
+        let shared = verdicts.iter().find_map(|it| match it.3 {
+            Verdict::Shared(first, second) => Some((first, second)),
+            _ => None,
+        });
+        if let Some((first, second)) = shared {
+            let sign = Sign::Split(self.plan.colours[first], self.plan.colours[second]);
+            entries.push((sign, "both equal".to_owned()));
         }
         if has(&|it| it == Verdict::Nobody) {
             entries.push((Sign::Square("nobody"), "nobody completed all runs".to_owned()));
@@ -372,18 +314,4 @@ fn verdict(found: &CellMeasure) -> Verdict {
 fn band(margin: f64) -> f64 {
     let found = BANDS.iter().find(|(bound, ..)| margin <= *bound);
     found.map_or(1.0, |(_, opacity, _)| *opacity)
-}
-
-/// Pages that the link carries per new page that the guest touches.
-fn ratio(cell: &CellAnalysis) -> Option<f64> {
-    let pages = cell.place.bandwidth_bytes_per_sec? as f64 / PAGE_MESSAGE_BYTES as f64;
-    Some(pages / cell.place.new_pages_per_sec.filter(|rate| *rate > 0.0)?)
-}
-
-fn two_digits(value: f64) -> String {
-    match value {
-        10.0.. => format!("{value:.0}"),
-        1.0.. => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
 }

@@ -49,7 +49,7 @@ pub(super) struct InOrder<'a> {
     /// Runs that have begun.
     runs: u64,
     /// Guests of the run that has begun last, where it has several.
-    guests: BTreeSet<String>,
+    guests: BTreeSet<u32>,
 }
 
 impl<'a> InOrder<'a> {
@@ -60,10 +60,10 @@ impl<'a> InOrder<'a> {
     /// Where a record stands: at the next run, or at the last one as another guest of it.
     pub(super) fn admit(&mut self, record: &SweepRecord) -> Result<RunPlace, AnalysisError> {
         self.lines += 1;
-        if let Some(guest) = &record.guest
+        if let Some(guest) = record.guest
             && let Some(last) = self.runs.checked_sub(1)
             && self.is_at(record, self.manifest.place(last))
-            && self.guests.insert(guest.clone())
+            && self.guests.insert(guest)
         {
             return Ok(self.manifest.place(last));
         }
@@ -71,7 +71,7 @@ impl<'a> InOrder<'a> {
         if self.runs < self.manifest.runs && self.is_at(record, place) {
             self.runs += 1;
             self.guests.clear();
-            self.guests.extend(record.guest.clone());
+            self.guests.extend(record.guest);
             return Ok(place);
         }
         let expected = if self.runs < self.manifest.runs {
