@@ -9,5 +9,6 @@ mod endings;
 mod faults;
 mod migrations;
 mod prompt;
+mod reports;
 mod simulation;
 mod sweeps;

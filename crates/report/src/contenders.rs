@@ -15,12 +15,13 @@ pub(crate) struct Contender {
     pub name: String,
     /// Its colour.
     pub series: usize,
-    /// All its runs.
+    /// All its migrations: of several guests at once, each is one.
     pub runs: u64,
     /// Those that figures are from.
     pub counted: u64,
-    /// Each measure's values by seed, of the runs that count.
-    values: BTreeMap<Measure, BTreeMap<u64, f64>>,
+    /// Each measure by seed, of what counts: the sum over the guests of the run, and how many
+    /// they are. They share a network and are not independent: the run's value is their mean.
+    sums: BTreeMap<Measure, BTreeMap<u64, (f64, u32)>>,
 }
 
 impl Contender {
@@ -28,23 +29,29 @@ impl Contender {
         Contender { name: name.to_owned(), series, ..Contender::default() }
     }
 
-    /// Counts a run: its value of each measure, `None` where it does not apply. The first run of a
-    /// seed stands.
+    /// Counts a guest's migration in the run of that seed: its value of each measure, `None` where
+    /// it does not apply.
     pub fn count(&mut self, seed: u64, value: impl Fn(Measure) -> Option<f64>) {
         self.counted += 1;
         for measure in Measure::ALL {
             if let Some(value) = value(measure) {
-                self.values.entry(measure).or_default().entry(seed).or_insert(value);
+                let run = self.sums.entry(measure).or_default().entry(seed).or_default();
+                *run = (run.0 + value, run.1 + 1);
             }
         }
     }
 
-    fn series_of(&self, measure: Measure) -> Vec<f64> {
-        self.values.get(&measure).map(|it| it.values().copied().collect()).unwrap_or_default()
+    fn by_seed(&self, measure: Measure) -> BTreeMap<u64, f64> {
+        let runs = self.sums.get(&measure).into_iter().flatten();
+        runs.map(|(seed, (sum, guests))| (*seed, sum / f64::from(*guests))).collect()
+    }
+
+    fn values(&self, measure: Measure) -> Vec<f64> {
+        self.by_seed(measure).into_values().collect()
     }
 
     fn summary(&self, measure: Measure) -> Option<Summary> {
-        Summary::of(&self.series_of(measure))
+        Summary::of(&self.values(measure))
     }
 }
 
@@ -69,7 +76,7 @@ pub(crate) fn distributions(contenders: &[&Contender]) -> Vec<Figure> {
         let group = |it: &&Contender| Group {
             label: it.name.clone(),
             series: it.series,
-            values: it.series_of(measure),
+            values: it.values(measure),
         };
         let groups: Vec<Group> = contenders.iter().map(group).collect();
         distribution(&format!("distribution-{}", file_name(measure)), measure, &groups)
@@ -81,12 +88,10 @@ pub(crate) fn distributions(contenders: &[&Contender]) -> Vec<Figure> {
 pub(crate) fn compare(page: &mut Page, contenders: &[&Contender], baseline: &Contender) {
     let (mut figures, mut rows) = (Vec::new(), Vec::new());
     for measure in SHOWN {
-        let Some(against) = baseline.values.get(&measure) else { continue };
+        let against = baseline.by_seed(measure);
         let others = contenders.iter().filter(|it| it.name != baseline.name);
         let found: Vec<Difference> = others
-            .filter_map(|it| {
-                Difference::of((&it.name, it.series), it.values.get(&measure)?, against)
-            })
+            .filter_map(|it| Difference::of((&it.name, it.series), &it.by_seed(measure), &against))
             .collect();
         rows.extend(found.iter().map(|difference| table_row(measure, difference)));
         let name = format!("differences-{}", file_name(measure));
@@ -103,16 +108,16 @@ pub(crate) fn compare(page: &mut Page, contenders: &[&Contender], baseline: &Con
 /// A table of the means of every measure that applies.
 pub(crate) fn means(page: &mut Page, contenders: &[&Contender]) {
     page.section("Means");
-    page.remark("Mean and its 95 % confidence interval over the runs that count.");
+    page.remark("Mean and its 95 % confidence interval over the runs that count; where a run moves several guests, of their mean.");
     let header: Vec<&str> =
         std::iter::once("measure").chain(contenders.iter().map(|it| &*it.name)).collect();
     let runs = contenders.iter().map(|it| match it.counted == it.runs {
         true => Cell::Number(it.runs.to_string()),
         false => Cell::Number(format!("{} of {}", it.counted, it.runs)),
     });
-    let mut rows = vec![std::iter::once(Cell::Text("runs".to_owned())).chain(runs).collect()];
+    let mut rows = vec![std::iter::once(Cell::Text("migrations".to_owned())).chain(runs).collect()];
     for measure in Measure::ALL {
-        if !contenders.iter().any(|it| it.values.contains_key(&measure)) {
+        if !contenders.iter().any(|it| it.sums.contains_key(&measure)) {
             continue;
         }
         let cells =

@@ -1,7 +1,7 @@
 //! Differences between contenders that share their seeds.
 
 use crate::distribution::{Group, axis, extent, group_label, strip};
-use crate::figure::Figure;
+use crate::figure::{Figure, SMALL};
 use crate::measure::quantity;
 use crate::page::Cell;
 use crate::quantity::{Unit, counted};
@@ -12,7 +12,7 @@ use crate::svg::{Anchor, Drawing, text_width};
 use lazycopy_results::{Measure, Paired, Summary};
 use std::collections::BTreeMap;
 
-/// One contender against the baseline in one metric.
+/// One contender against the baseline in one measure.
 #[derive(Clone, Debug)]
 pub(crate) struct Difference {
     pub label: String,
@@ -36,11 +36,11 @@ impl Difference {
     }
 }
 
-const WIDTH: f64 = 520.0;
+const WIDTH: f64 = SMALL;
 const TOP: f64 = 40.0;
 const ROW: f64 = 38.0;
 
-/// Draws the differences of one metric; `None` without any.
+/// Draws the differences of one measure; `None` without any that is not zero.
 pub(crate) fn differences(
     name: &str,
     measure: Measure,
@@ -48,7 +48,7 @@ pub(crate) fn differences(
     differences: &[Difference],
 ) -> Option<Figure> {
     let all = differences.iter().flat_map(|it| it.values.values().copied());
-    let (low, high) = extent(all.chain([0.0])).filter(|_| !differences.is_empty())?;
+    let (low, high) = extent(all.chain([0.0])).filter(|(low, high)| low < high)?;
     let unit = quantity(measure).unit(high.max(-low));
     let left = 34.0 + differences.iter().map(|it| text_width(&it.label)).fold(0.0, f64::max);
     let bottom = TOP + differences.len() as f64 * ROW;
@@ -74,9 +74,6 @@ pub(crate) fn differences(
 }
 
 fn around(low: f64, high: f64) -> (f64, f64) {
-    if low == high {
-        return (-1.0, 1.0);
-    }
     let margin = (high - low) * 0.06;
     (low - margin, high + margin)
 }
@@ -135,7 +132,7 @@ fn verdict(paired: &Paired) -> String {
 
 /// The names of the columns of [`table_row`].
 pub(crate) const TABLE_HEADER: [&str; 8] = [
-    "metric",
+    "measure",
     "contender",
     "mean difference",
     "95 % interval",

@@ -1,7 +1,7 @@
 //! How the values of many runs are spread: boxes with the single runs, and below them the share
 //! of runs up to each value.
 
-use crate::figure::Figure;
+use crate::figure::{Figure, SMALL};
 use crate::measure::{meaning, quantity};
 use crate::quantity::{Unit, counted, fixed};
 use crate::scale::{Scale, tick_decimals};
@@ -17,7 +17,7 @@ pub(crate) struct Group {
     pub values: Vec<f64>,
 }
 
-const WIDTH: f64 = 520.0;
+const WIDTH: f64 = SMALL;
 const TOP: f64 = 40.0;
 const ROW: f64 = 38.0;
 const SHARES_HEIGHT: f64 = 130.0;

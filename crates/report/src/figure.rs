@@ -4,8 +4,12 @@ use crate::style::figure_style;
 use crate::svg::{Drawing, escape};
 use std::fmt::Write;
 
-/// How wide a figure may become that has a row of its own.
-const WIDE: f64 = 1_180.0;
+/// How wide a figure is drawn that stands beside others: not much wider than a telephone, where
+/// it would be too small to be read.
+pub(crate) const SMALL: f64 = 460.0;
+
+/// How wide figures may become on the page: beside others, and in a row of their own.
+const WIDEST: [f64; 2] = [580.0, 1_180.0];
 
 /// A figure of a report.
 #[derive(Clone, Debug)]
@@ -45,7 +49,7 @@ impl Figure {
         let _ = write!(
             html,
             "{aside}<div{class} style=\"--width: {}px\">\n{}</div>\n<figcaption>{}</figcaption>\n</figure>\n",
-            if self.wide { WIDE } else { self.drawing.width() },
+            WIDEST[usize::from(self.wide)],
             self.drawing.inline(&description),
             escape(&self.caption),
         );

@@ -123,7 +123,8 @@ impl History {
 /// What is put together from events of both sides.
 #[derive(Debug, Default)]
 struct Reader {
-    sent: Vec<(Instant, u64, Option<(PageNumber, Cause)>)>,
+    /// Their ends not known yet.
+    sent: Vec<Transmission>,
     arrivals: BTreeMap<PageNumber, Vec<Instant>>,
     context_sent: Option<Instant>,
     context_arrived: Option<Instant>,
@@ -131,7 +132,7 @@ struct Reader {
 
 impl Reader {
     fn sent(&mut self, at: Instant, bytes: u64, page: Option<(PageNumber, Cause)>) {
-        self.sent.push((at, bytes, page));
+        self.sent.push(Transmission { page, bytes, begins: at, ends: at });
     }
 
     /// The link carries one message at a time, so that one ends when its delivery is a latency
@@ -141,11 +142,12 @@ impl Reader {
             (Some(sent), Some(arrived)) => arrived.saturating_since(sent),
             _ => Duration::ZERO,
         };
-        self.sent.sort_by_key(|(at, ..)| *at);
+        self.sent.sort_by_key(|sent| sent.begins);
         let mut nth: BTreeMap<PageNumber, usize> = BTreeMap::new();
         let mut transmissions = Vec::with_capacity(self.sent.len());
-        for (index, &(begins, bytes, page)) in self.sent.iter().enumerate() {
-            let delivered = match page {
+        for (index, sent) in self.sent.iter().enumerate() {
+            let begins = sent.begins;
+            let delivered = match sent.page {
                 None => self.context_sent,
                 Some((page, _)) => {
                     let number = nth.entry(page).or_default();
@@ -155,21 +157,21 @@ impl Reader {
                     arrived.map(|at| at.saturating_sub(latency))
                 }
             };
-            let next = self.sent.get(index + 1).map(|(at, ..)| *at);
+            let next = self.sent.get(index + 1).map(|sent| sent.begins);
             let ends = match (delivered, next) {
                 (Some(delivered), Some(next)) => delivered.min(next),
                 (Some(ends), None) | (None, Some(ends)) => ends,
                 (None, None) => begins,
             };
-            transmissions.push(Transmission { page, bytes, begins, ends: ends.max(begins) });
+            transmissions.push(Transmission { ends: ends.max(begins), ..sent.clone() });
         }
         transmissions
     }
 
     fn context_rate(&self) -> Option<f64> {
-        let (began, bytes, _) = self.sent.iter().find(|(.., page)| page.is_none())?;
-        let nanos = self.context_sent?.saturating_since(*began).as_nanos();
-        (nanos > 0).then(|| *bytes as f64 * 1e9 / nanos as f64)
+        let context = self.sent.iter().find(|sent| sent.page.is_none())?;
+        let nanos = self.context_sent?.saturating_since(context.begins).as_nanos();
+        (nanos > 0).then(|| context.bytes as f64 * 1e9 / nanos as f64)
     }
 }
 

@@ -7,12 +7,16 @@ use crate::svg::{Anchor, Drawing, text_width};
 pub(crate) enum Sign {
     /// A point of a series on a line of its colour.
     Line(usize),
+    /// A line of a series' colour, of that class besides.
+    Curve(usize, &'static str),
     /// A filled square of a series' colour, that opaque.
     Fill(usize, f64),
     /// A square with hatching.
     Hatched,
     /// A square of that class.
     Square(&'static str),
+    /// A square, half of it of the one series' colour, half of the other's.
+    Split(usize, usize),
     /// A heavy line.
     Frontier,
 }
@@ -43,6 +47,22 @@ pub(crate) fn height(entries: &[(Sign, String)], left: f64, right: f64) -> f64 {
     rows as f64 * ROW
 }
 
+/// A rectangle that two series share.
+pub(crate) fn split(
+    drawing: &mut Drawing,
+    series: [usize; 2],
+    (x, y): (f64, f64),
+    (width, height): (f64, f64),
+    class: &str,
+    note: &str,
+) {
+    let (right, lower) = (x + width, y + height);
+    for (series, third) in series.into_iter().zip([(x, y), (right, lower)]) {
+        let class = format!("{class} fill half s{}", series % crate::style::SERIES);
+        drawing.polygon(&class, &[(x, lower), (right, y), third], note);
+    }
+}
+
 /// Draws it; `top` is the upper edge of its first row.
 pub(crate) fn draw(
     drawing: &mut Drawing,
@@ -59,6 +79,10 @@ pub(crate) fn draw(
                 drawing.line(&class, (x, y), (x + SIGN, y));
                 drawing.point(*series, "key", (x + SIGN / 2.0, y), 3.6, "");
             }
+            Sign::Curve(series, class) => {
+                let class = format!("curve {class} s{}", series % crate::style::SERIES);
+                drawing.line(&class, (x, y), (x + SIGN, y));
+            }
             Sign::Fill(series, opacity) => {
                 let class = format!("fill key s{}", series % crate::style::SERIES);
                 drawing.tint(&class, corner, size, *opacity, "");
@@ -68,6 +92,9 @@ pub(crate) fn draw(
                 drawing.hatch("hatch", corner, size, 6.0);
             }
             Sign::Square(class) => drawing.rect(class, corner, size, ""),
+            Sign::Split(first, second) => {
+                split(drawing, [*first, *second], corner, size, "key", "");
+            }
             Sign::Frontier => drawing.line("frontier", (x, y), (x + SIGN, y)),
         }
         drawing.text("label", (x + SIGN + 6.0, y + 4.5), Anchor::Start, text);

@@ -44,6 +44,10 @@ impl Page {
         self.element("h2", title);
     }
 
+    pub fn subsection(&mut self, title: &str) {
+        self.element("h3", title);
+    }
+
     pub fn paragraph(&mut self, text: &str) {
         self.element("p", text);
     }

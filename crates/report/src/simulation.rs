@@ -107,14 +107,14 @@ impl Simulation {
         let runs = self.schemes.values().map(|runs| runs.contender.runs).max().unwrap_or(0);
         let preset = self.preset.as_ref().map_or(String::new(), |it| format!(", preset {it}"));
         let each = if names.len() > 1 { " each" } else { "" };
-        capitalized(&format!("{}: {}{each}{preset}", names.join(", "), counted(runs, "run")))
+        capitalized(&format!("{}: {}{each}{preset}", names.join(", "), counted(runs, "migration")))
     }
 
     fn words(&self, contenders: &[&Contender]) -> Vec<String> {
         let mut words = rankings(contenders);
         for (scheme, runs) in &self.schemes {
             for (reason, count) in &runs.excluded {
-                let all = counted(runs.contender.runs, "run");
+                let all = counted(runs.contender.runs, "migration");
                 words.push(format!("Not counted: {count} of {all} of {scheme}, {reason}."));
             }
         }

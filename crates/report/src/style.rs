@@ -93,7 +93,7 @@ fn figure_colours(style: &mut String, palette: &Palette) {
          .figure .frame, .figure .boxed, .figure .hatch {{ stroke: {ink} }} \
          .figure .none {{ fill: {grid} }} .figure .nobody {{ fill: none; stroke: {grid} }} .figure .capacity {{ stroke: {faint} }} \
          .figure .lane {{ fill: {grid} }} .figure .flow {{ fill: {faint} }} \
-         .figure .dot {{ stroke: {ground} }} .figure .value {{ stroke: {ground} }}"
+         .figure .dot, .figure .value, .figure .name {{ stroke: {ground} }}"
     );
     for (number, colour) in palette.series.iter().enumerate() {
         let _ = writeln!(
@@ -120,11 +120,13 @@ const FIGURE: &str = "\
 .figure .whisker { stroke-width: 2; fill: none }
 .figure .band { fill-opacity: .2 }
 .figure .faint { fill-opacity: .45 }
+.figure .half { fill-opacity: .6 }
 .figure .dot { stroke-width: .8 }
 .figure .hatch { stroke-width: 1; stroke-opacity: .75; fill: none }
 .figure .flow { fill-opacity: .35 }
 .figure .lane { fill-opacity: .35 }
-.figure .value { font-size: 12px; stroke-width: 3; paint-order: stroke }
+.figure .value { font-size: 12px }
+.figure .value, .figure .name { stroke-width: 3; stroke-linejoin: round; paint-order: stroke }
 ";
 
 const PAGE: &str = "\
@@ -158,5 +160,5 @@ details > summary { cursor: pointer; margin: .6rem 0 }
 a { color: var(--link) }
 footer { margin-top: 3rem; border-top: 1px solid var(--grid); padding-top: .5rem }
 @media (max-width: 44rem) { body { padding: 1rem } h1 { font-size: 1.4rem } .aside { display: block } }
-@media print { body { max-width: none; font-size: 10pt } .wide { overflow: visible } .wide svg { min-width: 0 } h2, h3 { break-after: avoid } tr { break-inside: avoid } .aside { display: none } }
+@media print { .figures { grid-template-columns: 1fr 1fr } body { max-width: none; font-size: 10pt } .wide { overflow: visible } .wide svg { min-width: 0 } h2, h3 { break-after: avoid } tr { break-inside: avoid } .aside { display: none } }
 ";

@@ -237,9 +237,30 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// About how wide a text is at the size of a tick's label.
+/// About how wide a text is at the size of a label, in one of the wider fonts that readers have.
 pub(crate) fn text_width(text: &str) -> f64 {
-    text.chars().count() as f64 * 7.0
+    let width = |character: char| match character {
+        'i' | 'j' | 'l' | 'f' | 't' | ' ' | '.' | ',' | ':' | '\'' | '|' | '/' | '(' | ')' => 4.6,
+        'm' | 'w' | 'M' | 'W' | '%' => 12.0,
+        'A'..='Z' => 9.2,
+        _ => 7.9,
+    };
+    text.chars().map(width).sum()
+}
+
+/// The text in lines that are no wider, broken between words.
+pub(crate) fn wrapped(text: &str, width: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if text_width(line) + text_width(word) + 4.6 <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -256,6 +277,12 @@ mod tests {
         assert!(!document.descendants().any(|node| node.has_tag_name("script")));
         let text = document.descendants().find(|node| node.tag_name().name() == "text").unwrap();
         assert_eq!(text.text(), Some("<script>\"&\u{fffd}"));
+    }
+
+    #[test]
+    fn a_text_is_broken_between_words_where_it_is_too_wide() {
+        assert_eq!(wrapped("aaaa bbbb cccc", 80.0), ["aaaa bbbb", "cccc"]);
+        assert_eq!(wrapped("", 80.0), [""; 0]);
     }
 
     #[test]

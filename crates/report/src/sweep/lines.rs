@@ -3,7 +3,7 @@
 use super::Plan;
 use super::axes::{Axis, place};
 use crate::distribution::{axis_label, extent};
-use crate::figure::Figure;
+use crate::figure::{Figure, SMALL};
 use crate::legend::{self, Sign};
 use crate::measure::{file_name, mean_text, meaning, quantity};
 use crate::quantity::short_number;
@@ -13,7 +13,7 @@ use crate::style::SERIES;
 use crate::svg::{Anchor, Drawing, text_width};
 use lazycopy_results::{CellAnalysis, Measure, Summary};
 
-const WIDTH: f64 = 520.0;
+const WIDTH: f64 = SMALL;
 const RIGHT: f64 = WIDTH - 24.0;
 const TOP: f64 = 40.0;
 const HEIGHT: f64 = 230.0;
@@ -28,10 +28,11 @@ pub(crate) fn lines(plan: &Plan, axis: &Axis, measure: Measure) -> Option<Figure
         let (low, high) = summary.interval.unwrap_or((summary.mean, summary.mean));
         [low, high]
     });
-    let (low, high) = extent(reach.chain([0.0]))?;
-    let unit = quantity(measure).unit(high.max(-low));
+    // No measure is below zero, whatever the interval of a mean says.
+    let (_, high) = extent(reach)?;
+    let unit = quantity(measure).unit(high);
     let bottom = TOP + HEIGHT;
-    let values = Scale::linear((low, high + (high - low) * 0.05), (bottom, TOP));
+    let values = Scale::linear((0.0, high * 1.05), (bottom, TOP));
     let ticks = values.in_units(unit.divisor).ticks(5);
     let widest = ticks.iter().map(|tick| text_width(&short_number(*tick))).fold(0.0, f64::max);
     let left = 46.0 + widest;

@@ -51,8 +51,8 @@ pub(crate) fn losses(page: &mut Page, plan: &Plan) {
             continue;
         }
         page.begin_details(&format!(
-            "{name}: {} in which it is worse by more than 2 %",
-            counted(rows.len() as u64, "cell and measure").replace("measures", "measures")
+            "{name}: where it is worse by more than 2 % ({})",
+            counted(rows.len() as u64, "line")
         ));
         let header = ["measure", "cell", name, "the best of the others", "more by", "so"];
         page.table(&header, &rows[..rows.len().min(MOST_ROWS)]);
@@ -142,7 +142,7 @@ fn certainty(found: &CellMeasure, contender: usize, best: Option<usize>) -> Stri
 
 fn excess_text(excess: f64) -> String {
     match excess {
-        _ if excess.is_infinite() => "without bound".to_owned(),
+        _ if excess.is_infinite() => "the best has none".to_owned(),
         10.0.. => format!("{:.0} times", 1.0 + excess),
         _ => format!("{:.1} %", excess * 100.0),
     }

@@ -2,11 +2,10 @@
 //! maps over two, as phase maps for the values of the others over more.
 
 mod axes;
+mod frontier;
 mod lines;
 mod losses;
 mod phase_map;
-#[cfg(test)]
-mod tests;
 
 use crate::contenders::{Contender, compare, distributions, means, rankings};
 use crate::figure::Figure;
@@ -46,6 +45,16 @@ pub(crate) struct Plan<'a> {
     pub colours: Vec<usize>,
 }
 
+/// The cells in which some axes have certain values.
+#[derive(Debug)]
+pub(crate) struct Combination<'a> {
+    /// Which values.
+    key: Vec<Option<usize>>,
+    /// The same in words; empty without such axes.
+    pub held: String,
+    pub cells: Vec<&'a CellAnalysis>,
+}
+
 impl<'a> SweepReport<'a> {
     /// A report of that analysis.
     pub fn of(analysis: &'a SweepAnalysis) -> SweepReport<'a> {
@@ -60,8 +69,7 @@ impl<'a> SweepReport<'a> {
         self.analysis.cells.len() == 1
     }
 
-    /// Adds a run. A run that did not complete is in no figure; of several guests of a run the
-    /// first stands.
+    /// Adds a run, or a guest of one. What did not complete is in no figure.
     pub fn add(&mut self, record: &SweepRecord) {
         let contender = self.contenders.iter_mut().find(|it| it.name == record.contender);
         let Some(contender) = contender else { return };
@@ -178,16 +186,19 @@ impl Plan<'_> {
                 .iter()
                 .filter(|tally| tally.wins > 0)
                 .map(|tally| {
-                    format!("{} in {}", self.analysis.contenders[tally.contender].name, tally.wins)
+                    format!(
+                        "{} wins {}",
+                        self.analysis.contenders[tally.contender].name, tally.wins
+                    )
                 })
                 .collect();
             let winners = match winners.as_slice() {
-                [] => "nobody wins anywhere".to_owned(),
-                winners => format!("wins {}", winners.join(", ")),
+                [] => "nobody wins any".to_owned(),
+                winners => winners.join(", "),
             };
             let rest = match cells - won.min(cells) {
                 0 => String::new(),
-                rest => format!("; in {rest} the best cannot be told apart"),
+                rest => format!("; in {rest} the best are equal or not told apart"),
             };
             let label = capitalized(measure.label());
             let noun = counted(cells as u64, "cell");
@@ -220,32 +231,40 @@ impl Plan<'_> {
                 combinations.len()
             ));
         }
-        for measure in SHOWN {
-            let map = |(index, (words, cells)): (usize, &(String, Vec<&CellAnalysis>))| {
+        let maps = |measure: Measure| -> Vec<Figure> {
+            let map = |(index, combination): (usize, &Combination<'_>)| {
                 let number = if combinations.len() > 1 { index + 1 } else { 0 };
-                let (cells, held) = (cells.clone(), words.clone());
-                Map { plan: self, x, y, cells, held, number }.figure(measure)
+                Map { plan: self, x, y, combination, number }.figure(measure)
             };
-            let maps = combinations.iter().take(MOST_MAPS).enumerate().filter_map(map);
-            page.figures(&maps.collect::<Vec<Figure>>());
+            combinations.iter().take(MOST_MAPS).enumerate().filter_map(map).collect()
+        };
+        if combinations.len() == 1 {
+            return page.figures(&SHOWN.into_iter().flat_map(maps).collect::<Vec<_>>());
+        }
+        for measure in SHOWN {
+            let figures = maps(measure);
+            if !figures.is_empty() {
+                page.subsection(&capitalized(measure.label()));
+                page.figures(&figures);
+            }
         }
     }
 
-    /// The cells by the values of those axes, with the values in words, in the cells' order.
-    fn combinations(&self, held: &[&&Axis]) -> Vec<(String, Vec<&CellAnalysis>)> {
-        let mut combinations: Vec<(Vec<Option<usize>>, String, Vec<&CellAnalysis>)> = Vec::new();
+    /// The cells by the values of those axes, in the cells' order.
+    fn combinations(&self, held: &[&&Axis]) -> Vec<Combination<'_>> {
+        let mut combinations: Vec<Combination<'_>> = Vec::new();
         for cell in &self.analysis.cells {
             let values = &cell.place.axes;
             let key: Vec<Option<usize>> = held.iter().map(|axis| axis.index(values)).collect();
-            match combinations.iter_mut().find(|(found, ..)| *found == key) {
-                Some((.., cells)) => cells.push(cell),
+            match combinations.iter_mut().find(|found| found.key == key) {
+                Some(found) => found.cells.push(cell),
                 None => {
-                    let words = held_in_words(held, values);
-                    combinations.push((key, words, vec![cell]));
+                    let held = held_in_words(held, values);
+                    combinations.push(Combination { key, held, cells: vec![cell] });
                 }
             }
         }
-        combinations.into_iter().map(|(_, words, cells)| (words, cells)).collect()
+        combinations
     }
 
     /// Each contender's mean in a cell, with its name.

@@ -1,22 +1,24 @@
 //! The phase map: over two axes, who has least of a measure, by how much, and how surely.
 
-use super::Plan;
 use super::axes::{Axis, place};
-use crate::figure::Figure;
+use super::{Combination, Plan};
+use crate::figure::{Figure, SMALL};
 use crate::legend::{self, Sign};
 use crate::measure::{file_name, meaning};
-use crate::quantity::{counted, short_number};
+use crate::quantity::{counted, fixed};
 use crate::run::capitalized;
 use crate::style::SERIES;
-use crate::svg::{Anchor, Drawing, text_width};
+use crate::svg::{Anchor, Drawing, text_width, wrapped};
 use lazycopy_results::{CellAnalysis, CellMeasure, Measure};
-use lazycopy_units::PAGE_MESSAGE_BYTES;
 
-const WIDTH: f64 = 520.0;
+const WIDTH: f64 = SMALL;
 const RIGHT: f64 = WIDTH - 18.0;
 
 /// The least and the greatest height of a cell.
 const HEIGHTS: (f64, f64) = (11.0, 42.0);
+
+/// Distance of the lines of the heading.
+const LINE: f64 = 17.0;
 
 /// The least distance of two ticks on the upright axis.
 const TICK_ROW: f64 = 15.0;
@@ -26,10 +28,10 @@ const WRITTEN_FROM: (f64, f64) = (44.0, 18.0);
 
 /// How opaque a cell is, by how much less the best has than the next: up to that share.
 const BANDS: [(f64, f64, &str); 4] = [
-    (0.02, 0.28, "up to 2 % less"),
-    (0.10, 0.50, "to 10 %"),
-    (0.30, 0.75, "to 30 %"),
-    (f64::INFINITY, 1.0, "more"),
+    (0.02, 0.28, "up to 2 % less than the next"),
+    (0.10, 0.50, "2 to 10 %"),
+    (0.30, 0.75, "10 to 30 %"),
+    (f64::INFINITY, 1.0, "over 30 %"),
 ];
 
 /// What a map shows of a cell.
@@ -37,8 +39,10 @@ const BANDS: [(f64, f64, &str); 4] = [
 enum Verdict {
     /// Nobody completed all its runs there.
     Nobody,
-    /// The best have exactly the same.
+    /// All have exactly the same.
     Equal,
+    /// The first two have exactly the same, and less than the others.
+    Shared(usize, usize),
     /// The best, by how much less than the next it has, and whether beyond chance.
     Best { contender: usize, margin: f64, is_certain: bool },
 }
@@ -48,24 +52,25 @@ pub(crate) struct Map<'a> {
     pub plan: &'a Plan<'a>,
     pub x: &'a Axis,
     pub y: &'a Axis,
-    pub cells: Vec<&'a CellAnalysis>,
-    /// The values of the other axes, in words; empty without others.
-    pub held: String,
+    /// The cells, and the values of the other axes.
+    pub combination: &'a Combination<'a>,
     /// Number of the map among those of a measure; 0 where it is the only one.
     pub number: usize,
 }
 
-struct Frame {
+/// Where the map lies, and the size of its cells.
+pub(super) struct Frame {
     left: f64,
     top: f64,
-    width: f64,
-    height: f64,
+    pub width: f64,
+    pub height: f64,
 }
 
 impl Map<'_> {
     /// Draws a measure; `None` where it cannot be ranked.
     pub fn figure(&self, measure: Measure) -> Option<Figure> {
         let verdicts: Vec<(usize, usize, &CellAnalysis, Verdict)> = self
+            .combination
             .cells
             .iter()
             .filter_map(|cell| {
@@ -87,7 +92,10 @@ impl Map<'_> {
         let mut drawing = Drawing::new(WIDTH, height);
         let title = format!("{}: who has least", capitalized(measure.label()));
         drawing.text("title", (14.0, 22.0), Anchor::Start, &title);
-        drawing.text("tick", (14.0, 41.0), Anchor::Start, &self.held);
+        for (index, line) in self.heading().iter().rev().enumerate() {
+            let y = frame.top - 9.0 - index as f64 * LINE;
+            drawing.text("label", (14.0, y), Anchor::Start, line);
+        }
         for (x, y, cell, verdict) in &verdicts {
             self.cell(&mut drawing, &frame, (*x, *y), *verdict, &self.note(cell, measure));
         }
@@ -106,14 +114,22 @@ impl Map<'_> {
 
     fn frame(&self) -> Frame {
         let ticks = self.y.ticks.iter().map(|tick| text_width(tick)).fold(0.0, f64::max);
-        let left = (40.0 + ticks).min(WIDTH / 2.0);
+        let left = (24.0 + ticks).min(WIDTH / 2.0);
         let width = (RIGHT - left) / self.x.ticks.len() as f64;
         let height = (0.7 * width).clamp(HEIGHTS.0, HEIGHTS.1);
-        Frame { left, top: if self.held.is_empty() { 36.0 } else { 54.0 }, width, height }
+        Frame { left, top: 39.0 + LINE * self.heading().len() as f64, width, height }
+    }
+
+    /// What is held, and the name of the upright axis, which stands above it: upright there is no
+    /// room for a long one.
+    fn heading(&self) -> Vec<String> {
+        let upwards = format!("\u{2191} {}", self.y.label);
+        let lines = [&self.combination.held, &upwards].map(|text| wrapped(text, RIGHT - 14.0));
+        lines.concat()
     }
 
     /// The upper left corner of a cell: values grow to the right and upwards.
-    fn corner(&self, frame: &Frame, (x, y): (usize, usize)) -> (f64, f64) {
+    pub(super) fn corner(&self, frame: &Frame, (x, y): (usize, usize)) -> (f64, f64) {
         let row = (self.y.ticks.len() - 1 - y) as f64;
         (frame.left + x as f64 * frame.width, frame.top + row * frame.height)
     }
@@ -141,6 +157,11 @@ impl Map<'_> {
                 drawing.rect("cell none", corner, size, note);
                 "=".to_owned()
             }
+            Verdict::Shared(first, second) => {
+                let series = [first, second].map(|contender| self.plan.colours[contender]);
+                legend::split(drawing, series, corner, size, "cell", note);
+                "=".to_owned()
+            }
             Verdict::Best { contender, margin, is_certain } => {
                 let series = self.plan.colours[contender] % SERIES;
                 let opacity = band(margin);
@@ -148,7 +169,8 @@ impl Map<'_> {
                 if !is_certain {
                     drawing.hatch("hatch uncertain", corner, size, 6.0);
                 }
-                format!("{} %", short_number((margin * 1000.0).round() / 10.0))
+                let decimals = if margin < 0.0995 { 1 } else { 0 };
+                format!("{} %", fixed(margin * 100.0, decimals))
             }
         };
         if is_written {
@@ -165,10 +187,6 @@ impl Map<'_> {
                 last = y;
             }
         }
-        let middle = (frame.top + bottom) / 2.0;
-        // Upright there is less room: the name may be longer than the axis.
-        let label = shortened(&self.y.label, (bottom - frame.top).max(150.0) + 30.0);
-        drawing.upright_text("label", (20.0, middle.max(100.0)), Anchor::Middle, &label);
         let ratios = self.x.is_bandwidth().then(|| self.ratios());
         let mut free_from = 0.0;
         for (index, tick) in self.x.ticks.iter().enumerate() {
@@ -185,60 +203,17 @@ impl Map<'_> {
                 drawing.text("tick", (x, bottom + 32.0), Anchor::Middle, ratio);
             }
         }
-        let middle = (frame.left + RIGHT) / 2.0;
+        let middle = |text: &str| {
+            // Where it is wider than the axis, it still stays on the paper.
+            let half = text_width(text) / 2.0;
+            ((frame.left + RIGHT) / 2.0).min(WIDTH - 8.0 - half).max(8.0 + half)
+        };
         let label_y = bottom + if ratios.is_some() { 51.0 } else { 35.0 };
-        drawing.text("label", (middle, label_y), Anchor::Middle, &self.x.label);
+        drawing.text("label", (middle(&self.x.label), label_y), Anchor::Middle, &self.x.label);
         if ratios.is_some() {
-            let text = "below it: pages that it carries per new page that the guest touches";
-            drawing.text("tick", (middle.min(RIGHT - 235.0), label_y + 16.0), Anchor::Middle, text);
+            let text = "below: pages that it carries per new page touched by the guest";
+            drawing.text("tick", (middle(text), label_y + 16.0), Anchor::Middle, text);
         }
-    }
-
-    /// For each column, the link's bandwidth relative to the guest's rate of touching new pages;
-    /// from the least to the greatest, where that rate differs from row to row.
-    fn ratios(&self) -> Vec<String> {
-        let text = |column: usize| {
-            let of_column = |cell: &&&CellAnalysis| self.x.index(&cell.place.axes) == Some(column);
-            let ratios = self.cells.iter().filter(of_column).filter_map(|cell| ratio(cell));
-            let (least, most) =
-                ratios.fold((f64::INFINITY, 0.0f64), |(low, high), it| (low.min(it), high.max(it)));
-            match (two_digits(least), two_digits(most)) {
-                _ if most == 0.0 => "\u{2013}".to_owned(),
-                (least, most) if least == most => format!("{least}\u{d7}"),
-                (least, most) => format!("{least}\u{2013}{most}\u{d7}"),
-            }
-        };
-        (0..self.x.ticks.len()).map(text).collect()
-    }
-
-    /// The sides of cells between those whose link carries fewer pages than the guest touches new
-    /// ones, and the others.
-    fn frontier(&self, frame: &Frame) -> Vec<((f64, f64), (f64, f64))> {
-        let mut keeps_up = vec![vec![None; self.y.ticks.len()]; self.x.ticks.len()];
-        for cell in &self.cells {
-            let axes = &cell.place.axes;
-            if let (Some(x), Some(y)) = (self.x.index(axes), self.y.index(axes)) {
-                keeps_up[x][y] = ratio(cell).map(|ratio| ratio >= 1.0);
-            }
-        }
-        let differ = |first: Option<bool>, second: Option<bool>| {
-            first.zip(second).is_some_and(|(first, second)| first != second)
-        };
-        let mut sides = Vec::new();
-        for x in 0..self.x.ticks.len() {
-            for y in 0..self.y.ticks.len() {
-                let (left, upper) = self.corner(frame, (x, y));
-                let (right, lower) = (left + frame.width, upper + frame.height);
-                let here = keeps_up[x][y];
-                if keeps_up.get(x + 1).is_some_and(|next| differ(here, next[y])) {
-                    sides.push(((right, upper), (right, lower)));
-                }
-                if keeps_up[x].get(y + 1).is_some_and(|next| differ(here, *next)) {
-                    sides.push(((left, upper), (right, upper)));
-                }
-            }
-        }
-        sides
     }
 
     fn legend(
@@ -249,7 +224,12 @@ impl Map<'_> {
         let has = |wanted: &dyn Fn(Verdict) -> bool| verdicts.iter().any(|it| wanted(it.3));
         let mut entries = Vec::new();
         for (index, contender) in self.plan.analysis.contenders.iter().enumerate() {
-            if has(&|it| matches!(it, Verdict::Best { contender, .. } if contender == index)) {
+            let is_drawn = |verdict| match verdict {
+                Verdict::Best { contender, .. } => contender == index,
+                Verdict::Shared(first, second) => [first, second].contains(&index),
+                Verdict::Equal | Verdict::Nobody => false,
+            };
+            if has(&is_drawn) {
                 entries.push((Sign::Fill(self.plan.colours[index], 1.0), contender.name.clone()));
             }
         }
@@ -262,7 +242,15 @@ impl Map<'_> {
             entries.push((Sign::Hatched, "may be chance".to_owned()));
         }
         if has(&|it| it == Verdict::Equal) {
-            entries.push((Sign::Square("none"), "equal".to_owned()));
+            entries.push((Sign::Square("none"), "all equal".to_owned()));
+        }
+        let shared = verdicts.iter().find_map(|it| match it.3 {
+            Verdict::Shared(first, second) => Some((first, second)),
+            _ => None,
+        });
+        if let Some((first, second)) = shared {
+            let sign = Sign::Split(self.plan.colours[first], self.plan.colours[second]);
+            entries.push((sign, "both equal".to_owned()));
         }
         if has(&|it| it == Verdict::Nobody) {
             entries.push((Sign::Square("nobody"), "nobody completed all runs".to_owned()));
@@ -295,6 +283,7 @@ impl Map<'_> {
         }
         for (sum, text) in [
             (count(&|it| matches!(it, Verdict::Best { is_certain: false, .. })), "may be chance"),
+            (count(&|it| matches!(it, Verdict::Shared(..))), "shared by two"),
             (count(&|it| it == Verdict::Equal), "equal"),
             (count(&|it| it == Verdict::Nobody), "without anyone"),
         ] {
@@ -308,13 +297,15 @@ impl Map<'_> {
 
 fn verdict(found: &CellMeasure) -> Verdict {
     let Some(ranking) = &found.ranking else { return Verdict::Nobody };
-    match (ranking.order.first(), ranking.margin) {
-        (None, _) => Verdict::Nobody,
-        (Some(_), Some(margin)) if margin == 0.0 => Verdict::Equal,
-        (Some(contender), margin) => Verdict::Best {
-            contender: *contender,
+    let mean = |contender: &usize| found.figures[*contender].summary.map(|summary| summary.mean);
+    match ranking.order.as_slice() {
+        [] => Verdict::Nobody,
+        [first, .., last] if mean(first) == mean(last) => Verdict::Equal,
+        [first, second, ..] if mean(first) == mean(second) => Verdict::Shared(*first, *second),
+        [first, ..] => Verdict::Best {
+            contender: *first,
             // Alone, since no other completed all its runs there.
-            margin: margin.unwrap_or(1.0),
+            margin: ranking.margin.unwrap_or(1.0),
             is_certain: ranking.winner().is_some(),
         },
     }
@@ -323,27 +314,4 @@ fn verdict(found: &CellMeasure) -> Verdict {
 fn band(margin: f64) -> f64 {
     let found = BANDS.iter().find(|(bound, ..)| margin <= *bound);
     found.map_or(1.0, |(_, opacity, _)| *opacity)
-}
-
-/// Pages that the link carries per new page that the guest touches.
-fn ratio(cell: &CellAnalysis) -> Option<f64> {
-    let pages = cell.place.bandwidth_bytes_per_sec? as f64 / PAGE_MESSAGE_BYTES as f64;
-    Some(pages / cell.place.new_pages_per_sec.filter(|rate| *rate > 0.0)?)
-}
-
-fn two_digits(value: f64) -> String {
-    match value {
-        10.0.. => format!("{value:.0}"),
-        1.0.. => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
-}
-
-/// The text, cut where it is wider.
-fn shortened(text: &str, width: f64) -> String {
-    if text_width(text) <= width {
-        return text.to_owned();
-    }
-    let kept = (width / text_width("m")) as usize;
-    text.chars().take(kept.saturating_sub(1)).chain(['\u{2026}']).collect()
 }

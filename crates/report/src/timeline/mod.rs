@@ -9,9 +9,10 @@ mod tests;
 
 use crate::figure::Figure;
 use crate::history::History;
+use crate::legend::{self, Sign};
 use crate::quantity::{Quantity, counted, fixed};
 use crate::scale::{Scale, tick_decimals};
-use crate::svg::{Anchor, Drawing, text_width};
+use crate::svg::{Anchor, Drawing};
 use curves::{BANDWIDTH_HEIGHT, PROGRESS_HEIGHT};
 use lanes::{GUEST_HEIGHT, LANE_GAP, LANE_HEIGHT, lanes};
 use lazycopy_migration::FaultEnd;
@@ -29,6 +30,10 @@ const COLUMNS: usize = 800;
 /// Series of the contexts' progress.
 const FORWARD: usize = 1;
 const FOLLOWING: usize = 2;
+
+/// Series of the guest where it has arrived, and how opaque it is: stalls stand before it.
+const ARRIVED: usize = 2;
+const FAINT: f64 = 0.45;
 
 /// Series of the faults, by what ended them.
 const REMOTE: usize = 3;
@@ -103,31 +108,29 @@ fn caption(history: &History, has_progress: bool) -> String {
 
 impl Plot<'_> {
     fn legend(&mut self) {
-        let mut x = LEFT;
-        let y = 45.0;
-        let mut entry = |class: &str, is_line: bool, text: &str| {
-            if is_line {
-                self.drawing.line(class, (x, y - 4.0), (x + 22.0, y - 4.0));
-            } else {
-                self.drawing.rect(class, (x, y - 11.0), (22.0, 13.0), "");
-            }
-            self.drawing.text("label", (x + 28.0, y), Anchor::Start, text);
-            x += 28.0 + text_width(text) + 26.0;
-        };
-        if !self.history.following.is_empty() {
-            entry(&format!("curve s{FOLLOWING}"), true, "the guest (following context)");
-        }
-        if !self.history.forward.is_empty() {
-            entry(&format!("curve ahead s{FORWARD}"), true, "forward context");
-        }
         let history = self.history;
         let ended = |by| history.faults.iter().any(|it| it.end.is_some_and(|end| end.1 == by));
+        let mut entries = Vec::new();
+        let mut entry = |sign: Sign, text: &str| entries.push((sign, text.to_owned()));
+        if history.suspended.is_some() {
+            entry(Sign::Hatched, "downtime");
+        }
+        if history.resumed.is_some() {
+            entry(Sign::Fill(ARRIVED, FAINT), "at the destination");
+        }
         if ended(FaultEnd::Remote) {
-            entry(&format!("fill key s{REMOTE}"), false, "stall, ended by a page");
+            entry(Sign::Fill(REMOTE, 1.0), "stall, ended by a page");
         }
         if ended(FaultEnd::Disk) {
-            entry(&format!("fill key s{DISK}"), false, "stall, ended by the disk");
+            entry(Sign::Fill(DISK, 1.0), "stall, ended by the disk");
         }
+        if !history.following.is_empty() {
+            entry(Sign::Curve(FOLLOWING, ""), "the guest (following context)");
+        }
+        if !history.forward.is_empty() {
+            entry(Sign::Curve(FORWARD, "ahead"), "forward context");
+        }
+        legend::draw(&mut self.drawing, &entries, (12.0, 30.0), RIGHT);
     }
 
     fn time_axis(&mut self, top: f64, bottom: f64) {

@@ -52,16 +52,25 @@ impl Moments {
 /// A name begins at its line, or ends at it where it would leave the paper.
 fn name_start(place: f64, name: &str) -> f64 {
     let width = text_width(name) + 4.0;
-    if place + width > WIDTH - 6.0 { place - width } else { place }
+    if ends_at_line(place, name) { place - width } else { place }
+}
+
+fn ends_at_line(place: f64, name: &str) -> bool {
+    place + text_width(name) + 4.0 > WIDTH - 6.0
 }
 
 impl Plot<'_> {
     pub(super) fn moments(&mut self, moments: &Moments, top: f64, bottom: f64) {
+        let height = |row: usize| top - 8.0 - (moments.rows - 1 - row) as f64 * NAME_ROW;
+        for (place, row, _) in &moments.placed {
+            self.drawing.line("moment", (*place, height(*row) - 11.0), (*place, bottom));
+        }
         for (place, row, name) in &moments.placed {
-            let y = top - 8.0 - (moments.rows - 1 - row) as f64 * NAME_ROW;
-            self.drawing.line("moment", (*place, y - 11.0), (*place, bottom));
-            let start = name_start(*place, name) + 4.0;
-            self.drawing.text("tick name", (start, y), Anchor::Start, name);
+            let (anchor, x) = match ends_at_line(*place, name) {
+                true => (Anchor::End, place - 4.0),
+                false => (Anchor::Start, place + 4.0),
+            };
+            self.drawing.text("tick name", (x, height(*row)), anchor, name);
         }
     }
 }

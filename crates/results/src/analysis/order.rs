@@ -1,7 +1,8 @@
 //! Whether the runs are those of the manifest, in its order, without holes.
 
 use crate::directory::ResultsError;
-use crate::sweep::{RunPlace, SweepManifest, SweepRecord};
+use crate::sweep::{RunPlace, SweepManifest};
+use crate::sweep_record::SweepRecord;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 
@@ -60,7 +61,7 @@ impl<'a> InOrder<'a> {
     /// Where a record stands: at the next run, or at the last one as another guest of it.
     pub(super) fn admit(&mut self, record: &SweepRecord) -> Result<RunPlace, AnalysisError> {
         self.lines += 1;
-        if let Some(guest) = &record.guest
+        if let Some(guest) = record.guest
             && let Some(last) = self.runs.checked_sub(1)
             && self.is_at(record, self.manifest.place(last))
             && self.guests.insert(*guest)
