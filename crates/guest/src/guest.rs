@@ -1,13 +1,13 @@
 //! A guest, or a context of one: registers, memory, disk, and the access it is about to take.
 
-use crate::burst::{Stop, Timeout, TimeoutKind};
+use crate::burst::{Burst, Pace, Stop, Taken, Timeout, TimeoutKind};
 use crate::disk::Disk;
 use crate::memory::{Memory, Touch, Victim};
 use crate::miss_ratio::MissRatio;
-use crate::progress::ProgressLog;
+use crate::progress::{ProgressLog, ProgressRun};
 use crate::registers::{GuestSnapshot, Registers, ResidentPage};
 use crate::spec::{GuestSpec, ResidentAtStart};
-use crate::stamp::{first_stamp, observe, overwritten_stamp, pages_digest, written_stamp};
+use crate::stamp::{first_stamp, observe, pages_digest};
 use crate::workload::{Access, Workload, WorkloadError, Write, open_workload};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use std::sync::Arc;
@@ -43,13 +43,14 @@ pub struct Guest {
     workload: Box<dyn Workload>,
     batch: Vec<Access>,
     cursor: usize,
+    /// So much of the batch was looked at in advance.
+    looked_at: usize,
     phase: Phase,
     failure: Option<WorkloadError>,
     target: u64,
     completed_at: Instant,
-    first_write_cost: Duration,
-    keeps_pace: bool,
-    throttle_percent: u8,
+    pace: Pace,
+    leaves_stamps: bool,
     progress: Option<ProgressLog>,
 }
 
@@ -99,13 +100,13 @@ impl Guest {
             workload,
             batch: Vec::new(),
             cursor: 0,
+            looked_at: 0,
             phase: Phase::Suspended,
             failure: None,
             target: u64::MAX,
             completed_at: Instant::ZERO,
-            first_write_cost: Duration::ZERO,
-            keeps_pace: false,
-            throttle_percent: 0,
+            pace: Pace::default(),
+            leaves_stamps: false,
             progress: None,
             spec,
         })
@@ -244,7 +245,13 @@ impl Guest {
         self.progress = Some(ProgressLog::default());
     }
 
-    /// Ends the log of [`Guest::record_progress`] and hands it over; empty without one.
+    /// What has gathered of that log, where it is much, see [`ProgressLog::take_full`].
+    #[inline]
+    pub fn take_full_progress(&mut self) -> Vec<ProgressRun> {
+        self.progress.as_mut().map(ProgressLog::take_full).unwrap_or_default()
+    }
+
+    /// Ends the log of [`Guest::record_progress`] and hands the rest over; empty without one.
     pub fn take_progress(&mut self) -> ProgressLog {
         self.progress.take().unwrap_or_default()
     }
@@ -305,53 +312,72 @@ impl Guest {
     /// Takes accesses that begin at `until` or before, at most `budget` of them, until somebody
     /// must know. [`Guest::poll_timeout`] then tells where it stands.
     pub fn run(&mut self, until: Instant, budget: u64) -> Stop {
-        let Phase::Ready { mut at } = self.phase else { return Stop::Idle };
-        // What changes with every access stays in the processor's registers.
-        let (mut index, mut digest, mut cursor) = (self.accesses, self.digest, self.cursor);
-        let mut completed_at = self.completed_at;
-        let end = index.saturating_add(budget).min(self.target.max(index));
+        self.run_or_page(until, budget, None)
+    }
+
+    /// As [`Guest::run`]; where `paging` tells how long a load takes, a miss does not end the
+    /// burst, but the page is loaded.
+    #[inline]
+    fn run_or_page(&mut self, until: Instant, budget: u64, paging: Option<Duration>) -> Stop {
+        let Phase::Ready { at } = self.phase else { return Stop::Idle };
+        let end = self.accesses.saturating_add(budget).min(self.target.max(self.accesses));
+        let mut burst = Burst {
+            at,
+            until,
+            accesses: self.accesses,
+            digest: self.digest,
+            completed_at: self.completed_at,
+            pace: self.pace,
+            leaves_stamps: self.leaves_stamps,
+        };
         let stop = loop {
-            if index == end {
+            if burst.accesses == end {
                 break Stop::Budget;
             }
-            if at > until {
-                break Stop::Limit;
-            }
-            let Access { page, write, .. } = self.batch[cursor];
-            match self.memory.touch(page, write != Write::None, after_write(page, index, write)) {
-                Touch::Miss => break Stop::Missed(page),
-                Touch::Hit { stamp, watched, first_write } => {
-                    digest = observe(digest, index, page, stamp);
-                    index += 1;
-                    cursor += 1;
-                    completed_at = at;
-                    if let Some(progress) = &mut self.progress {
-                        progress.record(at);
-                    }
-                    if cursor == self.batch.len() {
-                        cursor = 0;
-                        if self.refill().is_none() {
-                            break Stop::Idle;
-                        }
-                    }
-                    at = at + self.time_to_next(self.batch[cursor].think, first_write);
-                    if watched {
-                        break Stop::Touched(page);
-                    }
+            let left = usize::try_from(end - burst.accesses).unwrap_or(usize::MAX);
+            self.look_ahead();
+            let accesses = &self.batch[self.cursor..self.looked_at];
+            let accesses = &accesses[..left.min(accesses.len())];
+            let before = burst.accesses;
+            let taken = self.memory.take(&mut burst, accesses, self.progress.as_mut());
+            self.cursor += (burst.accesses - before) as usize;
+            let (first_write, touched) = match taken {
+                Taken::Limit => break Stop::Limit,
+                Taken::Missed(page) => {
+                    self.misses.record_miss(burst.accesses);
+                    let Some(latency) = paging else { break Stop::Missed(page) };
+                    let victim = self.memory.load(page, || self.disk.stamp(page));
+                    self.write_back_victim(victim);
+                    // The access is taken again, when its page is there.
+                    burst.at = burst.at + latency;
+                    continue;
                 }
+                Taken::All { first_write } => (first_write, None),
+                Taken::Touched { page, first_write } => (first_write, Some(page)),
+            };
+            let Some(next) = self.fetch() else { break Stop::Idle };
+            burst.at = burst.at + self.pace.time_to_next(next.think, first_write);
+            if let Some(page) = touched {
+                break Stop::Touched(page);
             }
         };
-        (self.accesses, self.digest, self.cursor) = (index, digest, cursor);
-        self.completed_at = completed_at;
+        self.accesses = burst.accesses;
+        self.digest = burst.digest;
+        self.completed_at = burst.completed_at;
+        let at = burst.at;
         match stop {
-            Stop::Missed(_) => {
-                self.misses.record_miss(index);
-                self.phase = Phase::Blocked { since: at, load_due: None };
-            }
+            Stop::Missed(_) => self.phase = Phase::Blocked { since: at, load_due: None },
             Stop::Limit | Stop::Budget | Stop::Touched(_) => self.phase = Phase::Ready { at },
             Stop::Idle => {}
         }
         stop
+    }
+
+    #[inline]
+    fn look_ahead(&mut self) {
+        if self.looked_at <= self.cursor {
+            self.looked_at = self.cursor + self.memory.look_ahead(&self.batch[self.cursor..]);
+        }
     }
 
     #[inline]
@@ -378,6 +404,7 @@ impl Guest {
     fn refill(&mut self) -> Option<Access> {
         self.batch.clear();
         self.cursor = 0;
+        self.looked_at = 0;
         match self.workload.fill(&mut self.batch) {
             Ok(()) => Some(self.batch[0]),
             Err(error) => {
@@ -409,19 +436,24 @@ impl Guest {
         let Phase::Blocked { .. } = self.phase else {
             panic!("a page was given to a guest that is not blocked");
         };
-        let Access { page, write, .. } = self.batch[self.cursor];
-        let victim = self.install_most_recent(page, stamp, dirty);
-        let index = self.accesses;
+        let victim = self.install_most_recent(self.batch[self.cursor].page, stamp, dirty);
+        self.take_blocked(now);
+        victim
+    }
+
+    /// The access that missed finds its page and is completed at `now`.
+    #[inline]
+    fn take_blocked(&mut self, now: Instant) {
+        let access = self.batch[self.cursor];
         let Touch::Hit { stamp, .. } =
-            self.memory.touch(page, write != Write::None, after_write(page, index, write))
+            self.memory.touch(&access, self.accesses, self.leaves_stamps)
         else {
             unreachable!("the page was installed just now");
         };
-        self.complete(now, page, stamp);
+        self.complete(now, access.page, stamp);
         if let Some(next) = self.fetch() {
-            self.phase = Phase::Ready { at: now + self.throttled(next.think) };
+            self.phase = Phase::Ready { at: now + self.pace.throttled(next.think) };
         }
-        victim
     }
 
     /// The disk answers: [`Guest::complete_blocked`] with the page as the disk has it.
@@ -431,8 +463,17 @@ impl Guest {
     #[inline]
     pub fn complete_load(&mut self, now: Instant) -> Option<Victim> {
         let (page, _) = self.blocked_on().expect("a load was completed for a guest not blocked");
-        let stamp = self.disk.stamp(page);
-        self.complete_blocked(now, stamp, false)
+        let victim = self.memory.load(page, || self.disk.stamp(page));
+        self.write_back_victim(victim);
+        self.take_blocked(now);
+        victim
+    }
+
+    #[inline]
+    fn write_back_victim(&mut self, victim: Option<Victim>) {
+        if let Some(Victim { page, stamp, dirty: true, .. }) = victim {
+            self.disk.write_back(page, stamp);
+        }
     }
 
     /// Puts a page into memory as the most recent one. Returns the victim, which has been written
@@ -445,14 +486,13 @@ impl Guest {
         dirty: bool,
     ) -> Option<Victim> {
         let victim = self.memory.install_most_recent(page, stamp, dirty);
-        if let Some(Victim { page, stamp, dirty: true, .. }) = victim {
-            self.disk.write_back(page, stamp);
-        }
+        self.write_back_victim(victim);
         victim
     }
 
     /// Writes a page to the disk that is not installed.
     pub fn write_back(&mut self, page: PageNumber, stamp: u64) {
+        self.memory.forget_left(page);
         self.disk.write_back(page, stamp);
     }
 
@@ -472,10 +512,7 @@ impl Guest {
         self.set_target(accesses);
         self.resume(now);
         while self.accesses < accesses && self.is_running() {
-            if let Stop::Missed(_) = self.run(Instant::MAX, u64::MAX) {
-                let (_, since) = self.blocked_on().expect("it has just missed");
-                self.complete_load(since + latency);
-            }
+            self.run_or_page(Instant::MAX, u64::MAX, Some(latency));
         }
         self.set_target(u64::MAX);
         self.suspend();
@@ -487,38 +524,27 @@ impl Guest {
 
     /// What the first write to a page costs while the dirty log is kept, besides the think time.
     pub fn set_first_write_cost(&mut self, cost: Duration) {
-        self.first_write_cost = cost;
+        self.pace.first_write_cost = cost;
     }
 
     /// Whether the guest paces its accesses by the clock: then the cost of a first write is hidden
     /// in the think time after it, and delays the next access only where it is the longer of the
     /// two. What is late is not caught up with.
     pub fn set_keeps_pace(&mut self, keeps_pace: bool) {
-        self.keeps_pace = keeps_pace;
+        self.pace.keeps_pace = keeps_pace;
     }
 
     /// Takes away a share of the guest's processor, 0 to 99 per cent: think times grow by
     /// 100 / (100 - percent).
     pub fn set_throttle(&mut self, percent: u8) {
-        self.throttle_percent = percent.min(99);
+        self.pace.throttle_percent = percent.min(99);
     }
 
-    /// From the beginning of an access to that of the next.
-    #[inline]
-    fn time_to_next(&self, think: Duration, first_write: bool) -> Duration {
-        match (first_write, self.keeps_pace) {
-            (false, _) => self.throttled(think),
-            (true, false) => self.throttled(think) + self.first_write_cost,
-            (true, true) => self.throttled(think.max(self.first_write_cost)),
-        }
-    }
-
-    #[inline]
-    fn throttled(&self, think: Duration) -> Duration {
-        match self.throttle_percent {
-            0 => think,
-            percent => Duration::from_nanos(think.as_nanos() * 100 / u64::from(100 - percent)),
-        }
+    /// From now on writes leave the stamps of their pages as they are; in all else they are writes.
+    /// For the forward context, of which only the course counts, and whose pages are sent as they
+    /// were before it wrote to them.
+    pub fn leave_stamps(&mut self) {
+        self.leaves_stamps = true;
     }
 
     /// When the last access was completed.
@@ -543,15 +569,5 @@ impl Guest {
                 self.phase = Phase::Failed;
             }
         }
-    }
-}
-
-/// What a write makes of a page's stamp: a part of the page keeps its history, the whole page
-/// forgets it.
-#[inline]
-fn after_write(page: PageNumber, access: u64, write: Write) -> impl FnOnce(u64) -> u64 {
-    move |stamp| match write {
-        Write::WholePage => overwritten_stamp(page, access),
-        Write::Part | Write::None => written_stamp(stamp, access),
     }
 }

@@ -21,7 +21,7 @@ pub use disk::{Disk, DiskContents};
 pub use guest::Guest;
 pub use memory::{Memory, Read, Victim};
 pub use miss_ratio::{MissRatio, RECENT_ACCESSES};
-pub use progress::{ProgressLog, ProgressRun};
+pub use progress::{MeanLead, ProgressLog, ProgressRun};
 pub use reference::{Reference, reference_run};
 pub use registers::{GuestSnapshot, Registers, ResidentPage};
 pub use spec::{GuestSpec, ResidentAtStart, SpecError};

@@ -22,6 +22,10 @@ impl MissRatio {
     /// The access with this index missed.
     pub fn record_miss(&mut self, access: u64) {
         self.misses += 1;
+        if self.recent.capacity() == 0 {
+            // All that it will ever need: guests come by the thousand.
+            self.recent.reserve_exact(RECENT_ACCESSES as usize + 1);
+        }
         while self.recent.front().is_some_and(|first| first + RECENT_ACCESSES <= access) {
             self.recent.pop_front();
         }

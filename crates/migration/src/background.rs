@@ -5,6 +5,9 @@ use crate::parameters::{Direction, PrePaging};
 use lazycopy_units::PageNumber;
 use std::collections::VecDeque;
 
+/// Pages that have left the background that it carries before it looks whether to forget them.
+const STALE_AT_LEAST: usize = 64;
+
 /// Which page of the background goes next.
 #[derive(Clone, Debug)]
 pub(crate) enum Background {
@@ -122,6 +125,16 @@ impl Background {
     pub(crate) fn fault_at(&mut self, page: PageNumber) {
         if let Background::Bubbling(bubbling) = self {
             bubbling.fault_at(page);
+        }
+    }
+
+    /// So many pages are left in `waiting`: forgets those that have left it, when they are many.
+    pub(crate) fn throw_out_stale(&mut self, waiting: &PageSet, left: usize) {
+        if let Background::Ordered { reversed } = self
+            && reversed.len() > left + left / 2 + STALE_AT_LEAST
+        {
+            reversed.retain(|page| waiting.contains(*page));
+            reversed.shrink_to_fit();
         }
     }
 

@@ -49,6 +49,10 @@ impl Lane {
     fn push(&mut self, page: PageNumber) {
         assert!(self.waiting.insert(page), "page {page} waits in a lane already");
         self.count += 1;
+        if self.entries.len() == self.entries.capacity() {
+            // Not twice as much as before: a large guest's lane is a good part of its source.
+            self.entries.reserve_exact(self.entries.len() / 8 + STALE_AT_LEAST);
+        }
         self.entries.push_back(page);
     }
 
@@ -160,7 +164,10 @@ impl Lanes {
     /// Whether `page` waited in the background.
     fn leave_background(&mut self, page: PageNumber) -> bool {
         let waited = self.in_background.remove(page);
-        self.background_left -= usize::from(waited);
+        if waited {
+            self.background_left -= 1;
+            self.background.throw_out_stale(&self.in_background, self.background_left);
+        }
         waited
     }
 

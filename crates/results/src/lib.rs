@@ -12,6 +12,7 @@ mod metric;
 mod record;
 mod statistics;
 mod sweep;
+mod sweep_record;
 mod wording;
 
 pub use analysis::{
@@ -31,5 +32,6 @@ pub use record::{PROGRAM_VERSION, RecordError, RunRecord, SCHEMA_VERSION};
 pub use statistics::{Difference, Paired, Quantiles, SIGNIFICANCE, Standing, Summary, holm};
 pub use sweep::{
     AxisValues, RunPlace, SWEEP_FILE, SWEEP_PARTS_DIRECTORY, SWEEP_RESULTS_FILE, SWEEP_TABLE_FILE,
-    SweepAxis, SweepCell, SweepContender, SweepManifest, SweepRecord, SweepRecords,
+    SweepAxis, SweepCell, SweepContender, SweepManifest,
 };
+pub use sweep_record::{SweepRecord, SweepRecords};

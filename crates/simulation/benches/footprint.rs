@@ -1,4 +1,5 @@
-//! What a large guest takes: wall time and memory, under each scheme.
+//! What a large guest takes: wall time and memory, under each scheme, with a working set of 65,536
+//! pages ("narrow") and with one of all its pages ("wide").
 //!
 //! To repeat it: `cargo bench -p lazycopy-simulation --bench footprint`, with `-- 1 4 16 64` for
 //! guests of so many GiB (1, 4 and 16 are the default; 64 wants 2 GB of memory). Ten simulated
@@ -20,11 +21,23 @@ use std::time::Instant;
 
 const PAGES_PER_GIB: u32 = 1 << 18;
 const ACCESSES: u64 = 10_000_000;
+/// So many accesses before: a guest with a wide working set has dirty pages everywhere.
+const WARM_UP: u64 = 10_000_000;
 const CASE: &str = "--case";
+const WORKING_SETS: [&str; 2] = ["narrow", "wide"];
 /// What is wanted.
 const BYTES_PER_PAGE: f64 = 40.0;
 
-fn migration(scheme: Scheme, pages: u32) -> Migration {
+/// Working sets by name.
+fn workload(name: &str) -> WorkloadSpec {
+    match name {
+        "narrow" => WorkloadSpec::Queue { length: 1 << 16 },
+        "wide" => WorkloadSpec::Zipf { exponent: 0.0 },
+        _ => panic!("\"{name}\" is no working set; they are {WORKING_SETS:?}"),
+    }
+}
+
+fn migration(scheme: Scheme, working_set: &str, pages: u32) -> Migration {
     Migration {
         guest: Arc::new(GuestSpec {
             seed: 1,
@@ -33,10 +46,10 @@ fn migration(scheme: Scheme, pages: u32) -> Migration {
             think_time: Duration::from_nanos(1_000),
             write_fraction: 0.5,
             whole_page_fraction: 0.0,
-            workload: WorkloadSpec::Queue { length: 1 << 16 },
+            workload: workload(working_set),
             resident_at_start: ResidentAtStart::All,
         }),
-        warmup_accesses: 100_000,
+        warmup_accesses: WARM_UP,
         parameters: MigrationParameters {
             scheme,
             push_order: PushOrder::Lru,
@@ -68,19 +81,19 @@ fn peak_bytes() -> u64 {
 }
 
 /// One case, in a process of its own: seconds, and peak memory in bytes.
-fn run_case(scheme: &str, pages: &str) {
+fn run_case(scheme: &str, working_set: &str, pages: &str) {
     let scheme: Scheme = scheme.parse().expect("a scheme");
-    let migration = migration(scheme, pages.parse().expect("a number of pages"));
+    let migration = migration(scheme, working_set, pages.parse().expect("a number of pages"));
     let began = Instant::now();
     let run = simulate_with(&migration, &Options::metrics_only()).expect("it runs");
     assert_eq!(run.metrics.outcome, lazycopy_migration::Outcome::Completed);
     println!("{} {}", began.elapsed().as_secs_f64(), peak_bytes());
 }
 
-fn measure(scheme: Scheme, pages: u32) -> (f64, u64) {
+fn measure(scheme: Scheme, working_set: &str, pages: u32) -> (f64, u64) {
     let executable = std::env::current_exe().expect("it runs");
     let output = Command::new(executable)
-        .args([CASE, scheme.name(), &pages.to_string()])
+        .args([CASE, scheme.name(), working_set, &pages.to_string()])
         .output()
         .expect("it starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -91,26 +104,33 @@ fn measure(scheme: Scheme, pages: u32) -> (f64, u64) {
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [case, scheme, pages] = words.as_slice()
+    if let [case, scheme, working_set, pages] = words.as_slice()
         && case == CASE
     {
-        return run_case(scheme, pages);
+        return run_case(scheme, working_set, pages);
     }
     let mut sizes: Vec<u32> = words.iter().filter_map(|word| word.parse().ok()).collect();
     if sizes.is_empty() {
         sizes = vec![1, 4, 16];
     }
-    println!("scheme              GiB  wall time  per million accesses + pages  bytes per page");
+    println!(
+        "scheme            working set   GiB  wall time  per million accesses + pages  \
+         bytes per page"
+    );
     let mut most = 0.0f64;
-    for scheme in Scheme::ALL {
+    let cases = Scheme::ALL.into_iter().flat_map(|scheme| WORKING_SETS.map(|set| (scheme, set)));
+    for (scheme, set) in cases {
         for gib in &sizes {
             let pages = gib * PAGES_PER_GIB;
-            let (_, without_pages) = measure(scheme, pages / 1_000);
-            let (seconds, bytes) = measure(scheme, pages);
+            let (_, without_pages) = measure(scheme, set, pages / 1_000);
+            let (seconds, bytes) = measure(scheme, set, pages);
             let per_page = bytes.saturating_sub(without_pages) as f64 / f64::from(pages);
-            let millions = (ACCESSES + u64::from(pages)) as f64 / 1e6;
+            let millions = (WARM_UP + ACCESSES + u64::from(pages)) as f64 / 1e6;
             let each = seconds / millions;
-            println!("{:<18}{gib:>5}{seconds:>9.2} s{each:>27.3} s{per_page:>16.1}", scheme.name());
+            println!(
+                "{:<18}{set:<11}{gib:>6}{seconds:>9.2} s{each:>28.3} s{per_page:>16.1}",
+                scheme.name()
+            );
             most = most.max(per_page);
         }
     }

@@ -1,6 +1,6 @@
 //! What is kept of the events of a run.
 
-use lazycopy_guest::{ProgressLog, ProgressRun};
+use lazycopy_guest::{MeanLead, ProgressRun};
 use lazycopy_migration::{Event, EventKind, Side};
 
 /// The events of one migration, or as much of them as its metrics need.
@@ -8,14 +8,12 @@ use lazycopy_migration::{Event, EventKind, Side};
 pub(crate) struct Journal {
     keeps_events: bool,
     events: Vec<Event>,
-    /// When the forward and the following context completed their accesses.
-    forward: Vec<ProgressRun>,
-    following: Vec<ProgressRun>,
+    lead: MeanLead,
 }
 
 impl Journal {
     pub(crate) fn new(keeps_events: bool) -> Self {
-        Journal { keeps_events, events: Vec::new(), forward: Vec::new(), following: Vec::new() }
+        Journal { keeps_events, events: Vec::new(), lead: MeanLead::default() }
     }
 
     /// Something happened.
@@ -23,8 +21,8 @@ impl Journal {
         if let EventKind::Progress { step, count } = event.kind {
             let run = ProgressRun { first: event.at, step, count };
             match event.side {
-                Side::Source => self.forward.push(run),
-                Side::Destination => self.following.push(run),
+                Side::Source => self.lead.forward(run),
+                Side::Destination => self.lead.following(run),
             }
         }
         if self.keeps_events {
@@ -32,11 +30,14 @@ impl Journal {
         }
     }
 
+    /// Nothing more happens at the source.
+    pub(crate) fn end_source(&mut self) {
+        self.lead.end_forward();
+    }
+
     /// The mean lead of the forward context, if one ran.
     pub(crate) fn mean_lead(&mut self) -> Option<f64> {
-        let forward = ProgressLog::from_runs(std::mem::take(&mut self.forward));
-        let following = ProgressLog::from_runs(std::mem::take(&mut self.following));
-        forward.mean_lead_over(&following)
+        std::mem::take(&mut self.lead).mean()
     }
 
     /// The events by time, the source's first.

@@ -240,6 +240,7 @@ impl Pair {
                 SourceOutput::Event(event) => self.journal.note(event),
                 SourceOutput::Ended => {
                     self.source_ended = true;
+                    self.journal.end_source();
                     if let Some((at, reason)) = self.source.report().returned.clone() {
                         let input = DestinationInput::SourceLost { reason };
                         self.destination.handle_input(at, input);

@@ -1,19 +1,18 @@
 //! The time of each page's last touch, and no order at all until somebody asks.
 
-use super::marks::{FLAG_BITS, Marks};
-use super::order::{LruOrder, RESIDENT};
+use super::marks::{FLAG_BITS, flags_in, mark_of};
+use super::order::{LEFT, LruOrder, RESIDENT};
 
 /// Times end here: a mark holds them above the flags.
 const END: u32 = 1 << (u32::BITS - FLAG_BITS);
 
-/// A mark per page with the time of its last touch, counted in touches. A page that has a frame of its
+/// An entry per page with the time of its last touch, counted in touches. A page that has a frame of its
 /// own is never evicted, so that the order is asked for only once per migration: it is sorted
 /// then. For large guests that do not page: a touch writes one word, and a page
 /// takes twelve bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Ages {
-    marks: Marks,
-    stamps: Vec<u64>,
+    entries: Vec<Entry>,
     resident: usize,
     /// The time of the least recent page, at most.
     oldest: u32,
@@ -21,18 +20,17 @@ pub(super) struct Ages {
     next: u32,
 }
 
+/// A page's mark, with its time for a place, and its stamp in two halves: side by side, so that an
+/// access waits for one line of memory, and in twelve bytes, where alignment would make it
+/// sixteen. Zero until the page is first used, so that unused pages take no memory.
+type Entry = [u32; 3];
+
 impl Ages {
     /// So many pages leave three quarters of all times free when they are numbered anew.
     pub(super) const MOST_PAGES: u32 = END / 4;
 
     pub(super) fn new(pages: u32) -> Self {
-        Ages {
-            marks: Marks::new(pages),
-            stamps: vec![0; pages as usize],
-            resident: 0,
-            oldest: END / 2,
-            next: END / 2,
-        }
+        Ages { entries: vec![[0; 3]; pages as usize], resident: 0, oldest: END / 2, next: END / 2 }
     }
 
     #[cfg(test)]
@@ -50,9 +48,14 @@ impl Ages {
         self.next = self.oldest;
         for page in order {
             let flags = self.flags(page);
-            self.marks.set(page, self.next, flags);
+            self.set(page, self.next, flags);
             self.next += 1;
         }
+    }
+
+    #[inline]
+    fn set(&mut self, page: u32, time: u32, flags: u8) {
+        self.entries[page as usize][0] = mark_of(time, flags);
     }
 
     #[inline]
@@ -60,7 +63,7 @@ impl Ages {
         if self.next == END {
             self.renumber();
         }
-        self.marks.set(page, self.next, flags);
+        self.set(page, self.next, flags);
         self.next += 1;
     }
 }
@@ -68,27 +71,32 @@ impl Ages {
 impl LruOrder for Ages {
     #[inline]
     fn stamp(&self, page: u32) -> u64 {
-        self.stamps[page as usize]
+        let [_, low, high] = self.entries[page as usize];
+        u64::from(high) << 32 | u64::from(low)
     }
 
     #[inline]
     fn set_stamp(&mut self, page: u32, stamp: u64) {
-        self.stamps[page as usize] = stamp;
+        let [_, low, high] = &mut self.entries[page as usize];
+        (*low, *high) = (stamp as u32, (stamp >> 32) as u32);
     }
 
     #[inline]
     fn flags(&self, page: u32) -> u8 {
-        self.marks.flags(page)
+        flags_in(self.entries[page as usize][0])
     }
 
     #[inline]
     fn set_flags(&mut self, page: u32, flags: u8) {
-        self.marks.set_flags(page, flags);
+        let mark = &mut self.entries[page as usize][0];
+        *mark = mark_of(*mark >> FLAG_BITS, flags);
     }
 
     #[inline]
-    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8) {
-        self.stamps[page as usize] = stamp;
+    fn insert_newest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
+        if let Some(stamp) = stamp {
+            self.set_stamp(page, stamp);
+        }
         self.touch(page, flags);
         self.resident += 1;
     }
@@ -98,20 +106,19 @@ impl LruOrder for Ages {
             self.renumber();
         }
         self.oldest -= 1;
-        self.marks.set(page, self.oldest, flags);
-        self.stamps[page as usize] = stamp;
+        self.set(page, self.oldest, flags);
+        self.set_stamp(page, stamp);
         self.resident += 1;
     }
 
-    #[inline]
-    fn make_newest(&mut self, page: u32) {
-        let flags = self.flags(page);
+    #[inline(always)]
+    fn make_newest(&mut self, page: u32, _had: u8, flags: u8) {
         self.touch(page, flags);
     }
 
     #[inline]
     fn remove(&mut self, page: u32) {
-        self.marks.set(page, 0, 0);
+        self.set(page, 0, 0);
         self.resident -= 1;
     }
 
@@ -120,13 +127,19 @@ impl LruOrder for Ages {
         let page = self.iter().next().expect("a page is resident");
         let flags = self.flags(page);
         self.remove(page);
+        self.set_flags(page, LEFT);
         (page, flags)
+    }
+
+    #[inline]
+    fn look_at(&self, page: u32) -> u64 {
+        u64::from(self.entries[page as usize][0]) ^ self.stamp(page)
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
         let mut times: Vec<u64> = Vec::with_capacity(self.resident);
-        let resident =
-            (0u64..).zip(self.marks.iter()).filter(|(_, mark)| mark & u32::from(RESIDENT) != 0);
+        let marks = (0u64..).zip(self.entries.iter().map(|entry| entry[0]));
+        let resident = marks.filter(|(_, mark)| flags_in(*mark) & RESIDENT != 0);
         times.extend(resident.map(|(page, mark)| u64::from(mark >> FLAG_BITS) << 32 | page));
         times.sort_unstable();
         Box::new(times.into_iter().map(|time| time as u32))

@@ -1,6 +1,6 @@
 //! A list threaded through the pages.
 
-use super::order::LruOrder;
+use super::order::{LEFT, LruOrder};
 
 const NONE: u32 = u32::MAX;
 
@@ -79,8 +79,10 @@ impl LruOrder for Linked {
     }
 
     #[inline]
-    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8) {
-        self.stamps[page as usize] = stamp;
+    fn insert_newest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
+        if let Some(stamp) = stamp {
+            self.stamps[page as usize] = stamp;
+        }
         self.flags[page as usize] = flags;
         self.link_newest(page);
     }
@@ -97,8 +99,11 @@ impl LruOrder for Linked {
         self.oldest = page;
     }
 
-    #[inline]
-    fn make_newest(&mut self, page: u32) {
+    #[inline(always)]
+    fn make_newest(&mut self, page: u32, had: u8, flags: u8) {
+        if flags != had {
+            self.flags[page as usize] = flags;
+        }
         if self.newest != page {
             self.unlink(page);
             self.link_newest(page);
@@ -115,7 +120,12 @@ impl LruOrder for Linked {
     fn pop_oldest(&mut self) -> (u32, u8) {
         let page = self.oldest;
         self.unlink(page);
-        (page, std::mem::take(&mut self.flags[page as usize]))
+        (page, std::mem::replace(&mut self.flags[page as usize], LEFT))
+    }
+
+    #[inline]
+    fn look_at(&self, page: u32) -> u64 {
+        self.stamps[page as usize]
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {

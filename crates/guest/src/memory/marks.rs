@@ -3,6 +3,18 @@
 /// Bits that the flags of a page take.
 pub(super) const FLAG_BITS: u32 = 4;
 
+/// Place, of which the lower 28 bits are kept, and flags in one word.
+#[inline]
+pub(super) fn mark_of(place: u32, flags: u8) -> u32 {
+    place << FLAG_BITS | u32::from(flags)
+}
+
+/// The flags in such a word.
+#[inline]
+pub(super) fn flags_in(mark: u32) -> u8 {
+    (mark & ((1 << FLAG_BITS) - 1)) as u8
+}
+
 /// One word per page: the flags below, above them a 28-bit number for its place in an order. It
 /// is zero until the page is first used, so that unused pages take no memory.
 #[derive(Clone, Debug)]
@@ -24,7 +36,7 @@ impl Marks {
     /// Of the place, the lower 28 bits are kept.
     #[inline]
     pub(super) fn set(&mut self, page: u32, place: u32, flags: u8) {
-        self.words[page as usize] = place << FLAG_BITS | u32::from(flags);
+        self.words[page as usize] = mark_of(place, flags);
     }
 
     #[inline]
@@ -34,7 +46,7 @@ impl Marks {
 
     #[inline]
     pub(super) fn flags(&self, page: u32) -> u8 {
-        (self.mark(page) & ((1 << FLAG_BITS) - 1)) as u8
+        flags_in(self.mark(page))
     }
 
     #[inline]
@@ -42,8 +54,9 @@ impl Marks {
         self.set(page, self.place(page), flags);
     }
 
-    /// Every page's place and flags together.
-    pub(super) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.words.iter().copied()
+    /// Every page's word.
+    #[inline]
+    pub(super) fn words(&mut self) -> &mut [u32] {
+        &mut self.words
     }
 }

@@ -6,8 +6,12 @@ mod marks;
 mod order;
 mod ring;
 
+use crate::burst::{Burst, Taken};
+use crate::progress::ProgressLog;
+use crate::stamp::{overwritten_stamp, written_stamp};
+use crate::workload::{Access, Write};
 use lazycopy_units::PageNumber;
-use order::{DIRTY, LruOrder, Order, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
+use order::{DIRTY, LEFT, LruOrder, Order, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
 
 /// A page that had to leave memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +22,6 @@ pub struct Victim {
     pub stamp: u64,
     /// Whether it differs from what the disk has.
     pub dirty: bool,
-    /// Whether the first write to it was still awaited, see [`Memory::watch_write`].
-    pub write_watched: bool,
 }
 
 /// What an access to a page found.
@@ -53,7 +55,8 @@ pub enum Read {
 pub struct Memory {
     pages: u32,
     frames: u32,
-    resident: u32,
+    /// Frames that hold no page.
+    free: u32,
     order: Order,
     /// First writes to watched pages: page and the stamp that was overwritten.
     first_writes: Vec<(PageNumber, u64)>,
@@ -65,7 +68,7 @@ impl Memory {
         Memory {
             pages,
             frames,
-            resident: 0,
+            free: frames,
             order: Order::new(pages, frames),
             first_writes: Vec::new(),
         }
@@ -78,12 +81,12 @@ impl Memory {
 
     /// Number of resident pages.
     pub fn resident(&self) -> u32 {
-        self.resident
+        self.frames - self.free
     }
 
     /// Whether every frame is taken.
     pub fn is_full(&self) -> bool {
-        self.resident == self.frames
+        self.free == 0
     }
 
     #[inline]
@@ -145,7 +148,8 @@ impl Memory {
 
     /// Changes the number of frames, which must hold what is resident.
     pub fn set_frames(&mut self, frames: u32) {
-        assert!(self.resident <= frames, "{} pages do not fit {frames} frames", self.resident);
+        let resident = self.resident();
+        assert!(resident <= frames, "{resident} pages do not fit {frames} frames");
         if frames == self.frames {
             return;
         }
@@ -153,16 +157,18 @@ impl Memory {
         for page in self.iter_lru() {
             let flags = self.flags(page);
             let stamp = with_order!(&self.order, lru => lru.stamp(page.0));
-            with_order!(&mut order, lru => lru.insert_newest(page.0, stamp, flags));
+            with_order!(&mut order, lru => lru.insert_newest(page.0, Some(stamp), flags));
         }
         self.order = order;
         self.frames = frames;
+        self.free = frames - resident;
     }
 
     /// Makes a resident page the most recent one.
     pub fn make_most_recent(&mut self, page: PageNumber) {
-        assert!(self.contains(page), "page {page} is not resident");
-        with_order!(&mut self.order, lru => lru.make_newest(page.0));
+        let flags = self.flags(page);
+        assert!(flags & RESIDENT != 0, "page {page} is not resident");
+        with_order!(&mut self.order, lru => lru.make_newest(page.0, flags, flags));
     }
 
     /// The first writes to watched pages since the last call.
@@ -170,38 +176,82 @@ impl Memory {
         std::mem::take(&mut self.first_writes)
     }
 
-    /// A read as an ordinary pager serves it: a page that is not in memory is installed with the
-    /// stamp that `load` finds. Nobody is told of a watched touch.
+    /// A read as an ordinary pager serves it: a page that is not in memory is loaded, as by
+    /// [`Memory::load`]. Nobody is told of a watched touch.
     #[inline]
     pub fn read(&mut self, page: PageNumber, load: impl FnOnce() -> u64) -> Read {
-        let is_full = self.is_full();
         with_order!(&mut self.order, lru => {
             let flags = lru.flags(page.0);
             if flags & RESIDENT != 0 {
-                lru.make_newest(page.0);
-                if flags & WATCH_TOUCH != 0 {
-                    lru.set_flags(page.0, flags & !WATCH_TOUCH);
-                }
+                lru.make_newest(page.0, flags, flags & !WATCH_TOUCH);
                 return Read::Hit;
             }
-            let victim = is_full.then(|| evict_least_recent(lru));
-            lru.insert_newest(page.0, load(), RESIDENT);
-            self.resident += u32::from(!is_full);
-            Read::Miss(victim)
+            let stamp = (flags & LEFT == 0).then(load);
+            Read::Miss(install(lru, &mut self.free, page, stamp, RESIDENT))
         })
     }
 
-    /// One access: on a hit the page becomes most recent and a write changes its stamp to
-    /// `written(stamp)`.
-    #[inline(always)]
-    pub(crate) fn touch(
+    /// Loads a page that is not in memory from the disk, as the most recent one; a full memory
+    /// first gives up its least recent page. Who writes back every dirty victim has pages on the
+    /// disk as they left: then `stamp_on_disk` is not asked. Where the disk was written besides,
+    /// see [`Memory::forget_left`].
+    #[inline]
+    pub fn load(
         &mut self,
         page: PageNumber,
-        write: bool,
-        written: impl FnOnce(u64) -> u64,
-    ) -> Touch {
+        stamp_on_disk: impl FnOnce() -> u64,
+    ) -> Option<Victim> {
+        with_order!(&mut self.order, lru => {
+            let flags = lru.flags(page.0);
+            assert!(flags & RESIDENT == 0, "page {page} was installed twice");
+            let stamp = (flags & LEFT == 0).then(stamp_on_disk);
+            install(lru, &mut self.free, page, stamp, RESIDENT)
+        })
+    }
+
+    /// What is on the disk of a page that is not in memory is no longer what left memory.
+    pub fn forget_left(&mut self, page: PageNumber) {
+        let flags = self.flags(page);
+        if flags & RESIDENT == 0 {
+            self.set_flags(page, flags & !LEFT);
+        }
+    }
+
+    /// The access with that index: on a hit the page becomes most recent and a write changes its
+    /// stamp, unless that is to be left as it is.
+    #[inline]
+    pub(crate) fn touch(&mut self, access: &Access, index: u64, leaves_stamp: bool) -> Touch {
         let Memory { order, first_writes, .. } = self;
-        with_order!(order, lru => touch(lru, first_writes, page, write, written))
+        with_order!(order, lru => touch(lru, first_writes, access, index, leaves_stamp))
+    }
+
+    /// Reads what the first of these accesses will read, and tells how many they are: at least
+    /// one. They wait for memory all at once here, where little is done for each, and not one
+    /// after another when they are taken. A small memory is near, and has nothing to wait for.
+    #[inline]
+    pub(crate) fn look_ahead(&self, accesses: &[Access]) -> usize {
+        match &self.order {
+            Order::Linked(_) => accesses.len(),
+            Order::Ring(lru) => look_ahead(lru, accesses),
+            Order::Ages(lru) => look_ahead(lru, accesses),
+        }
+    }
+
+    /// Lets a burst take accesses as long as they hit.
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        burst: &mut Burst,
+        accesses: &[Access],
+        progress: Option<&mut ProgressLog>,
+    ) -> Taken {
+        let Memory { order, first_writes, .. } = self;
+        let leaves_stamp = burst.leaves_stamps;
+        with_order!(order, lru => {
+            burst.take(accesses, progress, |access, index| {
+                touch(lru, first_writes, access, index, leaves_stamp)
+            })
+        })
     }
 
     /// Puts a page that is not resident into memory as the most recent one; a full memory first
@@ -214,12 +264,8 @@ impl Memory {
         dirty: bool,
     ) -> Option<Victim> {
         assert!(!self.contains(page), "page {page} was installed twice");
-        let is_full = self.is_full();
-        self.resident += u32::from(!is_full);
         with_order!(&mut self.order, lru => {
-            let victim = is_full.then(|| evict_least_recent(lru));
-            lru.insert_newest(page.0, stamp, flags_of(dirty));
-            victim
+            install(lru, &mut self.free, page, Some(stamp), flags_of(dirty))
         })
     }
 
@@ -230,7 +276,7 @@ impl Memory {
     pub fn install_least_recent(&mut self, page: PageNumber, stamp: u64, dirty: bool) {
         assert!(!self.is_full(), "page {page} was to be installed in a full memory");
         assert!(!self.contains(page), "page {page} was installed twice");
-        self.resident += 1;
+        self.free -= 1;
         with_order!(&mut self.order, lru => lru.insert_oldest(page.0, stamp, flags_of(dirty)));
     }
 
@@ -245,7 +291,7 @@ impl Memory {
     /// Gives up a resident page.
     pub fn remove(&mut self, page: PageNumber) {
         assert!(self.contains(page), "page {page} was to be removed and is not resident");
-        self.resident -= 1;
+        self.free += 1;
         with_order!(&mut self.order, lru => lru.remove(page.0));
     }
 }
@@ -254,43 +300,75 @@ fn flags_of(dirty: bool) -> u8 {
     if dirty { RESIDENT | DIRTY } else { RESIDENT }
 }
 
+/// So many accesses are looked at in advance: many more than a processor has under way by itself,
+/// few enough that what they read stays in the first-level cache.
+const LOOK_AHEAD: usize = 64;
+
+/// [`Memory::look_ahead`] in the structure at hand.
+fn look_ahead(lru: &impl LruOrder, accesses: &[Access]) -> usize {
+    let accesses = &accesses[..accesses.len().min(LOOK_AHEAD)];
+    let seen = accesses.iter().fold(0, |seen, access| seen ^ lru.look_at(access.page.0));
+    // Without it the compiler would leave out what nobody uses.
+    std::hint::black_box(seen);
+    accesses.len()
+}
+
 /// [`Memory::touch`] in the structure at hand.
 #[inline(always)]
 fn touch(
     lru: &mut impl LruOrder,
     first_writes: &mut Vec<(PageNumber, u64)>,
-    page: PageNumber,
-    write: bool,
-    written: impl FnOnce(u64) -> u64,
+    access: &Access,
+    index: u64,
+    leaves_stamp: bool,
 ) -> Touch {
+    let Access { page, write, .. } = *access;
     let flags = lru.flags(page.0);
     if flags & RESIDENT == 0 {
         return Touch::Miss;
     }
-    lru.make_newest(page.0);
     let mut stamp = lru.stamp(page.0);
-    let first_write = write && flags & WATCH_WRITE != 0;
-    if write {
+    let watched = flags & WATCH_TOUCH != 0;
+    let first_write = write != Write::None && flags & WATCH_WRITE != 0;
+    if write == Write::None {
+        lru.make_newest(page.0, flags, flags & !WATCH_TOUCH);
+    } else {
         if first_write {
             first_writes.push((page, stamp));
         }
-        stamp = written(stamp);
-        lru.set_stamp(page.0, stamp);
-        lru.set_flags(page.0, (flags | DIRTY) & !(WATCH_WRITE | WATCH_TOUCH));
-    } else if flags & WATCH_TOUCH != 0 {
-        lru.set_flags(page.0, flags & !WATCH_TOUCH);
+        if !leaves_stamp {
+            stamp = after_write(stamp, access, index);
+            lru.set_stamp(page.0, stamp);
+        }
+        lru.make_newest(page.0, flags, (flags | DIRTY) & !(WATCH_WRITE | WATCH_TOUCH));
     }
-    Touch::Hit { stamp, watched: flags & WATCH_TOUCH != 0, first_write }
+    Touch::Hit { stamp, watched, first_write }
 }
 
+/// What a write makes of a page's stamp: a part of the page keeps its history, the whole page
+/// forgets it.
 #[inline]
-fn evict_least_recent(lru: &mut impl LruOrder) -> Victim {
-    let (page, flags) = lru.pop_oldest();
-    let stamp = lru.stamp(page);
-    Victim {
-        page: PageNumber(page),
-        stamp,
-        dirty: flags & DIRTY != 0,
-        write_watched: flags & WATCH_WRITE != 0,
+fn after_write(stamp: u64, access: &Access, index: u64) -> u64 {
+    match access.write {
+        Write::WholePage => overwritten_stamp(access.page, index),
+        Write::Part | Write::None => written_stamp(stamp, index),
     }
+}
+
+/// Installs a page as the most recent one in a free frame, or in that of the least recent page.
+#[inline]
+fn install(
+    lru: &mut impl LruOrder,
+    free: &mut u32,
+    page: PageNumber,
+    stamp: Option<u64>,
+    flags: u8,
+) -> Option<Victim> {
+    if *free > 0 {
+        *free -= 1;
+        lru.insert_newest(page.0, stamp, flags);
+        return None;
+    }
+    let (victim, stamp, flags) = lru.replace_oldest(page.0, stamp, flags);
+    Some(Victim { page: PageNumber(victim), stamp, dirty: flags & DIRTY != 0 })
 }

@@ -9,6 +9,9 @@ use super::ring::Ring;
 pub(super) const RESIDENT: u8 = 1;
 /// It differs from what the disk has.
 pub(super) const DIRTY: u8 = 2;
+/// Of a page that is not in memory: it was evicted, and its stamp is still the one that it left
+/// with.
+pub(super) const LEFT: u8 = DIRTY;
 /// Its next touch is to be reported.
 pub(super) const WATCH_TOUCH: u8 = 4;
 /// Its first write is to be kept.
@@ -27,20 +30,34 @@ pub(super) trait LruOrder {
     /// Changes the flags of a page, but not whether it is resident.
     fn set_flags(&mut self, page: u32, flags: u8);
 
-    /// A page that was not resident becomes the most recent one.
-    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8);
+    /// A page that was not resident becomes the most recent one; without a stamp it has the one
+    /// that it left with.
+    fn insert_newest(&mut self, page: u32, stamp: Option<u64>, flags: u8);
 
     /// A page that was not resident becomes the least recent one.
     fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8);
 
-    /// A resident page becomes the most recent one.
-    fn make_newest(&mut self, page: u32);
+    /// A resident page with the flags `had` becomes the most recent one, with the flags `flags`.
+    fn make_newest(&mut self, page: u32, had: u8, flags: u8);
 
-    /// A resident page leaves; its flags are cleared.
+    /// A resident page leaves; its flags become zero.
     fn remove(&mut self, page: u32);
 
-    /// The least recent page, of at least one, leaves; its flags until now.
+    /// The least recent page, of at least one, leaves; its flags until now. They become `LEFT`.
     fn pop_oldest(&mut self) -> (u32, u8);
+
+    /// The least recent page, of at least one, leaves for one that was not resident and becomes
+    /// the most recent one; which it was, its stamp and its flags until now.
+    #[inline]
+    fn replace_oldest(&mut self, page: u32, stamp: Option<u64>, flags: u8) -> (u32, u64, u8) {
+        let (victim, had) = self.pop_oldest();
+        let left = self.stamp(victim);
+        self.insert_newest(page, stamp, flags);
+        (victim, left, had)
+    }
+
+    /// Reads what a touch of `page` will read. The result means nothing.
+    fn look_at(&self, page: u32) -> u64;
 
     /// Resident pages from least to most recently used.
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_>;
@@ -98,7 +115,7 @@ mod tests {
     enum Step {
         InsertNewest(u32, u8),
         InsertOldest(u32, u8),
-        MakeNewest(u32),
+        MakeNewest(u32, u8),
         Change(u32, u8),
         Remove(u32),
         EvictOldest,
@@ -109,8 +126,8 @@ mod tests {
         prop_oneof![
             (page.clone(), flags.clone()).prop_map(|(page, flags)| Step::InsertNewest(page, flags)),
             (page.clone(), flags.clone()).prop_map(|(page, flags)| Step::InsertOldest(page, flags)),
-            page.clone().prop_map(Step::MakeNewest),
-            page.clone().prop_map(Step::MakeNewest),
+            (page.clone(), flags.clone()).prop_map(|(page, flags)| Step::MakeNewest(page, flags)),
+            (page.clone(), flags.clone()).prop_map(|(page, flags)| Step::MakeNewest(page, flags)),
             (page.clone(), flags).prop_map(|(page, flags)| Step::Change(page, flags)),
             page.prop_map(Step::Remove),
             Just(Step::EvictOldest),
@@ -124,15 +141,26 @@ mod tests {
         let mut stamps = [0u64; PAGES as usize];
         for (number, step) in (0u64..).zip(steps) {
             match *step {
-                Step::InsertNewest(page, _) | Step::InsertOldest(page, _)
-                    if queue.contains(&page) || queue.len() == frames => {}
-                Step::MakeNewest(page) | Step::Remove(page) | Step::Change(page, _)
+                Step::InsertNewest(page, _) if queue.contains(&page) => {}
+                Step::InsertOldest(page, _) if queue.contains(&page) || queue.len() == frames => {}
+                Step::MakeNewest(page, _) | Step::Remove(page) | Step::Change(page, _)
                     if !queue.contains(&page) => {}
                 Step::EvictOldest if queue.is_empty() => {}
                 Step::InsertNewest(page, other) => {
                     flags[page as usize] = other << 1 | RESIDENT;
-                    stamps[page as usize] = number;
-                    order.insert_newest(page, number, other << 1 | RESIDENT);
+                    let stays = order.flags(page) & LEFT != 0 && other & 1 == 0;
+                    if !stays {
+                        stamps[page as usize] = number;
+                    }
+                    let stamp = (!stays).then_some(number);
+                    if queue.len() == frames {
+                        let oldest = queue.pop_front().expect("there is a frame");
+                        let had = std::mem::replace(&mut flags[oldest as usize], LEFT);
+                        let left = (oldest, stamps[oldest as usize], had);
+                        assert_eq!(order.replace_oldest(page, stamp, other << 1 | RESIDENT), left);
+                    } else {
+                        order.insert_newest(page, stamp, other << 1 | RESIDENT);
+                    }
                     queue.push_back(page);
                 }
                 Step::InsertOldest(page, other) => {
@@ -141,8 +169,10 @@ mod tests {
                     order.insert_oldest(page, number, other << 1 | RESIDENT);
                     queue.push_front(page);
                 }
-                Step::MakeNewest(page) => {
-                    order.make_newest(page);
+                Step::MakeNewest(page, other) => {
+                    let had = flags[page as usize];
+                    flags[page as usize] = other << 1 | RESIDENT;
+                    order.make_newest(page, had, other << 1 | RESIDENT);
                     queue.retain(|other| *other != page);
                     queue.push_back(page);
                 }
@@ -160,7 +190,7 @@ mod tests {
                 Step::EvictOldest => {
                     let (page, had) = order.pop_oldest();
                     assert_eq!(queue.pop_front(), Some(page));
-                    assert_eq!(std::mem::take(&mut flags[page as usize]), had);
+                    assert_eq!(std::mem::replace(&mut flags[page as usize], LEFT), had);
                 }
             }
             assert!(order.iter().eq(queue.iter().copied()), "after {step:?}: {queue:?}");

@@ -1,12 +1,13 @@
 //! A ring of touches, in which stale ones are skipped.
 
-use super::marks::{FLAG_BITS, Marks};
-use super::order::{LruOrder, RESIDENT};
+use super::marks::{FLAG_BITS, Marks, flags_in, mark_of};
+use super::order::{LEFT, LruOrder, RESIDENT};
 
 /// Each touch takes the next place of a ring, and its page's mark names that place; a place is
 /// stale when its page's mark names another. So a touch writes one scattered word, the mark, where
 /// a list writes up to five: for guests far larger than the caches. (Stamps stay with their pages:
-/// to move them along with each touch costs more than the writes that it saves.)
+/// to move them along with each touch, or to keep them beside the marks, which then fit the caches
+/// less well, costs more than it saves. A page that comes back as it left finds its own.)
 ///
 /// Places are counted without end, and a mark holds them modulo 2^28. The ring has those from
 /// `first` to before `next`.
@@ -54,9 +55,7 @@ impl Ring {
     #[inline]
     fn page_at(&self, place: u32) -> Option<u32> {
         let page = self.pages[self.slot(place)];
-        let expected = place << FLAG_BITS | u32::from(RESIDENT);
-        let all_but_other_flags = u32::MAX << FLAG_BITS | u32::from(RESIDENT);
-        ((self.marks.mark(page) ^ expected) & all_but_other_flags == 0).then_some(page)
+        names(self.marks.mark(page), place).then_some(page)
     }
 
     #[inline]
@@ -86,6 +85,14 @@ impl Ring {
     }
 }
 
+/// Whether a mark is that of a resident page whose last touch took `place`.
+#[inline]
+fn names(mark: u32, place: u32) -> bool {
+    let expected = mark_of(place, RESIDENT);
+    let all_but_other_flags = u32::MAX << FLAG_BITS | u32::from(RESIDENT);
+    (mark ^ expected) & all_but_other_flags == 0
+}
+
 impl LruOrder for Ring {
     #[inline]
     fn stamp(&self, page: u32) -> u64 {
@@ -108,9 +115,11 @@ impl LruOrder for Ring {
     }
 
     #[inline]
-    fn insert_newest(&mut self, page: u32, stamp: u64, flags: u8) {
+    fn insert_newest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
         self.make_room();
-        self.stamps[page as usize] = stamp;
+        if let Some(stamp) = stamp {
+            self.stamps[page as usize] = stamp;
+        }
         self.put(self.next, page, flags);
         self.next = self.next.wrapping_add(1);
     }
@@ -122,10 +131,10 @@ impl LruOrder for Ring {
         self.put(self.first, page, flags);
     }
 
-    #[inline]
-    fn make_newest(&mut self, page: u32) {
+    #[inline(always)]
+    fn make_newest(&mut self, page: u32, _had: u8, flags: u8) {
         self.make_room();
-        self.put(self.next, page, self.flags(page));
+        self.put(self.next, page, flags);
         self.next = self.next.wrapping_add(1);
     }
 
@@ -136,15 +145,53 @@ impl LruOrder for Ring {
 
     #[inline]
     fn pop_oldest(&mut self) -> (u32, u8) {
+        let mut place = self.first;
         loop {
-            let found = self.page_at(self.first);
-            self.first = self.first.wrapping_add(1);
-            if let Some(page) = found {
-                let flags = self.flags(page);
-                self.remove(page);
-                return (page, flags);
+            let page = self.pages[self.slot(place)];
+            let mark = self.marks.mark(page);
+            if names(mark, place) {
+                self.first = place.wrapping_add(1);
+                self.marks.set(page, 0, LEFT);
+                return (page, flags_in(mark));
             }
+            place = place.wrapping_add(1);
         }
+    }
+
+    /// The arrays are taken up once: after a write through one of them the compiler would have to
+    /// look up the others again, and the fewer instructions a reference takes, the more of them
+    /// wait for memory at the same time.
+    #[inline]
+    fn replace_oldest(&mut self, page: u32, stamp: Option<u64>, flags: u8) -> (u32, u64, u8) {
+        self.make_room();
+        let (marks, pages, stamps) =
+            (self.marks.words(), self.pages.as_mut_slice(), self.stamps.as_mut_slice());
+        let mask = pages.len() - 1;
+        let mut place = self.first;
+        let (victim, mark) = loop {
+            let page = pages[place as usize & mask];
+            let mark = marks[page as usize];
+            let is_valid = names(mark, place);
+            place = place.wrapping_add(1);
+            if is_valid {
+                break (page, mark);
+            }
+        };
+        self.first = place;
+        marks[victim as usize] = u32::from(LEFT);
+        marks[page as usize] = mark_of(self.next, flags);
+        pages[self.next as usize & mask] = page;
+        self.next = self.next.wrapping_add(1);
+        let left = stamps[victim as usize];
+        if let Some(stamp) = stamp {
+            stamps[page as usize] = stamp;
+        }
+        (victim, left, flags_in(mark))
+    }
+
+    #[inline]
+    fn look_at(&self, page: u32) -> u64 {
+        u64::from(self.marks.mark(page)) ^ self.stamps[page as usize]
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {

@@ -18,6 +18,8 @@ struct Column {
 }
 
 pub(crate) struct Zipf {
+    pages: u32,
+    /// Empty where all pages are equally likely: then each column is its own page's alone.
     table: Vec<Column>,
     rng: ChaCha8Rng,
     think: Duration,
@@ -27,7 +29,8 @@ pub(crate) struct Zipf {
 impl Zipf {
     pub(crate) fn new(spec: &GuestSpec, exponent: f64, position: u64) -> Self {
         Zipf {
-            table: alias_table(spec.pages, exponent),
+            pages: spec.pages,
+            table: if exponent == 0.0 { Vec::new() } else { alias_table(spec.pages, exponent) },
             rng: stream(spec.seed, Purpose::Zipf, position * WORDS_PER_ACCESS),
             think: spec.think_time,
             writes: WriteMix::new(spec, position),
@@ -65,9 +68,12 @@ fn alias_table(pages: u32, exponent: f64) -> Vec<Column> {
 impl Workload for Zipf {
     fn fill(&mut self, batch: &mut Vec<Access>) -> Result<(), WorkloadError> {
         for _ in 0..BATCH {
-            let column = below(&mut self.rng, self.table.len() as u32);
-            let Column { threshold, alias } = self.table[column as usize];
-            let page = if self.rng.next_u32() < threshold { column } else { alias };
+            let column = below(&mut self.rng, self.pages);
+            let within = self.rng.next_u32();
+            let page = match self.table.get(column as usize) {
+                Some(Column { threshold, alias }) if within >= *threshold => *alias,
+                _ => column,
+            };
             let write = self.writes.next_write();
             batch.push(Access { think: self.think, page: PageNumber(page), write });
         }
@@ -78,6 +84,13 @@ impl Workload for Zipf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_an_exponent_each_column_is_its_own_pages_alone() {
+        for (page, column) in alias_table(1_000, 0.0).iter().enumerate() {
+            assert!(column.threshold == u32::MAX && column.alias == page as u32);
+        }
+    }
 
     #[test]
     fn pages_are_drawn_in_proportion_to_their_weights() {

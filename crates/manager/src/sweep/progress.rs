@@ -1,12 +1,11 @@
 //! How far a sweep is, on standard error.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use lazycopy_sweep::{Observer, SweepError};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-const TEMPLATE: &str =
-    "{spinner} {human_pos} of {human_len} runs [{wide_bar}] {per_sec}, {eta} left";
+const TEMPLATE: &str = "{spinner} {human_pos} of {human_len} runs [{wide_bar}] {speed}, {eta} left";
 
 /// How often the time left is drawn anew.
 const TICK: Duration = Duration::from_millis(200);
@@ -23,7 +22,10 @@ impl Progress {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
-            bar.set_style(style);
+            let speed = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                let _ = write!(text, "{:.0} a second", state.per_sec());
+            };
+            bar.set_style(style.with_key("speed", speed));
         }
         Progress { bar }
     }

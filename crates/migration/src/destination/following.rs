@@ -8,6 +8,9 @@ use crate::report::DestinationReport;
 use lazycopy_guest::{Guest, Memory, Stop, Timeout, TimeoutKind, Victim};
 use lazycopy_units::{Duration, Instant, PageNumber};
 
+/// Room for effects from the beginning: so many may come of a burst.
+const EFFECTS: usize = 64;
+
 /// What a step here gave, in the order of its happening.
 #[derive(Debug)]
 pub(super) enum Effect {
@@ -59,7 +62,7 @@ impl Following {
             request: None,
             reported_accesses: 0,
             migrating: true,
-            effects: Vec::new(),
+            effects: Vec::with_capacity(EFFECTS),
         }
     }
 
@@ -118,6 +121,19 @@ impl Following {
     /// nobody else: loads that are due by `until` are part of the burst, until the measured
     /// accesses are completed.
     pub(super) fn run(
+        &mut self,
+        until: Instant,
+        budget: u64,
+        parameters: &MigrationParameters,
+        report: &mut DestinationReport,
+    ) {
+        self.run_through(until, budget, parameters, report);
+        for run in self.guest.take_full_progress() {
+            self.log(run.first, EventKind::Progress { step: run.step, count: run.count });
+        }
+    }
+
+    fn run_through(
         &mut self,
         until: Instant,
         budget: u64,

@@ -14,6 +14,9 @@ use lazycopy_units::Instant;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// Room for outputs from the beginning: few wait at once.
+const OUTPUTS: usize = 8;
+
 /// What happened, for the destination.
 #[derive(Clone, Debug)]
 pub enum DestinationInput {
@@ -95,7 +98,7 @@ impl Destination {
             parameters,
             state: State::AwaitingContext { staged },
             standing_by: None,
-            outputs: VecDeque::new(),
+            outputs: VecDeque::with_capacity(OUTPUTS),
             report: DestinationReport::default(),
         }
     }

@@ -21,6 +21,9 @@ use rounds::{Choice, Rounds};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// Room for outputs from the beginning: few wait at once.
+const OUTPUTS: usize = 8;
+
 /// ```text
 ///          Requested            stop rule           LinkFree, nothing left to copy
 ///  Resident -------+-> Rounds -------+-> Suspended ---------------------------------> Pushing
@@ -79,7 +82,7 @@ impl Source {
             parameters,
             state: State::Resident(Box::new(guest)),
             link_wanted_since: None,
-            outputs: VecDeque::new(),
+            outputs: VecDeque::with_capacity(OUTPUTS),
             report: SourceReport::default(),
         }
     }
@@ -122,7 +125,11 @@ impl Source {
         let at = match &mut self.state {
             State::Pushing(pushing) => {
                 let (at, effects) = pushing.run(until, budget, &self.parameters);
+                let progress = pushing.take_full_progress();
                 self.apply(at, effects);
+                for run in progress {
+                    self.log(run.first, EventKind::Progress { step: run.step, count: run.count });
+                }
                 at
             }
             State::Rounds(rounds) => {

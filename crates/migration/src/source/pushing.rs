@@ -6,7 +6,7 @@ use crate::lanes::Lanes;
 use crate::message::{Cause, Context, LinkMessage, Notice, PageMessage};
 use crate::page_set::PageSet;
 use crate::parameters::MigrationParameters;
-use lazycopy_guest::{Guest, ProgressLog, Stop, Timeout, TimeoutKind, Victim};
+use lazycopy_guest::{Guest, ProgressLog, ProgressRun, Stop, Timeout, TimeoutKind, Victim};
 use lazycopy_units::{Instant, PageNumber};
 use std::sync::Arc;
 
@@ -45,9 +45,9 @@ struct Forward {
 
 impl Pushing {
     /// The hand-over of a suspended guest whose pages wait in `lanes`.
-    pub(super) fn new(mut guest: Guest, context: Arc<Context>, lanes: Lanes) -> Self {
+    pub(super) fn new(guest: Guest, context: Arc<Context>, lanes: Lanes) -> Self {
         let pages = guest.spec().pages;
-        let preimages = Preimages::new(&mut guest, &context);
+        let preimages = Preimages::new(pages, &context);
         let mut sent = PageSet::new(pages);
         for entry in context.residency.iter().filter(|entry| entry.current) {
             sent.insert(entry.page);
@@ -74,7 +74,7 @@ impl Pushing {
         let (page, cause) = self.lanes.pop()?;
         assert!(self.sent.insert(page), "page {page} was sent twice after the hand-over");
         self.guest.memory_mut().forget_touch(page);
-        Some(self.preimages.message(page, cause, self.guest.memory(), &self.context))
+        Some(self.preimages.message(page, cause, &self.guest))
     }
 
     /// A transmission has ended. After the context's, the forward context resumes.
@@ -97,6 +97,7 @@ impl Pushing {
                 head_start_announced: parameters.head_start == 0,
                 following_accesses: 0,
             });
+            self.guest.leave_stamps();
             self.guest.record_progress();
             self.guest.resume(now);
             effects.push(Effect::Event(EventKind::ForwardResumed));
@@ -110,6 +111,10 @@ impl Pushing {
             Some(_) => self.guest.registers().accesses - self.context.registers.accesses,
             None => 0,
         }
+    }
+
+    pub(super) fn take_full_progress(&mut self) -> Vec<ProgressRun> {
+        self.guest.take_full_progress()
     }
 
     pub(super) fn take_progress(&mut self) -> ProgressLog {
@@ -150,7 +155,6 @@ impl Pushing {
         };
         let budget = budget.min(self.allowance(parameters)).min(before_announcement);
         let stop = self.guest.run(until, budget);
-        self.preimages.keep_first_writes(self.guest.memory_mut());
         match stop {
             Stop::Touched(page) => {
                 self.join_forward(page, &mut effects);
@@ -191,7 +195,6 @@ impl Pushing {
         let mut effects = Vec::new();
         let Some((page, _)) = self.guest.blocked_on() else { return effects };
         let victim = self.guest.complete_load(now);
-        self.preimages.keep_first_writes(self.guest.memory_mut());
         if let Some(victim) = victim {
             self.evicted(&victim, &mut effects);
         }
@@ -212,7 +215,6 @@ impl Pushing {
     /// withdrawn, the destination being told of pages that its residency list promised.
     fn evicted(&mut self, victim: &Victim, effects: &mut Vec<Effect>) {
         let page = victim.page;
-        self.preimages.keep_victim(victim);
         if self.sent.contains(page) || self.preimages.is_dirty(page) {
             return;
         }
