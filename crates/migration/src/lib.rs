@@ -39,7 +39,9 @@ mod source;
 
 pub use destination::{Destination, DestinationInput, DestinationOutput};
 pub use event::{Answer, Event, EventKind, Fate, FaultEnd, Side};
-pub use message::{Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency};
+pub use message::{
+    Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency, ResidencyList,
+};
 pub use metrics::{Metrics, Outcome, Verdict};
 pub use parameters::{
     BeforeHandover, Direction, MigrationParameters, ParameterError, Parts, PrePaging, PushOrder,

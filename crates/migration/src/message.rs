@@ -44,13 +44,74 @@ pub struct Residency {
     pub current: bool,
 }
 
+/// The resident pages from least to most recently used, in little more than four bytes each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResidencyList {
+    pages: Vec<PageNumber>,
+    /// One bit per page, 64 to a word.
+    dirty: Vec<u64>,
+    current: Vec<u64>,
+}
+
+impl ResidencyList {
+    /// The list of `pages`, given in that order, with what is said of each.
+    pub fn new(pages: Vec<PageNumber>, entry: impl Fn(PageNumber) -> Residency) -> Self {
+        let mut list = ResidencyList::default();
+        for (position, page) in pages.iter().enumerate() {
+            list.note(position, entry(*page));
+        }
+        ResidencyList { pages, ..list }
+    }
+
+    /// What is said of the page at `position`, one after another.
+    fn note(&mut self, position: usize, entry: Residency) {
+        if position.is_multiple_of(64) {
+            self.dirty.push(0);
+            self.current.push(0);
+        }
+        self.dirty[position / 64] |= u64::from(entry.dirty) << (position % 64);
+        self.current[position / 64] |= u64::from(entry.current) << (position % 64);
+    }
+
+    /// Its entries.
+    pub fn iter(&self) -> impl Iterator<Item = Residency> + '_ {
+        let bit = |words: &[u64], position: usize| words[position / 64] >> (position % 64) & 1 == 1;
+        self.pages.iter().enumerate().map(move |(position, page)| Residency {
+            page: *page,
+            dirty: bit(&self.dirty, position),
+            current: bit(&self.current, position),
+        })
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+}
+
+impl FromIterator<Residency> for ResidencyList {
+    fn from_iter<I: IntoIterator<Item = Residency>>(entries: I) -> Self {
+        let mut list = ResidencyList::default();
+        for (position, entry) in entries.into_iter().enumerate() {
+            list.pages.push(entry.page);
+            list.note(position, entry);
+        }
+        list
+    }
+}
+
 /// What the destination needs to resume the guest.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// Registers; they hold the workload's position, too.
     pub registers: Registers,
     /// The resident pages from least to most recently used.
-    pub residency: Vec<Residency>,
+    pub residency: ResidencyList,
     /// The guest's storage. Both servers reach the shared storage of a real system; here it is
     /// handed on with the context, and takes no time.
     pub disk: Disk,
@@ -131,4 +192,34 @@ pub enum Reply {
         /// Why.
         reason: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_residency_list_holds_what_it_was_given(
+            entries in proptest::collection::vec((0u32..1_000, any::<bool>(), any::<bool>()), 0..200),
+        ) {
+            let entries: Vec<Residency> = entries
+                .into_iter()
+                .map(|(page, dirty, current)| Residency { page: PageNumber(page), dirty, current })
+                .collect();
+            let list: ResidencyList = entries.iter().copied().collect();
+            prop_assert_eq!(list.len(), entries.len());
+            prop_assert!(list.iter().eq(entries.iter().copied()));
+        }
+
+        #[test]
+        fn a_residency_list_says_of_each_page_what_it_was_told(pages in 0u32..300) {
+            let entry = |page: PageNumber| {
+                Residency { page, dirty: page.0 % 3 == 0, current: page.0 % 5 == 0 }
+            };
+            let list = ResidencyList::new((0..pages).map(PageNumber).collect(), entry);
+            prop_assert!(list.iter().eq((0..pages).map(|page| entry(PageNumber(page)))));
+        }
+    }
 }

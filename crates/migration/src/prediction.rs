@@ -24,17 +24,21 @@ pub(crate) fn order_by_need(history: &[PageNumber], waiting: Vec<PageNumber>) ->
         rank.entry(*page).or_insert(position);
     }
     let uses = weighted_uses(history);
-    let mut ordered: Vec<(u64, std::cmp::Reverse<u64>, usize, PageNumber)> = waiting
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(recency, page)| {
+    // Only what the history names is sorted, so that a large guest's list is not carried twice.
+    let mut named: Vec<(u64, std::cmp::Reverse<u64>, usize, PageNumber)> = Vec::new();
+    for (recency, page) in waiting.iter().rev().enumerate() {
+        if let Some(uses) = uses.get(page) {
             let need = rank.get(page).copied().unwrap_or(u64::MAX);
-            (need, std::cmp::Reverse(uses.get(page).copied().unwrap_or(0)), recency, *page)
-        })
-        .collect();
-    ordered.sort_unstable();
-    ordered.into_iter().map(|(_, _, _, page)| page).collect()
+            named.push((need, std::cmp::Reverse(*uses), recency, *page));
+        }
+    }
+    named.sort_unstable();
+    // Least recent first, the rest below what is named: from the end on it is the order.
+    let mut reversed = waiting;
+    reversed.retain(|page| !uses.contains_key(page));
+    reversed.extend(named.iter().rev().map(|(_, _, _, page)| *page));
+    reversed.reverse();
+    reversed
 }
 
 /// What followed the last place where the longest context of now stood before.

@@ -69,7 +69,7 @@ impl Following {
     /// Makes memory of the pages that came before the context: those that it calls current, in
     /// the order of its residency list. The rest of the list is missing.
     pub(super) fn take_staged(&mut self, mut staged: Memory, context: &Context) {
-        for entry in &context.residency {
+        for entry in context.residency.iter() {
             if entry.current && staged.contains(entry.page) {
                 self.arrivals.arrived(entry.page);
                 self.arrivals.hold(entry.page);

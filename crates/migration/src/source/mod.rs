@@ -9,7 +9,7 @@ mod yielding;
 
 use crate::event::{Event, EventKind, Side};
 use crate::lanes::Lanes;
-use crate::message::{Cause, Context, LinkMessage, PageMessage, Reply, Residency};
+use crate::message::{Cause, Context, LinkMessage, PageMessage, Reply, Residency, ResidencyList};
 use crate::page_set::PageSet;
 use crate::parameters::{BeforeHandover, MigrationParameters, PushOrder};
 use crate::prediction::{HISTORY, order_by_need};
@@ -368,17 +368,11 @@ impl Source {
 
     fn context_of(&self, guest: &Guest, outdated: &PageSet) -> Context {
         let memory = guest.memory();
-        // The order first, and then the list: a large memory sorts for its order, which takes as
-        // much room as the list.
-        let order: Vec<PageNumber> = memory.iter_lru().collect();
-        let residency: Vec<Residency> = order
-            .into_iter()
-            .map(|page| Residency {
-                page,
-                dirty: memory.is_dirty(page),
-                current: !outdated.contains(page),
-            })
-            .collect();
+        let residency = ResidencyList::new(memory.iter_lru().collect(), |page| Residency {
+            page,
+            dirty: memory.is_dirty(page),
+            current: !outdated.contains(page),
+        });
         Context {
             registers: guest.registers(),
             bytes: Context::bytes_for(self.parameters.context_bytes, residency.len()),

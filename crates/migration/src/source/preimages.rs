@@ -20,7 +20,7 @@ impl Preimages {
     /// For a guest of so many pages whose context was just taken.
     pub(super) fn new(pages: u32, context: &Context) -> Self {
         let (mut on_residency_list, mut dirty) = (PageSet::new(pages), PageSet::new(pages));
-        for entry in &context.residency {
+        for entry in context.residency.iter() {
             on_residency_list.insert(entry.page);
             if entry.dirty {
                 dirty.insert(entry.page);

@@ -141,7 +141,7 @@ impl DestinationSide {
         let lists = std::mem::take(&mut self.lists);
         let context = Context {
             registers: frame.registers,
-            residency: lists.residency,
+            residency: lists.residency.into_iter().collect(),
             disk: Disk::from_contents(self.spec.seed, &lists.disk),
             bytes: frame.bytes,
         };

@@ -116,8 +116,8 @@ impl SourceSide {
     }
 
     fn send_context(&mut self, context: &Context, deliver_at: Instant) {
-        let lists =
-            ContextLists { residency: context.residency.clone(), disk: context.disk.contents() };
+        let residency = context.residency.iter().collect();
+        let lists = ContextLists { residency, disk: context.disk.contents() };
         let mut parts = lists.into_parts();
         let lists = parts.pop().unwrap_or_default();
         let parts = parts.into_iter().map(PeerMessage::ContextPart);
