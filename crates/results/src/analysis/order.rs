@@ -64,7 +64,7 @@ impl<'a> InOrder<'a> {
         if let Some(guest) = record.guest
             && let Some(last) = self.runs.checked_sub(1)
             && self.is_at(record, self.manifest.place(last))
-            && self.guests.insert(*guest)
+            && self.guests.insert(guest)
         {
             return Ok(self.manifest.place(last));
         }
