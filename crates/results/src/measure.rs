@@ -1,7 +1,7 @@
 //! What is compared.
 
 use crate::metric::{Metric, MetricValue};
-use crate::sweep::SweepRecord;
+use crate::sweep_record::SweepRecord;
 use lazycopy_migration::Metrics;
 use serde::{Serialize, Serializer};
 

@@ -169,9 +169,9 @@ fn guests_that_move_together_are_one_run() {
     let mut several = Vec::new();
     for record in plain {
         let total = record.number("total_migration_time_ns").unwrap() as u64;
-        for (guest, more) in [("a", 0), ("b", 4)] {
+        for (guest, more) in [(0, 0), (1, 4)] {
             let mut record = record.clone();
-            record.guest = Some(guest.to_owned());
+            record.guest = Some(guest);
             record.metrics[0].1 = lazycopy_results::MetricValue::Integer(total + more);
             several.push(record);
         }

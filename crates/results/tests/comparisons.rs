@@ -226,7 +226,7 @@ fn guests_that_were_moved_at_once_are_one_draw_and_no_repetition() {
     }
     let comparison = Comparison::of("a fleet", &all);
     assert_eq!(comparison.doubts, Vec::<String>::new());
-    let paired = comparison.findings[0].paired.unwrap();
+    let paired = comparison.findings[0].difference.unwrap().paired;
     assert_eq!((paired.differences.count, paired.differences.mean), (3, 0.0));
     assert_eq!(comparison.columns[0].counted, 6);
 }

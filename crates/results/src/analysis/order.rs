@@ -1,7 +1,8 @@
 //! Whether the runs are those of the manifest, in its order, without holes.
 
 use crate::directory::ResultsError;
-use crate::sweep::{RunPlace, SweepManifest, SweepRecord};
+use crate::sweep::{RunPlace, SweepManifest};
+use crate::sweep_record::SweepRecord;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 

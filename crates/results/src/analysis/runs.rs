@@ -3,7 +3,8 @@
 use super::cell::{CellAnalysis, CellMeasure, ContenderFigures, Pair, RunCounts};
 use crate::measure::Measure;
 use crate::statistics::{Difference, Paired, Quantiles, Summary};
-use crate::sweep::{RunPlace, SweepCell, SweepRecord};
+use crate::sweep::{RunPlace, SweepCell};
+use crate::sweep_record::SweepRecord;
 
 /// The runs of one cell.
 pub(super) struct CellRuns<'a> {

@@ -24,6 +24,7 @@ pub fn manifest(schemes: &[Scheme], cells: u64, seeds: u64) -> SweepManifest {
         axes: AxisValues::from([("disk.latency".to_owned(), json!(format!("{cell}s")))]),
         new_pages_per_sec: Some(0.5),
         bandwidth_bytes_per_sec: Some(8224),
+        guests: None,
     };
     SweepManifest {
         schema_version: SCHEMA_VERSION,
