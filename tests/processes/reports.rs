@@ -1,6 +1,6 @@
 //! Reports by the command, on each kind of directory and on what is none.
 
-use crate::common::{failure, manager};
+use crate::common::{FAST, Manager, failure, manager, runs};
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
@@ -44,20 +44,19 @@ fn report(directory: &Path, name: &str) -> (String, Vec<String>) {
 
 #[test]
 fn a_run_between_processes_has_a_report() {
-    let directory = TempDir::new().unwrap();
-    let words = ["demo", "--seeds", "1", "--out", "results"];
-    succeeds(directory.path(), &words);
-    let mut runs: Vec<String> = fs::read_dir(directory.path().join("results"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.contains("paper-lazy-copy"))
-        .collect();
-    let run = runs.pop().expect("the demonstration ran lazy-copy");
-    let (page, figures) = report(directory.path(), &format!("results/{run}"));
+    let mut processes = Manager::with_servers(&["--out", "results"]);
+    processes.say(&format!("vm create web --on a {FAST}"));
+    processes.say("migrate web --to b --scheme lazy-copy --wait");
+    processes.expect("Migration 1 of \"web\": completed");
+    processes.say("quit --force");
+    let ended = processes.end();
+    let run = runs(ended.directory.path()).pop().expect("the run has a directory");
+    let name = format!("results/{}", run.file_name().unwrap().to_string_lossy());
+    let (page, figures) = report(ended.directory.path(), &name);
     assert!(page.contains("<h1>Lazy-copy: completed in "), "{page}");
     assert_eq!(figures, ["timeline.svg"]);
-    let refusal = failure(&manager(directory.path(), &["report", "results"]));
-    assert!(refusal.contains("the 9 runs in it have reports of their own"), "{refusal}");
+    let refusal = failure(&manager(ended.directory.path(), &["report", "results"]));
+    assert!(refusal.contains(&format!("(1) has a report of its own, such as {name}")), "{refusal}");
 }
 
 #[test]
@@ -112,7 +111,7 @@ fn what_is_no_result_is_refused_by_its_name_and_line() {
         .unwrap();
     refused("out/results.jsonl, line 1: its schema_version is 9");
     fs::write(out.join("results.jsonl"), [0xff, 0xfe, b'\n']).unwrap();
-    refused("out/results.jsonl, line 1");
+    refused("out/results.jsonl, line 1: it is no text");
     fs::write(out.join("results.jsonl"), &whole).unwrap();
     fs::create_dir(out.join("events")).unwrap();
     fs::write(out.join("events/lazy-copy-seed1.jsonl"), "{}\n").unwrap();

@@ -22,6 +22,9 @@ pub(crate) struct Page {
     figures: Vec<(String, String)>,
 }
 
+/// A text of a table with more bytes is given room: on a narrow screen it would become a pillar.
+const LONG_TEXT: usize = 24;
+
 /// A cell of a table.
 #[derive(Clone, Debug)]
 pub(crate) enum Cell {
@@ -118,6 +121,9 @@ impl Page {
             self.body.push_str("<tr>");
             for cell in row {
                 let _ = match cell {
+                    Cell::Text(text) if text.len() > LONG_TEXT => {
+                        write!(self.body, "<td class=\"long\">{}</td>", escape(text))
+                    }
                     Cell::Text(text) => write!(self.body, "<td>{}</td>", escape(text)),
                     Cell::Code(text) => {
                         write!(self.body, "<td><code>{}</code></td>", breakable(text))

@@ -154,6 +154,7 @@ figure svg { display: block; width: 100%; height: auto; max-width: var(--width) 
 table { border-collapse: collapse; font-size: .92rem }
 th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--grid); vertical-align: top }
 th { font-weight: 600 }
+.long { min-width: 11rem }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 code { font: .9em ui-monospace, SFMono-Regular, Menlo, \"DejaVu Sans Mono\", monospace }
 details > summary { cursor: pointer; margin: .6rem 0 }

@@ -48,19 +48,20 @@ pub(super) enum ReadError {
     Sweep { path: PathBuf, problem: AnalysisError },
     #[error("{} is a sweep's, but not whole: it has no {SWEEP_RESULTS_FILE}; let the sweep go on, or, when all shards are there, manager merge {}", .0.display(), .0.display())]
     Unmerged(PathBuf),
+    #[error("{}, line {line}: it is no text, and so no result", path.display())]
+    NoText { path: PathBuf, line: usize },
     #[error("{} holds no results: it is empty; run the simulation again", .0.display())]
     Empty(PathBuf),
 }
 
 /// What to name instead, where the runs lie one directory deeper.
 fn hint(path: &Path, runs: &[String]) -> String {
-    match runs {
-        [] => String::new(),
-        [first, ..] => {
-            let first = path.join(first);
+    match runs.first() {
+        None => String::new(),
+        Some(first) => {
+            let (count, first) = (runs.len(), path.join(first));
             format!(
-                "; the {} runs in it have reports of their own: name one, such as {}",
-                runs.len(),
+                "; each of the runs in it ({count}) has a report of its own, such as {}",
                 first.display()
             )
         }
@@ -135,17 +136,21 @@ fn for_each_line(
 ) -> Result<(), ReadError> {
     let failed = |problem| ReadError::Io { path: path.to_owned(), problem };
     let mut input = BufReader::new(File::open(path).map_err(failed)?);
-    let mut line = String::new();
-    for number in 1.. {
-        line.clear();
-        let read = input.by_ref().take(MAX_LINE_BYTES).read_line(&mut line).map_err(failed)?;
-        if read as u64 == MAX_LINE_BYTES && !line.ends_with('\n') {
-            return Err(ReadError::LongLine { path: path.to_owned(), line: number });
+    let mut bytes = Vec::new();
+    for line in 1.. {
+        bytes.clear();
+        let limited = &mut input.by_ref().take(MAX_LINE_BYTES);
+        let read = limited.read_until(b'\n', &mut bytes).map_err(failed)?;
+        if read as u64 == MAX_LINE_BYTES && !bytes.ends_with(b"\n") {
+            return Err(ReadError::LongLine { path: path.to_owned(), line });
         }
         if read == 0 {
             break;
         }
-        take(number, line.trim_end_matches('\n'))?;
+        let Ok(text) = str::from_utf8(&bytes) else {
+            return Err(ReadError::NoText { path: path.to_owned(), line });
+        };
+        take(line, text.trim_end_matches('\n'))?;
     }
     Ok(())
 }

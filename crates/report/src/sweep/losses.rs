@@ -12,8 +12,9 @@ use lazycopy_results::{CellMeasure, Extreme, Measure, Standing};
 /// A contender loses a cell visibly where it has more than the best of the others by more.
 const BOUND: f64 = 0.02;
 
-/// Cells of a contender in the page: a reader follows no more, and `cells.csv` has them all.
-const MOST_ROWS: usize = 60;
+/// Cells of a contender and measure in the page, the worst: a reader follows no more, and
+/// `cells.csv` has them all.
+const MOST_ROWS: usize = 20;
 
 /// Tables and words on it; the last contender's first, since that is the one on trial.
 pub(crate) fn losses(page: &mut Page, plan: &Plan) {
@@ -44,7 +45,7 @@ pub(crate) fn losses(page: &mut Page, plan: &Plan) {
     let last = contenders - 1;
     page.sentences(&on_trial(plan, last));
     for contender in std::iter::once(last).chain(0..last) {
-        let rows = rows(plan, contender);
+        let (rows, left_out) = rows(plan, contender);
         let name = &plan.analysis.contenders[contender].name;
         if rows.is_empty() {
             page.remark(&format!("{} loses by more than 2 % in no cell.", capitalized(name)));
@@ -52,13 +53,14 @@ pub(crate) fn losses(page: &mut Page, plan: &Plan) {
         }
         page.begin_details(&format!(
             "{name}: where it is worse by more than 2 % ({})",
-            counted(rows.len() as u64, "line")
+            counted((rows.len() + left_out) as u64, "line")
         ));
         let header = ["measure", "cell", name, "the best of the others", "more by", "so"];
-        page.table(&header, &rows[..rows.len().min(MOST_ROWS)]);
-        if rows.len() > MOST_ROWS {
-            let left_out = rows.len() - MOST_ROWS;
-            page.remark(&format!("{left_out} more are left out here; cells.csv has every cell."));
+        page.table(&header, &rows);
+        if left_out > 0 {
+            page.remark(&format!(
+                "The worst {MOST_ROWS} of each measure; {left_out} more are in cells.csv."
+            ));
         }
         page.end_details();
     }
@@ -93,12 +95,14 @@ fn tallies(plan: &Plan) -> Vec<Vec<Cell>> {
 }
 
 /// The cells in which a contender is worse by more than the bound, the worst of each measure
-/// first.
-fn rows(plan: &Plan, contender: usize) -> Vec<Vec<Cell>> {
+/// first, and how many more there are.
+fn rows(plan: &Plan, contender: usize) -> (Vec<Vec<Cell>>, usize) {
     let rivals = others(plan, contender);
-    let mut rows = Vec::new();
+    let (mut rows, mut left_out) = (Vec::new(), 0);
     for measure in SHOWN {
-        for failure in plan.analysis.failures(measure, contender, &rivals, BOUND) {
+        let failures = plan.analysis.failures(measure, contender, &rivals, BOUND);
+        left_out += failures.len().saturating_sub(MOST_ROWS);
+        for failure in failures.into_iter().take(MOST_ROWS) {
             let cell = plan.analysis.cells.iter().find(|cell| cell.place.cell == failure.cell);
             let Some(cell) = cell else { continue };
             let Some(found) = cell.measure(measure) else { continue };
@@ -118,7 +122,7 @@ fn rows(plan: &Plan, contender: usize) -> Vec<Vec<Cell>> {
             ]);
         }
     }
-    rows
+    (rows, left_out)
 }
 
 fn mean(found: &CellMeasure, measure: Measure, contender: usize) -> String {
