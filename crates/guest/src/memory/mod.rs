@@ -5,6 +5,8 @@ mod linked;
 mod marks;
 mod order;
 mod ring;
+#[cfg(test)]
+mod tests;
 
 use crate::burst::{Burst, Taken};
 use crate::progress::ProgressLog;
