@@ -1,7 +1,8 @@
 //! Memories of each structure against a plain list.
 
 use super::*;
-use crate::workload::Access;
+use crate::stamp::{overwritten_stamp, written_stamp};
+use crate::workload::{Access, Write};
 use lazycopy_units::Duration;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
