@@ -237,7 +237,7 @@ impl Guest {
         self.failure.as_ref()
     }
 
-    /// Ends a burst with [`Stop::Budget`] when so many accesses are completed.
+    /// Ends a burst with [`Stop::Budget`](crate::Stop::Budget) when so many accesses are completed.
     pub fn set_target(&mut self, accesses: u64) {
         self.target = accesses;
     }

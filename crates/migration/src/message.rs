@@ -216,7 +216,7 @@ mod tests {
         #[test]
         fn a_residency_list_says_of_each_page_what_it_was_told(pages in 0u32..300) {
             let entry = |page: PageNumber| {
-                Residency { page, dirty: page.0 % 3 == 0, current: page.0 % 5 == 0 }
+                Residency { page, dirty: page.0.is_multiple_of(3), current: page.0.is_multiple_of(5) }
             };
             let list = ResidencyList::new((0..pages).map(PageNumber).collect(), entry);
             prop_assert!(list.iter().eq((0..pages).map(|page| entry(PageNumber(page)))));
