@@ -115,11 +115,12 @@ fn main() {
     }
     println!(
         "scheme            working set   GiB  wall time  per million accesses + pages  \
-         bytes per page"
+         per further page  bytes per page"
     );
     let mut most = 0.0f64;
     let cases = Scheme::ALL.into_iter().flat_map(|scheme| WORKING_SETS.map(|set| (scheme, set)));
     for (scheme, set) in cases {
+        let mut smallest = None;
         for gib in &sizes {
             let pages = gib * PAGES_PER_GIB;
             let (_, without_pages) = measure(scheme, set, pages / 1_000);
@@ -127,9 +128,16 @@ fn main() {
             let per_page = bytes.saturating_sub(without_pages) as f64 / f64::from(pages);
             let millions = (WARM_UP + ACCESSES + u64::from(pages)) as f64 / 1e6;
             let each = seconds / millions;
+            // What each page costs beyond those of the smallest guest: the same for every size
+            // where the time is linear.
+            let further = smallest.map(|(least, fewest)| {
+                format!("{:.0} ns", (seconds - least) * 1e9 / f64::from(pages - fewest))
+            });
+            smallest = smallest.or(Some((seconds, pages)));
             println!(
-                "{:<18}{set:<11}{gib:>6}{seconds:>9.2} s{each:>28.3} s{per_page:>16.1}",
-                scheme.name()
+                "{:<18}{set:<11}{gib:>6}{seconds:>9.2} s{each:>28.3} s{:>18}{per_page:>16.1}",
+                scheme.name(),
+                further.unwrap_or_default(),
             );
             most = most.max(per_page);
         }

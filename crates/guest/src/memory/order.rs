@@ -65,7 +65,7 @@ pub(super) trait LruOrder {
 
 /// From so many pages on a guest is large: the links of a list no longer fit the caches near the
 /// processor, and what counts is how few scattered words an access touches.
-const LARGE_PAGES: u32 = 1 << 16;
+pub(super) const LARGE_PAGES: u32 = 1 << 16;
 
 /// The structure that suits a memory.
 #[derive(Clone, Debug)]
