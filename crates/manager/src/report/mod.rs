@@ -6,7 +6,6 @@ mod writing;
 use crate::console::Console;
 use crate::session::fail;
 use lazycopy_report::{Report, SweepReport, run_report};
-use lazycopy_results::{SWEEP_ANALYSIS_FILE, SWEEP_CELLS_FILE};
 use reading::{Kind, ReadError};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,11 +61,9 @@ fn write(directory: &Path) -> Result<usize, ReportError> {
     Ok(report.figures.len())
 }
 
-/// The report of a sweep. Its analysis is written, too: as JSON and as a table.
+/// The report of a sweep.
 fn sweep(directory: &Path) -> Result<Report, ReportError> {
     let analysis = reading::sweep(directory)?;
-    writing::replace(directory, SWEEP_ANALYSIS_FILE, &analysis.to_json())?;
-    writing::replace(directory, SWEEP_CELLS_FILE, &analysis.to_csv())?;
     let mut report = SweepReport::of(&analysis);
     if report.wants_runs() {
         for record in reading::sweep_records(directory)? {

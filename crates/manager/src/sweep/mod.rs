@@ -6,6 +6,7 @@ use crate::arguments::{DEFAULT_OUT, Options};
 use crate::console::Console;
 use crate::definition::recordings_directory;
 use crate::session::{ended_by, fail};
+use lazycopy_results::{SWEEP_RESULTS_FILE, SweepAnalysis};
 use lazycopy_sweep::{Computed, Shard, Sweep, SweepError, Work, compute, merge, on_threads};
 use progress::Progress;
 use std::io::Write;
@@ -112,9 +113,7 @@ fn sweep(
             return Ok(ExitCode::from(INTERRUPTED));
         }
         if arguments.shard.is_whole() {
-            console.print(&merge(directory)?.to_string());
-            let results = directory.join(lazycopy_results::SWEEP_RESULTS_FILE);
-            console.print(&format!("The results are in {}.", results.display()));
+            tell(&console, &merge(directory)?, directory);
         } else {
             console.print(&format!(
                 "Shard {} is there, {} of the {} blocks. When all shards are: manager merge {}",
@@ -127,6 +126,16 @@ fn sweep(
         console.print(&speed(&computed, seconds));
         Ok(ExitCode::SUCCESS)
     })?
+}
+
+/// What a sweep says, what it says on the paper's claims where it can, and where it lies.
+fn tell(console: &Console, analysis: &SweepAnalysis, directory: &Path) {
+    console.print(&analysis.to_string());
+    for claims in analysis.claims() {
+        console.print(&format!("{}\n", claims.words().join("\n")));
+    }
+    let results = directory.join(SWEEP_RESULTS_FILE);
+    console.print(&format!("The results are in {}.", results.display()));
 }
 
 fn speed(computed: &Computed, seconds: f64) -> String {
@@ -157,10 +166,7 @@ impl SweepArguments {
 pub(crate) fn run_merge(arguments: &MergeArguments) -> ExitCode {
     match merge(&arguments.directory) {
         Ok(analysis) => {
-            let console = Console::stdout();
-            console.print(&analysis.to_string());
-            let results = arguments.directory.join(lazycopy_results::SWEEP_RESULTS_FILE);
-            console.print(&format!("The results are in {}.", results.display()));
+            tell(&Console::stdout(), &analysis, &arguments.directory);
             ExitCode::SUCCESS
         }
         Err(error) => fail(error),
