@@ -6,7 +6,7 @@
 
 use crate::agenda::{Agenda, Kind, Turn};
 use crate::neighbours::Neighbours;
-use crate::options::{Exceeded, Limits, Options};
+use crate::options::{AccessCount, Exceeded, Limits, Options};
 use crate::pair::{Bounds, Pair};
 use lazycopy_link::{FlowId, Network};
 use lazycopy_units::Instant;
@@ -19,7 +19,7 @@ pub(crate) struct Engine {
     agenda: Agenda,
     now: Instant,
     limits: Limits,
-    bounds: Bounds,
+    pub(crate) bounds: Bounds,
     actions: u64,
     /// Pairs in which something may still happen.
     open: usize,
@@ -35,6 +35,7 @@ impl Engine {
         neighbours: Neighbours,
         network: Network,
         options: &Options,
+        accesses: AccessCount,
     ) -> Self {
         let mut agenda = Agenda::new(pairs.len() + neighbours.len());
         for (actor, pair) in pairs.iter().enumerate() {
@@ -52,7 +53,7 @@ impl Engine {
             agenda,
             now: Instant::ZERO,
             limits: options.limits,
-            bounds: Bounds { latest: options.limits.time, burst: options.burst },
+            bounds: Bounds { latest: options.limits.time, burst: options.burst, accesses },
             actions: 0,
             done: Vec::new(),
         }
@@ -107,14 +108,15 @@ impl Engine {
         if self.actions > self.limits.actions {
             return Err(Exceeded::Actions(self.limits.actions));
         }
-        Ok(())
+        self.bounds.accesses.check()
     }
 
     fn act(&mut self, actor: usize, kind: Kind) {
         let (now, network) = (self.now, &mut self.network);
         if actor < self.pairs.len() {
-            let bounds = self.bounds;
-            self.change(actor, |pair, network| pair.act(now, kind, network, &bounds));
+            let mut bounds = self.bounds;
+            self.change(actor, |pair, network| pair.act(now, kind, network, &mut bounds));
+            self.bounds = bounds;
         } else {
             self.actions += 1;
             let neighbour = actor - self.pairs.len();

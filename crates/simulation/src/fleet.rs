@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::journal::Journal;
 use crate::neighbours::{Neighbour, NeighbourReport, Neighbours};
-use crate::options::Options;
+use crate::options::{AccessCount, Options};
 use crate::pair::Pair;
 use crate::run::{Run, RunError, finish};
 use lazycopy_guest::{Guest, GuestSnapshot, GuestSpec};
@@ -98,7 +98,9 @@ pub fn simulate_fleet(fleet: &Fleet, options: &Options) -> Result<FleetRun, RunE
     }
     let mut pairs = Vec::with_capacity(fleet.migrations.len());
     let mut before = Vec::with_capacity(fleet.migrations.len());
+    let mut accesses = AccessCount::new(&options.limits);
     for migration in &fleet.migrations {
+        accesses.reserve(migration.warmup_accesses)?;
         let (pair, snapshot) = prepare(migration, &mut network, options)?;
         pairs.push(pair);
         before.push(snapshot);
@@ -106,16 +108,20 @@ pub fn simulate_fleet(fleet: &Fleet, options: &Options) -> Result<FleetRun, RunE
     let neighbours = Neighbours::new(&fleet.neighbours, &mut network)?;
     let mut options = *options;
     options.limits.time = options.limits.time.min(countable(fleet));
-    let mut engine = Engine::new(pairs, neighbours, network, &options);
+    let mut engine = Engine::new(pairs, neighbours, network, &options, accesses);
     let until = engine.run_migrations()?;
     let Engine { neighbours, network, .. } = &mut engine;
     let reports = neighbours.close(until, network, &fleet.neighbours, &fleet.cards)?;
     let cards = card_reports(fleet.cards.len(), network, until);
     engine.run_to_end()?;
     let network = &engine.network;
+    let mut accesses = engine.bounds.accesses;
+    accesses.check()?;
     let runs = engine.pairs.into_iter().zip(before).zip(&fleet.migrations);
     let runs = runs
-        .map(|((pair, before), migration)| finish(migration, pair, network, before, &options))
+        .map(|((pair, before), migration)| {
+            finish(migration, pair, network, before, &options, &mut accesses)
+        })
         .collect::<Result<Vec<Run>, RunError>>()?;
     Ok(FleetRun { runs, neighbours: reports, cards, network_until: until })
 }
