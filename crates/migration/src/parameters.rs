@@ -199,7 +199,10 @@ pub struct RoundParameters {
     pub stop_rule: StopRule,
     /// The downtime that the QEMU rule aims at, above zero.
     pub downtime_limit: Duration,
-    /// The most that the rounds send per second; `None`: what the link gives.
+    /// The most that the rounds send per second; `None`: what the link gives. What follows the
+    /// suspension is not capped, as in QEMU. By the QEMU rule each tenth of a second sends its
+    /// share in a burst, to the end of the page that spends it; what that is above the share the
+    /// next ones have less (QEMU itself forgets it, far below 1 % at its usual rates).
     pub bandwidth_cap: Option<Rate>,
     /// The rate of the first round by the Clark rule, and the least of any.
     pub minimum_rate: Rate,

@@ -174,6 +174,20 @@ fn qemu_keeps_its_limit_until_the_rest_fits_the_downtime_and_then_drops_it() {
 }
 
 #[test]
+fn qemu_keeps_a_limit_of_less_than_a_page_per_window() {
+    // A page per 250 ms: at 0, 200, 500, 700 and 1,000 ms. The threshold is three pages after a
+    // span of 200 ms and two after one of 300 ms; at 1,200 ms three of the eight are left.
+    let rounds = RoundParameters {
+        bandwidth_cap: Some(one_page_in(Duration::from_millis(250))),
+        downtime_limit: Duration::from_millis(600),
+        ..rule(StopRule::Qemu)
+    };
+    let run = migrate(8, 1, 10_000_000_000, rounds);
+    assert_sent(&run, 1, 8, 0);
+    assert_eq!(run.source.suspended_at, at_millis(1_200));
+}
+
+#[test]
 fn qemu_looks_at_what_remains_only_when_a_window_begins() {
     // Four pages per window, so the threshold is twelve pages: 14 are left at 100 ms, 12 at
     // 102 ms, and 10 when it looks again.
