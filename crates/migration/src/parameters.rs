@@ -206,11 +206,12 @@ pub struct RoundParameters {
     pub bandwidth_cap: Option<Rate>,
     /// The rate of the first round by the Clark rule, and the least of any.
     pub minimum_rate: Rate,
-    /// Rounds of a hybrid scheme, at least 1.
+    /// Rounds of a hybrid scheme, at least 1 and at most `max_rounds`.
     pub hybrid_rounds: u32,
     /// The round in which pre-copy is given up as never converging, at least 1.
     pub max_rounds: u32,
-    /// When pre-copy is given up as never converging, after the request.
+    /// When rounds that go on are given up as never converging, after the request, above zero. A
+    /// page that is on its way then is sent to its end.
     pub max_time: Option<Duration>,
     /// Slow the guest down step by step where it dirties pages too fast, as QEMU does.
     pub auto_converge: bool,
@@ -340,6 +341,21 @@ impl MigrationParameters {
         }
         if self.rounds.max_rounds == 0 {
             return fail("migration.max_rounds", "it must be at least 1".to_owned());
+        }
+        if self.scheme.parts().before_handover == BeforeHandover::RoundsThenPush
+            && self.rounds.hybrid_rounds > self.rounds.max_rounds
+        {
+            return fail(
+                "migration.hybrid_rounds",
+                format!(
+                    "{} is above migration.max_rounds, which is {}: the rounds would be given up \
+                     before the hand-over",
+                    self.rounds.hybrid_rounds, self.rounds.max_rounds
+                ),
+            );
+        }
+        if self.rounds.max_time == Some(Duration::ZERO) {
+            return fail("migration.max_time", "it must be at least 1ns".to_owned());
         }
         if self.rounds.burst_share_percent > 99 {
             return fail(

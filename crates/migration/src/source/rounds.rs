@@ -52,6 +52,8 @@ pub(super) struct Rounds {
     round: u32,
     round_began: Instant,
     requested_at: Instant,
+    /// When the rounds are given up, if they are not over by then.
+    deadline: Instant,
     limiter: Limiter,
     throttle: Throttle,
 }
@@ -107,6 +109,10 @@ impl Rounds {
             round: 1,
             round_began: now,
             requested_at: now,
+            deadline: parameters
+                .rounds
+                .max_time
+                .map_or(Instant::MAX, |most| now.saturating_add(most)),
             limiter: Limiter::new(now, parameters),
             throttle: Throttle { period_began: now, ..Throttle::default() },
             guest,
@@ -127,9 +133,10 @@ impl Rounds {
         self.pending.count
     }
 
-    /// When the rate of the round, or the cap, allows the next message at the earliest.
+    /// When the rate of the round, or the cap, allows the next message at the earliest, or the
+    /// rounds are given up.
     pub(super) fn allowed_at(&self) -> Instant {
-        self.limiter.allowed_at()
+        self.limiter.allowed_at().min(self.deadline)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Timeout> {
@@ -180,6 +187,9 @@ impl Rounds {
         parameters: &MigrationParameters,
         log: &mut Vec<EventKind>,
     ) -> Choice {
+        if now >= self.deadline {
+            return Choice::GiveUp { reason: self.out_of_time(now) };
+        }
         let looks = self.limiter.look(now);
         loop {
             if self.is_round_over(looks, parameters) {
@@ -266,7 +276,9 @@ impl Rounds {
         if over || self.pending.count == 0 {
             return Some(Choice::Suspend);
         }
-        if let Some(reason) = self.out_of_bounds(now, &parameters.rounds) {
+        if self.round >= parameters.rounds.max_rounds {
+            let left = self.pending.count;
+            let reason = format!("{left} pages were dirty after round {}", self.round);
             return Some(Choice::GiveUp { reason });
         }
         self.round += 1;
@@ -306,16 +318,15 @@ impl Rounds {
         false
     }
 
-    fn out_of_bounds(&self, now: Instant, rounds: &RoundParameters) -> Option<String> {
-        let left = self.pending.count;
-        if self.round >= rounds.max_rounds {
-            return Some(format!("{left} pages were dirty after round {}", self.round));
-        }
+    /// Why the rounds end at their deadline.
+    fn out_of_time(&self, now: Instant) -> String {
+        let dirty = self.dirty.pages.iter().filter(|page| !self.pending.pages.contains(*page));
+        let left = self.pending.count + dirty.count() as u64;
         let elapsed = now - self.requested_at;
-        rounds
-            .max_time
-            .filter(|most| elapsed >= *most)
-            .map(|_| format!("{left} pages were dirty in round {}, after {elapsed}", self.round))
+        format!(
+            "{left} pages were dirty or still to be sent in round {}, after {elapsed}",
+            self.round
+        )
     }
 
     fn throttle_guest(&mut self, now: Instant, dirtied: u64, log: &mut Vec<EventKind>) {
