@@ -180,7 +180,8 @@ impl Default for PrePaging {
 pub enum StopRule {
     /// Clark et al., NSDI 2005: a round goes at the rate at which the last one's pages were
     /// dirtied plus 50 Mbit/s; stop when that would be above the maximum, or when less than
-    /// 256 KiB remain.
+    /// 256 KiB remain. The maximum is the cap; where there is none, what the link gives: the
+    /// fastest that a message of the rounds went.
     Clark,
     /// Xen today: stop under 50 dirty pages or after 5 rounds.
     Xen,

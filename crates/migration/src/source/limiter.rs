@@ -20,7 +20,11 @@ const WORK_PER_BYTE: u128 = Duration::from_secs(1).as_nanos() as u128;
 #[derive(Debug)]
 pub(super) struct Limiter {
     rate: Option<Rate>,
-    maximum: Option<Rate>,
+    cap: Option<Rate>,
+    /// The fastest that a message went.
+    fastest: Option<Rate>,
+    /// The message on its way: since when, and its bytes.
+    on_its_way: Option<(Instant, u64)>,
     in_windows: bool,
     allowed_at: Instant,
     window_began: Instant,
@@ -41,7 +45,9 @@ impl Limiter {
         };
         Limiter {
             rate,
-            maximum: bandwidth_cap,
+            cap: bandwidth_cap,
+            fastest: None,
+            on_its_way: None,
             in_windows: stop_rule == StopRule::Qemu,
             allowed_at: now,
             window_began: now,
@@ -52,13 +58,24 @@ impl Limiter {
         }
     }
 
-    /// The most that any round may take.
+    /// The most that any round may take: the cap, or else what the link gives. That is the fastest
+    /// that a message went, since each goes as fast as the link lets it, however slow the round is;
+    /// on a shared link the others were slowed down by its other users. `None` before the first.
     pub(super) fn maximum(&self) -> Option<Rate> {
-        self.maximum
+        self.cap.or(self.fastest)
     }
 
     pub(super) fn set_rate(&mut self, rate: Rate) {
-        self.rate = Some(self.maximum.map_or(rate, |maximum| maximum.min(rate)));
+        self.rate = Some(self.maximum().map_or(rate, |maximum| maximum.min(rate)));
+    }
+
+    /// The message on its way has left the link at `now`.
+    pub(super) fn transmitted(&mut self, now: Instant) {
+        let Some((began, bytes)) = self.on_its_way.take() else { return };
+        let nanos = u128::from(now.saturating_since(began).as_nanos());
+        let rate = (u128::from(bytes) * 1_000_000_000).checked_div(nanos);
+        let rate = rate.and_then(|rate| Rate::from_bytes_per_sec(u64::try_from(rate).ok()?));
+        self.fastest = self.fastest.max(rate);
     }
 
     pub(super) fn allowed_at(&self) -> Instant {
@@ -98,6 +115,7 @@ impl Limiter {
     /// A message of `bytes` bytes begins at `now`.
     pub(super) fn sent(&mut self, now: Instant, bytes: u64) {
         self.window_bytes += bytes;
+        self.on_its_way = Some((now, bytes));
         let Some(rate) = self.rate else { return };
         if !self.in_windows {
             self.allowed_at = now + rate.time_for(bytes);

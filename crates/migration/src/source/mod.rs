@@ -92,12 +92,14 @@ impl Source {
     pub fn handle_input(&mut self, now: Instant, input: SourceInput) {
         match input {
             SourceInput::Requested => self.begin(now),
-            SourceInput::Transmitted => {
-                if let State::Pushing(pushing) = &mut self.state {
+            SourceInput::Transmitted => match &mut self.state {
+                State::Pushing(pushing) => {
                     let effects = pushing.transmitted(now, &self.parameters);
                     self.apply(now, effects);
                 }
-            }
+                State::Rounds(rounds) => rounds.transmitted(now),
+                State::Resident(_) | State::Suspended(_) | State::Gone => {}
+            },
             SourceInput::LinkFree => self.use_link(now),
             SourceInput::DiskDue => match &mut self.state {
                 State::Pushing(pushing) => {

@@ -180,6 +180,11 @@ impl Rounds {
         }
     }
 
+    /// The message on its way has left the link.
+    pub(super) fn transmitted(&mut self, now: Instant) {
+        self.limiter.transmitted(now);
+    }
+
     /// The link is free.
     pub(super) fn use_link(
         &mut self,
@@ -266,7 +271,13 @@ impl Rounds {
             self.throttle_guest(now, dirtied, log);
         }
         let over = match (parameters.scheme.parts().before_handover, rule) {
-            (BeforeHandover::RoundsThenPush, _) => self.round >= parameters.rounds.hybrid_rounds,
+            (BeforeHandover::RoundsThenPush, rule) => {
+                // How many rounds there are is said; how fast they go is up to the rule.
+                if rule == StopRule::Clark {
+                    self.is_over_by_clark(now, dirtied, &parameters.rounds);
+                }
+                self.round >= parameters.rounds.hybrid_rounds
+            }
             (_, StopRule::Xen) => self.pending.count < XEN_SMALL_PAGES || self.round >= XEN_ROUNDS,
             (_, StopRule::Clark) => self.is_over_by_clark(now, dirtied, &parameters.rounds),
             (_, StopRule::Qemu) => {
@@ -303,19 +314,15 @@ impl Rounds {
         }
     }
 
+    /// Whether the next round is not worth while; sets its rate.
     fn is_over_by_clark(&mut self, now: Instant, dirtied: u64, rounds: &RoundParameters) -> bool {
-        if self.pending.count * PAGE_BYTES < CLARK_SMALL_BYTES {
-            return true;
-        }
         let nanos = u128::from((now - self.round_began).as_nanos().max(1));
         let dirty_rate = u128::from(dirtied * PAGE_BYTES) * 1_000_000_000 / nanos;
         let rate = u64::try_from(dirty_rate).unwrap_or(u64::MAX).saturating_add(CLARK_HEADROOM);
-        if self.limiter.maximum().is_some_and(|maximum| rate > maximum.bytes_per_sec()) {
-            return true;
-        }
         let rate = Rate::from_bytes_per_sec(rate).expect("it is above the headroom");
         self.limiter.set_rate(rate.max(rounds.minimum_rate));
-        false
+        self.pending.count * PAGE_BYTES < CLARK_SMALL_BYTES
+            || self.limiter.maximum().is_some_and(|maximum| rate > maximum)
     }
 
     /// Why the rounds end at their deadline.
