@@ -64,6 +64,16 @@ impl Port {
         self.since = now;
     }
 
+    /// Counts from `now` on, beginning with a whole byte.
+    pub(crate) fn open_books(&mut self, now: Instant) {
+        self.advance(now);
+        self.work = 0;
+        self.meter = BandwidthMeter::default();
+        if let Some(series) = &mut self.series {
+            *series = BandwidthSeries::default();
+        }
+    }
+
     /// From `now` on `carried` parts per second cross it.
     pub(crate) fn set_carried(&mut self, now: Instant, carried: u64) {
         self.advance(now);
