@@ -1,5 +1,6 @@
 //! How much a link carried, and how much at its busiest.
 
+use crate::group::PARTS_PER_BYTE;
 use lazycopy_units::{Duration, Instant};
 
 /// The span over which the peak is taken: a tenth of a second, counted from the beginning of time.
@@ -7,16 +8,13 @@ const WINDOW: Duration = Duration::from_millis(100);
 
 const WINDOWS_PER_SEC: u64 = 10;
 
-/// A window counts parts of a byte, so many of them, so that rounding its bytes does not show a
-/// peak above the link's bandwidth.
-const PARTS_PER_BYTE: u64 = 1024;
-
 /// Adds up what a link carries and finds its busiest tenth of a second. A message's bytes are
 /// spread evenly over the time that it occupies the link.
 #[derive(Clone, Debug, Default)]
 pub struct BandwidthMeter {
     bytes: u64,
     window: u64,
+    /// In parts of a byte, so that rounding does not show a peak above the link's bandwidth.
     window_parts: u64,
     peak_parts: u64,
 }
@@ -33,13 +31,19 @@ impl BandwidthMeter {
     /// A message of `bytes` bytes occupied the link from `begins` to `ends`. Messages come in the
     /// order of time and do not overlap.
     pub fn record(&mut self, begins: Instant, ends: Instant, bytes: u64) {
+        self.record_parts(begins, ends, bytes, bytes.saturating_mul(PARTS_PER_BYTE));
+    }
+
+    /// As [`BandwidthMeter::record`], where what was carried is known to the part of a byte:
+    /// `bytes` are those that it completed.
+    pub(crate) fn record_parts(&mut self, begins: Instant, ends: Instant, bytes: u64, parts: u64) {
         self.bytes += bytes;
         let (begin, end, width) = (begins.as_nanos(), ends.as_nanos(), WINDOW.as_nanos());
         let (first, last) = (begin / width, end.saturating_sub(1).max(begin) / width);
         if first == last {
-            return self.add(first, bytes.saturating_mul(PARTS_PER_BYTE));
+            return self.add(first, parts);
         }
-        let (parts, span) = (bytes.saturating_mul(PARTS_PER_BYTE), end - begin);
+        let span = end - begin;
         self.add(first, spread(parts, (first + 1) * width - begin, span));
         if last - first > 1 {
             // Windows that are covered whole carry the same: one of them stands for all.
@@ -62,7 +66,8 @@ impl BandwidthMeter {
         self.bytes
     }
 
-    /// Bytes per second in the busiest tenth of a second.
+    /// Bytes per second in the busiest tenth of a second: ten times its bytes, so that less than a
+    /// tenth of a second of traffic shows a peak below its mean rate.
     pub fn peak_bytes_per_sec(&self) -> u64 {
         self.peak_parts.saturating_mul(WINDOWS_PER_SEC) / PARTS_PER_BYTE
     }

@@ -330,6 +330,23 @@ impl Network {
         flow.message.map_or(0, |_| self.groups[flow.group].rate / PARTS_PER_BYTE)
     }
 
+    /// Begins to count anew what flows and cards carry, at `now`: of a message on its way only what
+    /// is left counts from now on, as if it began now.
+    pub fn open_books(&mut self, now: Instant) {
+        self.move_to(now);
+        for index in 0..self.flows.len() {
+            let gone = self.progress(FlowId(index as u32), now);
+            let flow = &mut self.flows[index];
+            flow.meter = BandwidthMeter::default();
+            if let (Some((began, bytes, _)), Some((_, gone))) = (&mut flow.message, gone) {
+                (*began, *bytes) = (now, *bytes - gone);
+            }
+        }
+        for port in &mut self.ports {
+            port.open_books(now);
+        }
+    }
+
     /// Keeps what each card carries over time, from now on.
     pub fn keep_series(&mut self) {
         for port in &mut self.ports {

@@ -6,6 +6,8 @@ use crate::meter::BandwidthMeter;
 use crate::series::BandwidthSeries;
 use lazycopy_units::{Instant, Rate};
 
+const WORK_PER_PART: u128 = WORK_PER_BYTE / PARTS_PER_BYTE as u128;
+
 /// What crosses one direction of a card.
 #[derive(Clone, Debug)]
 pub(crate) struct Port {
@@ -50,15 +52,26 @@ impl Port {
     pub(crate) fn advance(&mut self, now: Instant) {
         let nanos = now.saturating_since(self.since).as_nanos();
         if self.carried > 0 && nanos > 0 {
-            let before = self.work / WORK_PER_BYTE;
+            let before = self.work;
             self.work += u128::from(self.carried) * u128::from(nanos);
-            let bytes = u64::try_from(self.work / WORK_PER_BYTE - before).unwrap_or(u64::MAX);
-            self.meter.record(self.since, now, bytes);
+            let gone = |unit| u64::try_from(self.work / unit - before / unit).unwrap_or(u64::MAX);
+            let (bytes, parts) = (gone(WORK_PER_BYTE), gone(WORK_PER_PART));
+            self.meter.record_parts(self.since, now, bytes, parts);
             if let Some(series) = &mut self.series {
                 series.record(self.since, now, bytes);
             }
         }
         self.since = now;
+    }
+
+    /// Counts from `now` on, beginning with a whole byte.
+    pub(crate) fn open_books(&mut self, now: Instant) {
+        self.advance(now);
+        self.work = 0;
+        self.meter = BandwidthMeter::default();
+        if let Some(series) = &mut self.series {
+            *series = BandwidthSeries::default();
+        }
     }
 
     /// From `now` on `carried` parts per second cross it.

@@ -111,6 +111,37 @@ fn a_thousand_flows_lose_less_than_a_byte_a_second_to_the_division() {
 }
 
 #[test]
+fn the_peak_of_a_card_is_not_above_its_capacity_by_rounding() {
+    // 100.3 bytes in each tenth of a second: every third counts one more.
+    let mut network = Network::new(&cards(&[1_003])).unwrap();
+    let flow = network.add_flow(Route { source: Some(HostId(0)), destination: None }, None);
+    network.begin(flow.unwrap(), Instant::ZERO, 100_000);
+    for tenth in 1..=20 {
+        network.next_completion();
+        let (meter, _) = network.card_meters(HostId(0), Direction::Out, millis(tenth * 100));
+        assert!((1_002..=1_003).contains(&meter.peak_bytes_per_sec()), "{meter:?}");
+        assert_eq!(meter.bytes(), tenth * 1_003 / 10);
+    }
+}
+
+#[test]
+fn books_that_are_opened_in_the_midst_of_a_message_count_the_rest_of_it() {
+    let mut network = Network::new(&cards(&[1_000])).unwrap();
+    let route = Route { source: Some(HostId(0)), destination: None };
+    let [whole, cut] = [0, 0].map(|_| network.add_flow(route, None).unwrap());
+    network.begin(whole, Instant::ZERO, 300);
+    network.begin(cut, Instant::ZERO, 600);
+    network.next_completion();
+    network.open_books(millis(200));
+    assert_eq!(next(&mut network), Some((millis(600), vec![whole])));
+    assert_eq!(network.flow_meter(whole).bytes(), 200);
+    assert_eq!(network.interrupt(cut, millis(700)), 300);
+    assert_eq!(network.flow_meter(cut).bytes(), 300);
+    let (meter, _) = network.card_meters(HostId(0), Direction::Out, millis(700));
+    assert_eq!(meter.bytes(), 500);
+}
+
+#[test]
 fn a_route_that_joins_two_busy_cards_has_the_shares_of_both_recounted() {
     let mut network = Network::new(&cards(&[1_000, 1_000, 1_000, 1_000])).unwrap();
     let [one, other] = [(0, 1), (2, 3)].map(|(from, to)| {

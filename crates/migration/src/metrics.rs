@@ -95,7 +95,9 @@ pub struct Metrics {
     pub bytes_transferred: u64,
     /// These bytes per second from the request until the link had carried the last of them.
     pub bandwidth_mean: Option<u64>,
-    /// Bytes per second in the busiest tenth of a second.
+    /// Bytes per second in the busiest tenth of a second, counted from the beginning of time: ten
+    /// times its bytes. So a migration that uses the link for less than a tenth of a second, or for
+    /// parts of two, may have a peak below its mean.
     pub bandwidth_peak: Option<u64>,
     /// Mean, over the forward context's accesses, of how many more it had completed than the
     /// following context.

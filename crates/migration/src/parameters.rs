@@ -180,7 +180,8 @@ impl Default for PrePaging {
 pub enum StopRule {
     /// Clark et al., NSDI 2005: a round goes at the rate at which the last one's pages were
     /// dirtied plus 50 Mbit/s; stop when that would be above the maximum, or when less than
-    /// 256 KiB remain.
+    /// 256 KiB remain. The maximum is the cap; where there is none, what the link gives: the
+    /// fastest that a message of the rounds went.
     Clark,
     /// Xen today: stop under 50 dirty pages or after 5 rounds.
     Xen,
@@ -199,15 +200,19 @@ pub struct RoundParameters {
     pub stop_rule: StopRule,
     /// The downtime that the QEMU rule aims at, above zero.
     pub downtime_limit: Duration,
-    /// The most that the rounds send per second; `None`: what the link gives.
+    /// The most that the rounds send per second; `None`: what the link gives. What follows the
+    /// suspension is not capped, as in QEMU. By the QEMU rule each tenth of a second sends its
+    /// share in a burst, to the end of the page that spends it; what that is above the share the
+    /// next ones have less (QEMU itself forgets it, far below 1 % at its usual rates).
     pub bandwidth_cap: Option<Rate>,
     /// The rate of the first round by the Clark rule, and the least of any.
     pub minimum_rate: Rate,
-    /// Rounds of a hybrid scheme, at least 1.
+    /// Rounds of a hybrid scheme, at least 1 and at most `max_rounds`.
     pub hybrid_rounds: u32,
     /// The round in which pre-copy is given up as never converging, at least 1.
     pub max_rounds: u32,
-    /// When pre-copy is given up as never converging, after the request.
+    /// When rounds that go on are given up as never converging, after the request, above zero. A
+    /// page that is on its way then is sent to its end.
     pub max_time: Option<Duration>,
     /// Slow the guest down step by step where it dirties pages too fast, as QEMU does.
     pub auto_converge: bool,
@@ -337,6 +342,21 @@ impl MigrationParameters {
         }
         if self.rounds.max_rounds == 0 {
             return fail("migration.max_rounds", "it must be at least 1".to_owned());
+        }
+        if self.scheme.parts().before_handover == BeforeHandover::RoundsThenPush
+            && self.rounds.hybrid_rounds > self.rounds.max_rounds
+        {
+            return fail(
+                "migration.hybrid_rounds",
+                format!(
+                    "{} is above migration.max_rounds, which is {}: the rounds would be given up \
+                     before the hand-over",
+                    self.rounds.hybrid_rounds, self.rounds.max_rounds
+                ),
+            );
+        }
+        if self.rounds.max_time == Some(Duration::ZERO) {
+            return fail("migration.max_time", "it must be at least 1ns".to_owned());
         }
         if self.rounds.burst_share_percent > 99 {
             return fail(

@@ -4,7 +4,7 @@ use crate::fleet::{Fleet, FleetRun};
 use crate::run::{Migration, Run};
 use lazycopy_link::Direction;
 use lazycopy_migration::{EventKind, Fate, MigrationParameters, Outcome};
-use lazycopy_units::{Duration, Instant};
+use lazycopy_units::Duration;
 use std::collections::BTreeSet;
 
 /// Holds a completed run, with its events and its reference run, against the invariants of the
@@ -49,7 +49,7 @@ fn check(parameters: &MigrationParameters, run: &Run) -> Result<(), String> {
 
 /// No card carries more than it can, nor less than what was sent over it.
 fn cards_carry_what_was_sent(fleet: &Fleet, run: &FleetRun) -> Result<(), String> {
-    let time = (run.network_until - Instant::ZERO).as_nanos();
+    let time = (run.network_until - run.network_from).as_nanos();
     for card in &run.cards {
         let (host, out) = (card.host, card.direction == Direction::Out);
         let capacity = fleet.cards[host.0 as usize];
@@ -57,6 +57,9 @@ fn cards_carry_what_was_sent(fleet: &Fleet, run: &FleetRun) -> Result<(), String
         let most = u128::from(capacity) * u128::from(time) / NANOS_PER_SEC;
         if u128::from(card.bytes) > most {
             return Err(format!("{} bytes of {most} over the card of {host:?}", card.bytes));
+        }
+        if card.bandwidth_peak > capacity {
+            return Err(format!("a peak of {} on the card of {host:?}", card.bandwidth_peak));
         }
         let over_time = card.over_time.as_ref().map(|series| series.bytes.iter().sum());
         if over_time.is_some_and(|bytes: u64| bytes != card.bytes) {

@@ -5,8 +5,9 @@
 //! guest, then by the sequence in which they were scheduled.
 
 use crate::agenda::{Agenda, Kind, Turn};
+use crate::books::Books;
 use crate::neighbours::Neighbours;
-use crate::options::{Exceeded, Limits, Options};
+use crate::options::{AccessCount, Exceeded, Limits, Options};
 use crate::pair::{Bounds, Pair};
 use lazycopy_link::{FlowId, Network};
 use lazycopy_units::Instant;
@@ -19,12 +20,17 @@ pub(crate) struct Engine {
     agenda: Agenda,
     now: Instant,
     limits: Limits,
-    bounds: Bounds,
+    pub(crate) bounds: Bounds,
     actions: u64,
     /// Pairs in which something may still happen.
     open: usize,
     /// Pairs that may still use the network.
     using_network: usize,
+    /// Pairs of which a message is on the network.
+    sending: usize,
+    /// A message of a pair has left the network at this instant.
+    has_sent: bool,
+    pub(crate) books: Books,
     done: Vec<FlowId>,
 }
 
@@ -35,6 +41,8 @@ impl Engine {
         neighbours: Neighbours,
         network: Network,
         options: &Options,
+        accesses: AccessCount,
+        books: Books,
     ) -> Self {
         let mut agenda = Agenda::new(pairs.len() + neighbours.len());
         for (actor, pair) in pairs.iter().enumerate() {
@@ -46,24 +54,37 @@ impl Engine {
         Engine {
             open: pairs.len(),
             using_network: pairs.len(),
+            sending: 0,
+            has_sent: false,
+            books,
             pairs,
             neighbours,
             network,
             agenda,
             now: Instant::ZERO,
             limits: options.limits,
-            bounds: Bounds { latest: options.limits.time, burst: options.burst },
+            bounds: Bounds { latest: options.limits.time, burst: options.burst, accesses },
             actions: 0,
             done: Vec::new(),
         }
     }
 
-    /// Runs until no pair uses the network any more.
-    pub(crate) fn run_migrations(&mut self) -> Result<Instant, Exceeded> {
+    /// Runs until no pair uses the network any more. Neighbours go on until then, and no longer.
+    pub(crate) fn run_migrations(&mut self) -> Result<(), Exceeded> {
         while self.using_network > 0 {
             self.step()?;
         }
-        Ok(self.now)
+        self.books.reach(self.now, &mut self.neighbours, &mut self.network);
+        self.note_last_use();
+        self.neighbours.leave(self.now, &mut self.network);
+        Ok(())
+    }
+
+    /// What has just been sent may have been the last of all migrations.
+    fn note_last_use(&mut self) {
+        if std::mem::take(&mut self.has_sent) && self.sending == 0 {
+            self.books.note_last_use(self.now, &self.neighbours, &self.network);
+        }
     }
 
     /// Runs until nothing happens any more in any pair; the neighbours have gone.
@@ -100,21 +121,26 @@ impl Engine {
 
     fn move_to(&mut self, at: Instant) -> Result<(), Exceeded> {
         debug_assert!(at >= self.now, "time ran backwards");
+        if at > self.now {
+            self.note_last_use();
+        }
         self.now = at;
+        self.books.reach(at, &mut self.neighbours, &mut self.network);
         if at > self.limits.time {
             return Err(Exceeded::Time(self.limits.time));
         }
         if self.actions > self.limits.actions {
             return Err(Exceeded::Actions(self.limits.actions));
         }
-        Ok(())
+        self.bounds.accesses.check()
     }
 
     fn act(&mut self, actor: usize, kind: Kind) {
         let (now, network) = (self.now, &mut self.network);
         if actor < self.pairs.len() {
-            let bounds = self.bounds;
-            self.change(actor, |pair, network| pair.act(now, kind, network, &bounds));
+            let mut bounds = self.bounds;
+            self.change(actor, |pair, network| pair.act(now, kind, network, &mut bounds));
+            self.bounds = bounds;
         } else {
             self.actions += 1;
             let neighbour = actor - self.pairs.len();
@@ -130,6 +156,7 @@ impl Engine {
         for flow in done.drain(..) {
             let actor = flow.index();
             if actor < self.pairs.len() {
+                self.has_sent = true;
                 self.change(actor, |pair, network| {
                     pair.transmitted(now, network);
                     1
@@ -148,8 +175,11 @@ impl Engine {
     fn change(&mut self, actor: usize, happens: impl FnOnce(&mut Pair, &mut Network) -> u64) {
         let pair = &mut self.pairs[actor];
         let used_network = pair.uses_network();
+        let was_sending = pair.is_sending();
         self.actions += happens(pair, &mut self.network);
         self.using_network -= usize::from(used_network && !pair.uses_network());
+        self.sending += usize::from(pair.is_sending());
+        self.sending -= usize::from(was_sending);
         let turn = pair.turn();
         self.open -= usize::from(turn == Turn::NEVER && !pair.is_sending());
         self.agenda.set(actor, turn);

@@ -1,9 +1,10 @@
 //! Several migrations at once, over the cards of several hosts.
 
+use crate::books::{Books, Traffic};
 use crate::engine::Engine;
 use crate::journal::Journal;
 use crate::neighbours::{Neighbour, NeighbourReport, Neighbours};
-use crate::options::Options;
+use crate::options::{AccessCount, Options};
 use crate::pair::Pair;
 use crate::run::{Run, RunError, finish};
 use lazycopy_guest::{Guest, GuestSnapshot, GuestSpec};
@@ -46,7 +47,8 @@ pub struct FleetMigration {
     pub starts: Instant,
 }
 
-/// What one direction of a host's card carried while migrations used the network.
+/// What one direction of a host's card carried while migrations used the network: from the first
+/// request for one to the instant at which the network had carried the last message of any.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardReport {
     /// Whose card.
@@ -57,7 +59,8 @@ pub struct CardReport {
     pub bytes: u64,
     /// Bytes per second over the whole time; null over no time.
     pub bandwidth_mean: Option<u64>,
-    /// Bytes per second in the busiest tenth of a second.
+    /// Ten times the bytes of the busiest tenth of a second, counted from the beginning of time:
+    /// below the mean where the whole time is less than that.
     pub bandwidth_peak: u64,
     /// What it carried over time; null where events are not kept.
     pub over_time: Option<OverTime>,
@@ -81,7 +84,9 @@ pub struct FleetRun {
     pub neighbours: Vec<NeighbourReport>,
     /// What each card carried, host by host, out and in.
     pub cards: Vec<CardReport>,
-    /// When the network was used by a migration for the last time: reports of neighbours and
+    /// When the first migration was asked for: reports of neighbours and cards begin here.
+    pub network_from: Instant,
+    /// When the network had carried the last message of a migration: reports of neighbours and
     /// cards end here.
     pub network_until: Instant,
 }
@@ -98,7 +103,9 @@ pub fn simulate_fleet(fleet: &Fleet, options: &Options) -> Result<FleetRun, RunE
     }
     let mut pairs = Vec::with_capacity(fleet.migrations.len());
     let mut before = Vec::with_capacity(fleet.migrations.len());
+    let mut accesses = AccessCount::new(&options.limits);
     for migration in &fleet.migrations {
+        accesses.reserve(migration.warmup_accesses)?;
         let (pair, snapshot) = prepare(migration, &mut network, options)?;
         pairs.push(pair);
         before.push(snapshot);
@@ -106,18 +113,24 @@ pub fn simulate_fleet(fleet: &Fleet, options: &Options) -> Result<FleetRun, RunE
     let neighbours = Neighbours::new(&fleet.neighbours, &mut network)?;
     let mut options = *options;
     options.limits.time = options.limits.time.min(countable(fleet));
-    let mut engine = Engine::new(pairs, neighbours, network, &options);
-    let until = engine.run_migrations()?;
-    let Engine { neighbours, network, .. } = &mut engine;
-    let reports = neighbours.close(until, network, &fleet.neighbours, &fleet.cards)?;
-    let cards = card_reports(fleet.cards.len(), network, until);
+    let starts = fleet.migrations.iter().map(|migration| migration.starts);
+    let books = Books::new(starts.min().unwrap_or(Instant::ZERO));
+    let mut engine = Engine::new(pairs, neighbours, network, &options, accesses, books);
+    engine.run_migrations()?;
+    let span = [engine.books.from, engine.books.until];
+    let (neighbours, cards) = reports(&mut engine, fleet.cards.len());
     engine.run_to_end()?;
     let network = &engine.network;
+    let mut accesses = engine.bounds.accesses;
+    accesses.check()?;
     let runs = engine.pairs.into_iter().zip(before).zip(&fleet.migrations);
     let runs = runs
-        .map(|((pair, before), migration)| finish(migration, pair, network, before, &options))
+        .map(|((pair, before), migration)| {
+            finish(migration, pair, network, before, &options, &mut accesses)
+        })
         .collect::<Result<Vec<Run>, RunError>>()?;
-    Ok(FleetRun { runs, neighbours: reports, cards, network_until: until })
+    let [network_from, network_until] = span;
+    Ok(FleetRun { runs, neighbours, cards, network_from, network_until })
 }
 
 /// Until when the bytes of all neighbours together are at most half of what can be counted; the
@@ -152,7 +165,24 @@ fn prepare(
     Ok((Pair::new(guest, parameters, flow, *latency, *starts, journal), before))
 }
 
-fn card_reports(hosts: usize, network: &mut Network, until: Instant) -> Vec<CardReport> {
+/// What neighbours and cards did while the books were open.
+fn reports(engine: &mut Engine, hosts: usize) -> (Vec<NeighbourReport>, Vec<CardReport>) {
+    let span = [engine.books.from, engine.books.until];
+    let Engine { books, network, .. } = engine;
+    match (books.opened.take(), books.closed.take()) {
+        (Some(opened), Some(Traffic { mut neighbours, mut network })) => {
+            let reports = neighbours.close(span, &mut network, opened);
+            (reports, card_reports(hosts, &mut network, span))
+        }
+        _ => (Vec::new(), card_reports(hosts, network, span)),
+    }
+}
+
+fn card_reports(
+    hosts: usize,
+    network: &mut Network,
+    [from, until]: [Instant; 2],
+) -> Vec<CardReport> {
     let hosts = (0..hosts as u32).map(HostId);
     let directions = hosts.flat_map(|host| [(host, Direction::Out), (host, Direction::In)]);
     directions
@@ -162,7 +192,7 @@ fn card_reports(hosts: usize, network: &mut Network, until: Instant) -> Vec<Card
                 host,
                 direction,
                 bytes: meter.bytes(),
-                bandwidth_mean: meter.mean_bytes_per_sec(until - Instant::ZERO),
+                bandwidth_mean: meter.mean_bytes_per_sec(until - from),
                 bandwidth_peak: meter.peak_bytes_per_sec(),
                 over_time: series.map(|series| OverTime {
                     span_ns: series.bucket().as_nanos(),

@@ -6,6 +6,7 @@
 //! guest is a fleet of one. [`simulate_scenario`] simulates what a scenario asks for.
 
 mod agenda;
+mod books;
 mod checks;
 mod engine;
 mod fleet;

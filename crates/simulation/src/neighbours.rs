@@ -1,7 +1,8 @@
 //! The traffic of others, and what migrations cost it: the silence.
 
 use crate::agenda::{Kind, Turn};
-use lazycopy_link::{Card, FlowId, Network, NetworkError, Route};
+use crate::books::Traffic;
+use lazycopy_link::{FlowId, Network, NetworkError, Route};
 use lazycopy_units::{Duration, Instant, Rate};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,8 @@ pub struct Neighbour {
     pub route: Route,
     /// The most that it sends per second.
     pub rate: Rate,
-    /// How long a burst takes at this rate, above zero.
+    /// How long a burst takes at this rate: so long at least that it moves a byte. A shorter burst
+    /// moves a byte all the same, which is more load than `rate` and `on` ask for.
     pub on: Duration,
     /// From the end of a burst to the next; zero: a steady load.
     pub off: Duration,
@@ -31,13 +33,13 @@ impl Neighbour {
     }
 }
 
-/// What a neighbour felt of the migrations, up to the instant at which the last of them used the
-/// network for the last time.
+/// What a neighbour felt of the migrations, from the first request for one to the instant at which
+/// the network had carried the last message of any.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NeighbourReport {
     /// Bytes that it moved.
     pub bytes: u64,
-    /// How long it was busy moving them, its pauses left out.
+    /// How long it was busy moving them, its pauses left out; 0 where it moved nothing.
     pub busy_time_ns: u64,
     /// How long it would have been, had there been neighbours alone; exact to the byte that is on
     /// its way at the end.
@@ -46,8 +48,8 @@ pub struct NeighbourReport {
     pub slowdown: Option<f64>,
     /// Bytes per second over the whole time; null over no time.
     pub bandwidth_mean: Option<u64>,
-    /// Bytes per second in its busiest tenth of a second, each burst spread evenly over the time
-    /// that it took.
+    /// Ten times the bytes of its busiest tenth of a second, each burst spread evenly over the time
+    /// that it took: below the mean where all of it takes less than a tenth of a second.
     pub bandwidth_peak: u64,
 }
 
@@ -123,15 +125,21 @@ impl Neighbours {
         sender.begins = now.saturating_add(sender.off);
     }
 
-    /// The migrations are over: closes the books at `now`, and compares them with neighbours that
-    /// were alone on hosts with these `cards`.
-    pub(crate) fn close(
-        &mut self,
-        now: Instant,
-        network: &mut Network,
-        neighbours: &[Neighbour],
-        cards: &[Card],
-    ) -> Result<Vec<NeighbourReport>, NetworkError> {
+    /// The first migration is asked for at `now`: opens the books, before those of `network`. Of a
+    /// burst that is on its way only the rest counts.
+    pub(crate) fn open(&mut self, now: Instant, network: &Network) {
+        for sender in &mut self.senders {
+            sender.bytes = 0;
+            sender.busy_time = Duration::ZERO;
+            if let Some((began, bytes)) = &mut sender.sending {
+                let gone = network.progress(sender.flow, now).map_or(0, |(_, gone)| gone);
+                (*began, *bytes) = (now, *bytes - gone);
+            }
+        }
+    }
+
+    /// They stop sending, all of them.
+    pub(crate) fn leave(&mut self, now: Instant, network: &mut Network) {
         for sender in &mut self.senders {
             if let Some((began, _)) = sender.sending.take() {
                 sender.bytes += network.interrupt(sender.flow, now);
@@ -139,10 +147,22 @@ impl Neighbours {
                 sender.cut_off = sender.bytes > 0;
             }
         }
-        let alone = self.busy_times_alone(neighbours, cards)?;
+    }
+
+    /// What they felt from `from` to `now`, held against the same neighbours alone, who go on from
+    /// how things stood at `from`.
+    pub(crate) fn close(
+        &mut self,
+        [from, now]: [Instant; 2],
+        network: &mut Network,
+        alone: Traffic,
+    ) -> Vec<NeighbourReport> {
+        self.leave(now, network);
+        let alone = self.busy_times_alone(from, alone);
         let reports = self.senders.iter().zip(alone).map(|(sender, alone)| {
             let meter = network.flow_meter(sender.flow);
-            let busy = sender.busy_time.as_nanos();
+            // Where no byte has gone nothing was lost.
+            let busy = if sender.bytes > 0 { sender.busy_time.as_nanos() } else { 0 };
             // The byte that was cut off has taken less than all of its time.
             let alone = alone.as_nanos().min(if sender.cut_off { busy } else { u64::MAX });
             NeighbourReport {
@@ -150,24 +170,28 @@ impl Neighbours {
                 busy_time_ns: busy,
                 busy_time_alone_ns: alone,
                 slowdown: (alone > 0).then(|| busy as f64 / alone as f64),
-                bandwidth_mean: meter.mean_bytes_per_sec(now - Instant::ZERO),
+                bandwidth_mean: meter.mean_bytes_per_sec(now - from),
                 bandwidth_peak: meter.peak_bytes_per_sec(),
             }
         });
-        Ok(reports.collect())
+        reports.collect()
     }
 
     /// How long each would have been busy with the bytes that it moved, had all of them been alone.
-    fn busy_times_alone(
-        &self,
-        neighbours: &[Neighbour],
-        cards: &[Card],
-    ) -> Result<Vec<Duration>, NetworkError> {
-        let mut network = Network::new(cards)?;
-        let mut alone = Neighbours::new(neighbours, &mut network)?;
+    fn busy_times_alone(&self, from: Instant, alone: Traffic) -> Vec<Duration> {
+        let Traffic { neighbours: mut alone, mut network } = alone;
         for (sender, moved) in alone.senders.iter_mut().zip(&self.senders) {
             sender.goal = moved.bytes + u64::from(moved.cut_off);
+            if let Some((_, bytes)) = sender.sending
+                && (1..bytes).contains(&sender.goal)
+            {
+                // Its first burst was cut off.
+                network.interrupt(sender.flow, from);
+                network.begin(sender.flow, from, sender.goal);
+                sender.sending = Some((from, sender.goal));
+            }
         }
+        let first_flow = alone.senders.first().map_or(0, |sender| sender.flow.index());
         let mut done = Vec::new();
         while alone.senders.iter().any(|sender| sender.bytes < sender.goal) {
             let turns = (0..alone.senders.len())
@@ -181,11 +205,11 @@ impl Neighbours {
                 (_, Some(at)) => {
                     done.clear();
                     network.complete(at, &mut done);
-                    done.iter().for_each(|flow| alone.transmitted(flow.index(), at));
+                    done.iter().for_each(|flow| alone.transmitted(flow.index() - first_flow, at));
                 }
                 _ => break,
             }
         }
-        Ok(alone.senders.iter().map(|sender| sender.busy_time).collect())
+        alone.senders.iter().map(|sender| sender.busy_time).collect()
     }
 }

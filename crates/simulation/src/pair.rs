@@ -2,6 +2,7 @@
 
 use crate::agenda::{Kind, Turn};
 use crate::journal::Journal;
+use crate::options::AccessCount;
 use lazycopy_guest::{Guest, TimeoutKind};
 use lazycopy_link::{FlowId, Network};
 use lazycopy_migration::{
@@ -137,12 +138,13 @@ impl Pair {
         now: Instant,
         kind: Kind,
         network: &mut Network,
-        bounds: &Bounds,
+        bounds: &mut Bounds,
     ) -> u64 {
         self.act_once(now, kind, network, bounds);
         let mut actions = 1;
         while !self.uses_network()
             && actions < MAX_ACTIONS_ALONE
+            && bounds.accesses.check().is_ok()
             && let Some((at, kind)) = self.turn().get()
             && at <= bounds.latest
         {
@@ -152,19 +154,20 @@ impl Pair {
         actions
     }
 
-    fn act_once(&mut self, now: Instant, kind: Kind, network: &mut Network, bounds: &Bounds) {
-        let Bounds { latest, burst } = *bounds;
+    fn act_once(&mut self, now: Instant, kind: Kind, network: &mut Network, bounds: &mut Bounds) {
+        let latest = bounds.latest;
+        let budget = bounds.burst.min(bounds.accesses.budget());
         match kind {
             Kind::Delivery => self.deliver(),
             Kind::SourceDisk => self.source.handle_input(now, SourceInput::DiskDue),
             Kind::DestinationDisk => self.destination.handle_input(now, DestinationInput::DiskDue),
             Kind::SourceAccess => {
                 let limit = self.source_limit(now, network).min(latest);
-                self.source.run(limit.max(now), burst);
+                bounds.accesses.add(self.source.run(limit.max(now), budget));
             }
             Kind::DestinationAccess => {
                 let limit = self.destination_limit(now, network).min(latest);
-                self.destination.run(limit.max(now), burst);
+                bounds.accesses.add(self.destination.run(limit.max(now), budget));
             }
             Kind::LinkChoice => self.source.handle_input(now, SourceInput::LinkFree),
         }
@@ -290,6 +293,8 @@ pub(crate) struct Bounds {
     pub(crate) latest: Instant,
     /// The most accesses.
     pub(crate) burst: u64,
+    /// The accesses of all guests.
+    pub(crate) accesses: AccessCount,
 }
 
 /// Actions that a pair takes in one turn, so that the engine's limits are looked at now and then.

@@ -1,7 +1,7 @@
 //! One migration from its request to the end of its run.
 
 use crate::fleet::{Fleet, FleetMigration, simulate_fleet};
-use crate::options::{Exceeded, Options};
+use crate::options::{AccessCount, Exceeded, Options};
 use crate::pair::Pair;
 use lazycopy_guest::{GuestSnapshot, GuestSpec, Reference, WorkloadError, reference_run};
 use lazycopy_link::{Card, HostId, LinkParameters, Network, NetworkError};
@@ -116,6 +116,7 @@ pub(crate) fn finish(
     network: &Network,
     before: GuestSnapshot,
     options: &Options,
+    accesses: &mut AccessCount,
 ) -> Result<Run, RunError> {
     assert!(pair.has_ended(), "a run stopped before its end");
     let mut source = pair.source.report().clone();
@@ -132,7 +133,7 @@ pub(crate) fn finish(
     }
     let mut reference = None;
     if options.reference {
-        let (measured, whole) = references(migration, &destination)?;
+        let (measured, whole) = references(migration, &destination, accesses)?;
         metrics.reference_measured_time_ns = Some(measured.measured_time.as_nanos());
         reference = Some(whole);
     }
@@ -159,16 +160,19 @@ fn verdict(source: &SourceReport, destination: &DestinationReport) -> Verdict {
 fn references(
     migration: &FleetMigration,
     destination: &DestinationReport,
+    accesses: &mut AccessCount,
 ) -> Result<(Reference, Reference), RunError> {
     let resumed = destination.resumed_registers;
     let from = resumed.map_or(migration.warmup_accesses, |registers| registers.accesses);
     let ended = destination.ended_registers.map_or(from, |registers| registers.accesses);
     let latency = migration.parameters.disk_latency_source;
-    let measured_to = from + migration.parameters.measured_accesses;
+    let measured_to = from.saturating_add(migration.parameters.measured_accesses);
+    accesses.reserve(measured_to)?;
     let measured = reference_run(&migration.guest, latency, from, measured_to)?;
     let whole = if ended == measured_to {
         measured
     } else {
+        accesses.reserve(ended)?;
         reference_run(&migration.guest, latency, from, ended)?
     };
     Ok((measured, whole))

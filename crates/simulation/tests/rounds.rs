@@ -32,6 +32,17 @@ fn migrate_over(
     think: u64,
     rounds: RoundParameters,
 ) -> Run {
+    migrate_by(Scheme::PreCopy, page_time, pages, written, think, rounds)
+}
+
+fn migrate_by(
+    scheme: Scheme,
+    page_time: Duration,
+    pages: u32,
+    written: u32,
+    think: u64,
+    rounds: RoundParameters,
+) -> Run {
     let migration = Migration {
         guest: Arc::new(GuestSpec {
             seed: 1,
@@ -46,7 +57,7 @@ fn migrate_over(
         warmup_accesses: 0,
         link: LinkParameters { bandwidth: one_page_in(page_time), latency: Duration::ZERO },
         parameters: MigrationParameters {
-            scheme: Scheme::PreCopy,
+            scheme,
             push_order: PushOrder::Address,
             context_bytes: 0,
             head_start: 0,
@@ -165,12 +176,52 @@ fn clark_sends_the_next_round_as_fast_as_pages_were_dirtied_and_a_little_more() 
 }
 
 #[test]
+fn clark_takes_what_the_link_gives_as_the_maximum_where_there_is_no_cap() {
+    // As above: 10.3 MB/s. A page takes 0.4 ms, 10.28 MB/s, however slowly the first round goes;
+    // or 0.398 ms, 10.33 MB/s.
+    let uncapped = RoundParameters { bandwidth_cap: None, ..clark(1) };
+    let run = |nanos| {
+        let link = Duration::from_nanos(nanos);
+        migrate_over(link, 200, 100, 2_000, RoundParameters { max_rounds: 2, ..uncapped.clone() })
+    };
+    assert_eq!(run(400_000).metrics.outcome, Outcome::Completed);
+    assert_eq!(run(400_000).source.rounds, 1);
+    assert_eq!(run(398_000).source.rounds, 2);
+}
+
+#[test]
+fn the_rounds_of_a_hybrid_go_at_the_rate_of_clark() {
+    // As above, and the second round is the hybrid's last.
+    let fast = Duration::from_nanos(100_000);
+    let rounds = RoundParameters { hybrid_rounds: 2, ..clark(11_000_000) };
+    let run = migrate_by(Scheme::HybridPostCopy, fast, 200, 100, 2_000, rounds);
+    let rate = Rate::from_bytes_per_sec(100 * 4_096 * 1_000 / 101 + 6_250_000).unwrap();
+    let second_round = at_millis(101).map(|began| began + rate.time_for(PAGE_MESSAGE_BYTES));
+    assert_eq!(run.source.suspended_at, second_round);
+    assert_eq!((run.source.rounds, run.source.sent.round), (2, 102));
+}
+
+#[test]
 fn qemu_keeps_its_limit_until_the_rest_fits_the_downtime_and_then_drops_it() {
     // A page at 0, 100, ... 600 ms; at 700 ms three are left, and go at the link's rate.
     let run = migrate(10, 1, 10_000_000_000, a_page_per_window());
     assert_sent(&run, 1, 10, 0);
     assert_eq!(run.source.suspended_at, at_millis(700));
     assert_eq!(run.source.handover_at, at_millis(703));
+}
+
+#[test]
+fn qemu_keeps_a_limit_of_less_than_a_page_per_window() {
+    // A page per 250 ms: at 0, 200, 500, 700 and 1,000 ms. The threshold is three pages after a
+    // span of 200 ms and two after one of 300 ms; at 1,200 ms three of the eight are left.
+    let rounds = RoundParameters {
+        bandwidth_cap: Some(one_page_in(Duration::from_millis(250))),
+        downtime_limit: Duration::from_millis(600),
+        ..rule(StopRule::Qemu)
+    };
+    let run = migrate(8, 1, 10_000_000_000, rounds);
+    assert_sent(&run, 1, 8, 0);
+    assert_eq!(run.source.suspended_at, at_millis(1_200));
 }
 
 #[test]
@@ -210,7 +261,46 @@ fn qemu_gives_up_at_its_bound_on_time() {
     let run = migrate(10, 5, 1_000_000, rounds);
     assert_eq!(run.metrics.outcome, Outcome::NeverConverges);
     assert_eq!(run.source.never_converges_in, Some(3));
-    assert_eq!(run.source.returned.as_ref().map(|(at, _)| *at), at_millis(1_400));
+    let (at, reason) = run.source.returned.as_ref().unwrap();
+    assert_eq!(Some(*at), at_millis(1_300));
+    // As at 1,200 ms, but for the page that went there and was written again.
+    assert!(reason.starts_with("5 pages were dirty or still to be sent in round 3"), "{reason}");
+}
+
+#[track_caller]
+fn assert_given_up(run: &Run, round: u32, pages: u64, at: Option<Instant>) {
+    assert_eq!(run.metrics.outcome, Outcome::NeverConverges, "{:?}", run.metrics);
+    assert_eq!((run.source.never_converges_in, run.source.sent.round), (Some(round), pages));
+    assert_eq!(run.source.returned.as_ref().map(|(at, _)| *at), at);
+    let end = run.source.link_used_until;
+    assert!(end <= at, "the link was used until {end:?}");
+}
+
+#[test]
+fn the_bound_on_time_ends_a_round_in_its_midst() {
+    let bound = |nanos| RoundParameters {
+        max_time: Some(Duration::from_nanos(nanos)),
+        ..rule(StopRule::Xen)
+    };
+    // The fourth page is on its way.
+    let run = migrate(1_000, 1, 10_000_000_000, bound(3_500_000));
+    assert_given_up(&run, 1, 4, at_millis(4));
+    // The last page of the only round ends at the bound.
+    let run = migrate(10, 1, 10_000_000_000, bound(10_000_000));
+    assert_given_up(&run, 1, 10, at_millis(10));
+    let run = migrate(10, 1, 10_000_000_000, bound(10_000_001));
+    assert_eq!(run.metrics.outcome, Outcome::Completed);
+}
+
+#[test]
+fn the_bound_on_time_holds_while_a_cap_holds_the_next_page_back() {
+    for stop_rule in [StopRule::Clark, StopRule::Xen, StopRule::Qemu] {
+        let bandwidth_cap = Some(one_page_in(Duration::from_secs(100)));
+        let max_time = Some(Duration::from_millis(1_250));
+        let rounds = RoundParameters { bandwidth_cap, max_time, ..rule(stop_rule) };
+        let run = migrate(100, 1, 10_000_000_000, rounds);
+        assert_given_up(&run, 1, 1, at_millis(1_250));
+    }
 }
 
 #[test]

@@ -130,13 +130,17 @@ impl Destination {
     }
 
     /// Lets the guest take accesses that begin at `until` or before, at most `budget` of them. It
-    /// returns early where an output is to be polled.
-    pub fn run(&mut self, until: Instant, budget: u64) {
-        if let State::Following(following) | State::Settled(following) = &mut self.state {
-            following.run(until, budget, &self.parameters, &mut self.report);
-            let now = following.guest.completed_at();
-            self.settle(now);
-        }
+    /// returns early where an output is to be polled. Returns how many were completed.
+    pub fn run(&mut self, until: Instant, budget: u64) -> u64 {
+        let (State::Following(following) | State::Settled(following)) = &mut self.state else {
+            return 0;
+        };
+        let before = following.guest.registers().accesses;
+        following.run(until, budget, &self.parameters, &mut self.report);
+        let completed = following.guest.registers().accesses - before;
+        let now = following.guest.completed_at();
+        self.settle(now);
+        completed
     }
 
     /// When the destination wants to be woken: by [`DestinationInput::DiskDue`], or by

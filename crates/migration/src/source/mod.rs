@@ -92,12 +92,14 @@ impl Source {
     pub fn handle_input(&mut self, now: Instant, input: SourceInput) {
         match input {
             SourceInput::Requested => self.begin(now),
-            SourceInput::Transmitted => {
-                if let State::Pushing(pushing) = &mut self.state {
+            SourceInput::Transmitted => match &mut self.state {
+                State::Pushing(pushing) => {
                     let effects = pushing.transmitted(now, &self.parameters);
                     self.apply(now, effects);
                 }
-            }
+                State::Rounds(rounds) => rounds.transmitted(now),
+                State::Resident(_) | State::Suspended(_) | State::Gone => {}
+            },
             SourceInput::LinkFree => self.use_link(now),
             SourceInput::DiskDue => match &mut self.state {
                 State::Pushing(pushing) => {
@@ -121,28 +123,33 @@ impl Source {
 
     /// Lets the context that runs here, the guest in rounds or the forward context, take accesses
     /// that begin at `until` or before, at most `budget` of them. It returns early where an output
-    /// is to be polled.
-    pub fn run(&mut self, until: Instant, budget: u64) {
-        let at = match &mut self.state {
+    /// is to be polled. Returns how many were completed.
+    pub fn run(&mut self, until: Instant, budget: u64) -> u64 {
+        let (at, completed) = match &mut self.state {
             State::Pushing(pushing) => {
+                let before = pushing.forward_accesses();
                 let (at, effects) = pushing.run(until, budget, &self.parameters);
+                let completed = pushing.forward_accesses() - before;
                 let progress = pushing.take_full_progress();
                 self.apply(at, effects);
                 for run in progress {
                     self.log(run.first, EventKind::Progress { step: run.step, count: run.count });
                 }
-                at
+                (at, completed)
             }
             State::Rounds(rounds) => {
+                let before = rounds.guest().registers().accesses;
                 let (at, event) = rounds.run(until, budget, &self.parameters);
+                let completed = rounds.guest().registers().accesses - before;
                 if let Some(kind) = event {
                     self.log(at, kind);
                 }
-                at
+                (at, completed)
             }
-            State::Resident(_) | State::Suspended(_) | State::Gone => return,
+            State::Resident(_) | State::Suspended(_) | State::Gone => return 0,
         };
         self.note_link(at);
+        completed
     }
 
     /// When the source wants to be woken: by [`SourceInput::DiskDue`], or by [`Source::run`]. A

@@ -52,6 +52,8 @@ pub(super) struct Rounds {
     round: u32,
     round_began: Instant,
     requested_at: Instant,
+    /// When the rounds are given up, if they are not over by then.
+    deadline: Instant,
     limiter: Limiter,
     throttle: Throttle,
 }
@@ -107,6 +109,10 @@ impl Rounds {
             round: 1,
             round_began: now,
             requested_at: now,
+            deadline: parameters
+                .rounds
+                .max_time
+                .map_or(Instant::MAX, |most| now.saturating_add(most)),
             limiter: Limiter::new(now, parameters),
             throttle: Throttle { period_began: now, ..Throttle::default() },
             guest,
@@ -127,9 +133,10 @@ impl Rounds {
         self.pending.count
     }
 
-    /// When the rate of the round, or the cap, allows the next message at the earliest.
+    /// When the rate of the round, or the cap, allows the next message at the earliest, or the
+    /// rounds are given up.
     pub(super) fn allowed_at(&self) -> Instant {
-        self.limiter.allowed_at()
+        self.limiter.allowed_at().min(self.deadline)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Timeout> {
@@ -173,6 +180,11 @@ impl Rounds {
         }
     }
 
+    /// The message on its way has left the link.
+    pub(super) fn transmitted(&mut self, now: Instant) {
+        self.limiter.transmitted(now);
+    }
+
     /// The link is free.
     pub(super) fn use_link(
         &mut self,
@@ -180,6 +192,9 @@ impl Rounds {
         parameters: &MigrationParameters,
         log: &mut Vec<EventKind>,
     ) -> Choice {
+        if now >= self.deadline {
+            return Choice::GiveUp { reason: self.out_of_time(now) };
+        }
         let looks = self.limiter.look(now);
         loop {
             if self.is_round_over(looks, parameters) {
@@ -256,7 +271,13 @@ impl Rounds {
             self.throttle_guest(now, dirtied, log);
         }
         let over = match (parameters.scheme.parts().before_handover, rule) {
-            (BeforeHandover::RoundsThenPush, _) => self.round >= parameters.rounds.hybrid_rounds,
+            (BeforeHandover::RoundsThenPush, rule) => {
+                // How many rounds there are is said; how fast they go is up to the rule.
+                if rule == StopRule::Clark {
+                    self.is_over_by_clark(now, dirtied, &parameters.rounds);
+                }
+                self.round >= parameters.rounds.hybrid_rounds
+            }
             (_, StopRule::Xen) => self.pending.count < XEN_SMALL_PAGES || self.round >= XEN_ROUNDS,
             (_, StopRule::Clark) => self.is_over_by_clark(now, dirtied, &parameters.rounds),
             (_, StopRule::Qemu) => {
@@ -266,7 +287,9 @@ impl Rounds {
         if over || self.pending.count == 0 {
             return Some(Choice::Suspend);
         }
-        if let Some(reason) = self.out_of_bounds(now, &parameters.rounds) {
+        if self.round >= parameters.rounds.max_rounds {
+            let left = self.pending.count;
+            let reason = format!("{left} pages were dirty after round {}", self.round);
             return Some(Choice::GiveUp { reason });
         }
         self.round += 1;
@@ -291,31 +314,26 @@ impl Rounds {
         }
     }
 
+    /// Whether the next round is not worth while; sets its rate.
     fn is_over_by_clark(&mut self, now: Instant, dirtied: u64, rounds: &RoundParameters) -> bool {
-        if self.pending.count * PAGE_BYTES < CLARK_SMALL_BYTES {
-            return true;
-        }
         let nanos = u128::from((now - self.round_began).as_nanos().max(1));
         let dirty_rate = u128::from(dirtied * PAGE_BYTES) * 1_000_000_000 / nanos;
         let rate = u64::try_from(dirty_rate).unwrap_or(u64::MAX).saturating_add(CLARK_HEADROOM);
-        if self.limiter.maximum().is_some_and(|maximum| rate > maximum.bytes_per_sec()) {
-            return true;
-        }
         let rate = Rate::from_bytes_per_sec(rate).expect("it is above the headroom");
         self.limiter.set_rate(rate.max(rounds.minimum_rate));
-        false
+        self.pending.count * PAGE_BYTES < CLARK_SMALL_BYTES
+            || self.limiter.maximum().is_some_and(|maximum| rate > maximum)
     }
 
-    fn out_of_bounds(&self, now: Instant, rounds: &RoundParameters) -> Option<String> {
-        let left = self.pending.count;
-        if self.round >= rounds.max_rounds {
-            return Some(format!("{left} pages were dirty after round {}", self.round));
-        }
+    /// Why the rounds end at their deadline.
+    fn out_of_time(&self, now: Instant) -> String {
+        let dirty = self.dirty.pages.iter().filter(|page| !self.pending.pages.contains(*page));
+        let left = self.pending.count + dirty.count() as u64;
         let elapsed = now - self.requested_at;
-        rounds
-            .max_time
-            .filter(|most| elapsed >= *most)
-            .map(|_| format!("{left} pages were dirty in round {}, after {elapsed}", self.round))
+        format!(
+            "{left} pages were dirty or still to be sent in round {}, after {elapsed}",
+            self.round
+        )
     }
 
     fn throttle_guest(&mut self, now: Instant, dirtied: u64, log: &mut Vec<EventKind>) {
