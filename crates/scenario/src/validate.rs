@@ -10,13 +10,16 @@ use lazycopy_migration::Context;
 use lazycopy_units::{Duration, PAGE_MESSAGE_BYTES, Rate};
 use std::fmt;
 
+/// Seconds of a year, as durations are written: 365.25 days.
+const YEAR_SECS: u64 = 31_557_600;
+
 /// The longest single duration: ten years. Model time ends after 584 years.
-pub const MAX_SPAN: Duration = Duration::from_secs(10 * 365 * 86_400);
+pub const MAX_SPAN: Duration = Duration::from_secs(10 * YEAR_SECS);
 
 /// The longest that the warm-up, the transfer of all frames, and the measured accesses may take
 /// each, in the worst case: a hundred years, so that their sum stays far below the 584 years of
 /// model time.
-pub const MAX_RUN_TIME: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub const MAX_RUN_TIME: Duration = Duration::from_secs(100 * YEAR_SECS);
 
 /// The most pages of a guest: 256 GiB, whose tables take a few GB on each server.
 pub const MAX_GUEST_PAGES: u32 = 1 << 26;
@@ -151,7 +154,7 @@ impl Scenario {
                 key,
                 format!(
                     "with it a run may take {} years of model time, and 100 are allowed",
-                    bound / nanos(Duration::from_secs(365 * 86_400))
+                    bound / nanos(Duration::from_secs(YEAR_SECS))
                 ),
             )),
             None => Ok(()),

@@ -204,6 +204,15 @@ fn the_bounds_themselves_are_allowed() {
 }
 
 #[test]
+fn ten_years_are_no_longer_than_ten_years() {
+    let text = changed("\"200ms\"", "\"10years\"").replace("accesses = 100", "accesses = 1");
+    assert_eq!(Scenario::from_toml(&text, "my.toml").unwrap().link.latency, MAX_SPAN);
+    let error = refused(&changed("\"200ms\"", "\"10years 1ns\""));
+    assert!(error.starts_with("my.toml: link.latency: "), "{error}");
+    assert!(error.ends_with(" is longer than ten years"), "{error}");
+}
+
+#[test]
 fn a_syntax_error_is_shown_where_it_is() {
     let error = refused("seed = 1\nwarmup_accesses == 3\n");
     assert!(error.starts_with("my.toml: TOML parse error at line 2"), "{error}");
