@@ -3,6 +3,7 @@
 use crate::duration_text;
 use crate::scenario::Scenario;
 use crate::table::KeyProblem;
+use crate::validate::MAX_RUN_TIME;
 use chacha20::ChaCha8Rng;
 use lazycopy_link::MAX_CARD_RATE;
 use lazycopy_units::{Duration, Rate};
@@ -122,10 +123,14 @@ fn one_move() -> Vec<FleetMove> {
 }
 
 impl FleetMove {
-    /// When the last of its guests is asked for, in nanoseconds.
-    fn last_start(&self) -> u128 {
+    /// When the last of its guests is asked for, in nanoseconds, and the key that makes a run too
+    /// long where that does.
+    fn last_start(&self) -> (&'static str, u128) {
         let before = u128::from(self.guests.saturating_sub(1));
-        u128::from(self.starts.as_nanos()) + u128::from(self.interval.as_nanos()) * before
+        let intervals = u128::from(self.interval.as_nanos()) * before;
+        let is_fault = intervals > u128::from(MAX_RUN_TIME.as_nanos());
+        let key = if is_fault { "fleet.moves.interval" } else { "fleet.moves.starts" };
+        (key, u128::from(self.starts.as_nanos()) + intervals)
     }
 }
 
@@ -157,9 +162,10 @@ impl FleetScenario {
         u64::from(self.guests()) + self.neighbours.len() as u64
     }
 
-    /// When the last migration is asked for, in nanoseconds.
-    pub(crate) fn last_start(&self) -> u128 {
-        self.moves.iter().map(FleetMove::last_start).max().unwrap_or(0)
+    /// When the last migration is asked for, in nanoseconds, and the key that makes it so late.
+    pub(crate) fn last_start(&self) -> (&'static str, u128) {
+        let last = self.moves.iter().map(FleetMove::last_start).max_by_key(|(_, start)| *start);
+        last.unwrap_or(("fleet.moves.starts", 0))
     }
 
     /// Checks every rule; each guest has `pages` pages.

@@ -6,7 +6,7 @@ use crate::scenario::Scenario;
 use crate::table::KeyProblem;
 use lazycopy_guest::WorkloadSpec;
 use lazycopy_link::MAX_CARD_RATE;
-use lazycopy_migration::Context;
+use lazycopy_migration::{Context, StopRule};
 use lazycopy_units::{Duration, PAGE_MESSAGE_BYTES, Rate};
 use std::fmt;
 
@@ -16,9 +16,9 @@ const YEAR_SECS: u64 = 31_557_600;
 /// The longest single duration: ten years. Model time ends after 584 years.
 pub const MAX_SPAN: Duration = Duration::from_secs(10 * YEAR_SECS);
 
-/// The longest that the warm-up, the transfer of all frames, and the measured accesses may take
-/// each, in the worst case: a hundred years, so that their sum stays far below the 584 years of
-/// model time.
+/// The longest that the warm-up, a round, the transfer of all frames, and the measured accesses
+/// may take each, in the worst case: a hundred years, so that their sum stays below the 584 years
+/// of model time.
 pub const MAX_RUN_TIME: Duration = Duration::from_secs(100 * YEAR_SECS);
 
 /// The most pages of a guest: 256 GiB, whose tables take a few GB on each server.
@@ -26,6 +26,9 @@ pub const MAX_GUEST_PAGES: u32 = 1 << 26;
 
 /// The least latency in wall time at which scheduling noise stays well below it.
 pub const LEAST_WALL_LATENCY: Duration = Duration::from_millis(2);
+
+/// A guest that is throttled by 99 per cent, the most, takes so many times as long.
+const MOST_STRETCH: u128 = 100;
 
 /// TOML has no larger integers.
 const MAX_INTEGER: u64 = i64::MAX as u64;
@@ -138,10 +141,11 @@ impl Scenario {
             + nanos(self.migration.fault_penalty)
             + 3 * nanos(self.link.latency))
         .saturating_add(page.saturating_mul(2));
-        let last_start = self.fleet.as_ref().map_or(0, FleetScenario::last_start);
         let bounds = [
             (network, transfer),
-            ("fleet.moves.interval", last_start),
+            self.first_round(),
+            self.slowest_access(),
+            self.fleet.as_ref().map_or(("fleet.moves.starts", 0), FleetScenario::last_start),
             ("warmup_accesses", self.thinking(warmup)),
             (
                 "measured_accesses",
@@ -159,6 +163,54 @@ impl Scenario {
             )),
             None => Ok(()),
         }
+    }
+
+    /// What a round takes at most at the rate to which it is held, in nanoseconds, and the key that
+    /// makes it so. Further rounds have bounds of their own, `max_rounds` and `max_time`.
+    fn first_round(&self) -> (&'static str, u128) {
+        let migration = &self.migration;
+        let cap = migration.bandwidth_cap.map(|cap| (cap, "migration.bandwidth_cap"));
+        let held = match migration.stop_rule {
+            // Later ones are faster than the first.
+            StopRule::Clark => {
+                let first = (migration.minimum_rate, "migration.minimum_rate");
+                Some(cap.map_or(first, |cap| cap.min(first)))
+            }
+            StopRule::Xen => cap,
+            // At least a page goes in each tenth of a second.
+            StopRule::Qemu => None,
+        };
+        match held.filter(|_| self.has_rounds()) {
+            Some((rate, key)) => {
+                let page = u128::from(rate.time_for(PAGE_MESSAGE_BYTES).as_nanos());
+                (key, page.saturating_mul(u128::from(self.guest.frames)))
+            }
+            None => ("migration.bandwidth_cap", 0),
+        }
+    }
+
+    /// From an access to the next at most, while rounds slow the guest down: in nanoseconds, with
+    /// the key that makes it so.
+    fn slowest_access(&self) -> (&'static str, u128) {
+        let migration = &self.migration;
+        if !self.has_rounds() {
+            return ("migration.first_write_cost", 0);
+        }
+        let is_throttled = migration.auto_converge || migration.burst_share_percent > 0;
+        let stretch = if is_throttled { MOST_STRETCH } else { 1 };
+        let cost = u128::from(migration.first_write_cost.as_nanos());
+        let think = self.thinking(1);
+        let bound = think.saturating_add(cost).saturating_mul(stretch);
+        let key = match self.guest.workload {
+            _ if cost > think => "migration.first_write_cost",
+            WorkloadSpec::Trace { .. } => "guest.workload.instruction_time",
+            _ => "guest.think_time",
+        };
+        (key, bound)
+    }
+
+    fn has_rounds(&self) -> bool {
+        self.migration.scheme.parts().before_handover.has_rounds()
     }
 
     /// What a message takes at most, in nanoseconds, and the key that makes it so: on a card that

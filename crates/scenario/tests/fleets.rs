@@ -157,6 +157,11 @@ fn rules_that_are_broken_are_named_by_their_key() {
             "moves.interval: with it a run may take 108 years",
         ),
         (
+            "[[fleet.moves]]\nguests = 11\nstarts = \"8years\"\ninterval = \"9years 200days\""
+                .to_owned(),
+            "moves.starts: with it a run may take 103 years",
+        ),
+        (
             "[[fleet.neighbours]]\nsource = 0\nrate = \"1kB/s\"".to_owned(),
             "card: it is missing: say what the neighbours share",
         ),
