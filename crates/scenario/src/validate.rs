@@ -1,5 +1,6 @@
 //! What a scenario must keep to, and what is worth a warning.
 
+use crate::cards::Crossed;
 use crate::error::ScenarioError;
 use crate::fleet::FleetScenario;
 use crate::scenario::Scenario;
@@ -78,7 +79,7 @@ impl Scenario {
         self.guest_spec(self.seed).validate().map_err(|error| (error.key, error.problem))?;
         self.migration_parameters().validate().map_err(|error| (error.key, error.problem))?;
         if let Some(fleet) = &self.fleet {
-            fleet.check(self.guest.pages)?;
+            fleet.check(self.guest.pages, self.link.bandwidth)?;
         }
         self.check_run_time()
     }
@@ -214,13 +215,13 @@ impl Scenario {
     }
 
     /// What a message takes at most, in nanoseconds, and the key that makes it so: on a card that
-    /// every migration and every neighbour uses at once each gets an equal share of it.
+    /// all use at once that may cross it, each gets an equal share of it.
     fn slowest_transfer(&self, bytes: u64) -> (&'static str, u128) {
         let nanos = |rate: Rate| u128::from(rate.time_for(bytes).as_nanos());
         let alone = nanos(self.link.bandwidth);
-        let shared = self.fleet.as_ref().map_or(0, |fleet| {
-            nanos(fleet.card.unwrap_or(self.link.bandwidth)) * u128::from(fleet.flows())
-        });
+        let crossed = self.fleet.iter().flat_map(|fleet| fleet.crossed(self.link.bandwidth));
+        let share = |crossed: Crossed| nanos(crossed.card) * u128::from(crossed.flows);
+        let shared = crossed.map(share).max().unwrap_or(0);
         if shared > alone { ("fleet.card", shared) } else { ("link.bandwidth", alone) }
     }
 
