@@ -10,6 +10,7 @@ use lazycopy_link::MAX_CARD_RATE;
 use lazycopy_migration::{Context, StopRule};
 use lazycopy_units::{Duration, PAGE_MESSAGE_BYTES, Rate};
 use std::fmt;
+use std::ops::Range;
 
 /// Seconds of a year, as durations are written: 365.25 days.
 const YEAR_SECS: u64 = 31_557_600;
@@ -82,6 +83,26 @@ impl Scenario {
             fleet.check(self.guest.pages, self.link.bandwidth)?;
         }
         self.check_run_time()
+    }
+
+    /// The seeds of so many runs, the scenario's first; `what` asked for them.
+    ///
+    /// # Errors
+    /// When the last could not be written in a scenario.
+    pub fn seeds(&self, count: u64, what: &str) -> Result<Range<u64>, ScenarioError> {
+        // The end itself is no seed.
+        match self.seed.checked_add(count) {
+            Some(end) if end <= MAX_INTEGER + 1 => Ok(self.seed..end),
+            _ => Err(ScenarioError::Invalid {
+                name: self.name.clone(),
+                key: what.to_owned(),
+                problem: format!(
+                    "{count} seeds from seed = {} on go beyond {MAX_INTEGER}; use fewer, or a \
+                     smaller seed",
+                    self.seed
+                ),
+            }),
+        }
     }
 
     fn check_integers(&self) -> Result<(), KeyProblem> {

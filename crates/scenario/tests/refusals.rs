@@ -253,6 +253,22 @@ fn integers_that_cannot_be_written_down_are_refused() {
 }
 
 #[test]
+fn seeds_that_could_not_be_written_down_are_refused() {
+    let text = changed("seed = 1", "seed = 9223372036854775806");
+    let scenario = Scenario::from_toml(&text, "my.toml").unwrap();
+    let last = i64::MAX as u64;
+    assert_eq!(scenario.seeds(2, "--seeds"), Ok(last - 1..last + 1));
+    for count in [3, u64::MAX] {
+        let error = scenario.seeds(count, "--seeds").unwrap_err().to_string();
+        let expected = format!(
+            "my.toml: --seeds: {count} seeds from seed = 9223372036854775806 on go beyond \
+             9223372036854775807; use fewer, or a smaller seed"
+        );
+        assert_eq!(error, expected);
+    }
+}
+
+#[test]
 fn the_bounds_themselves_are_allowed() {
     let mut scenario = Scenario::from_toml(paper(), "my.toml").unwrap();
     scenario.link.latency = MAX_SPAN;
