@@ -10,4 +10,5 @@ mod faults;
 mod migrations;
 mod prompt;
 mod simulation;
+mod simulation_files;
 mod sweeps;

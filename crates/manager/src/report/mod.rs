@@ -4,7 +4,7 @@ mod reading;
 mod writing;
 
 use crate::console::Console;
-use crate::session::fail;
+use crate::session::{fail, printed};
 use lazycopy_report::{Report, SweepReport, run_report};
 use lazycopy_results::{SWEEP_ANALYSIS_FILE, SWEEP_CELLS_FILE};
 use reading::{Kind, ReadError};
@@ -41,8 +41,9 @@ pub(crate) fn run(arguments: &ReportArguments) -> ExitCode {
                     directory.join(writing::FIGURES).display()
                 ),
             };
-            Console::stdout().print(&format!("The report is {}. {figures}", page.display()));
-            ExitCode::SUCCESS
+            let console = Console::stdout();
+            console.print(&format!("The report is {}. {figures}", page.display()));
+            printed(&console, ExitCode::SUCCESS)
         }
         Err(error) => fail(error),
     }
