@@ -11,4 +11,5 @@ mod migrations;
 mod prompt;
 mod reports;
 mod simulation;
+mod simulation_files;
 mod sweeps;

@@ -205,3 +205,15 @@ fn a_scenario_that_is_not_there_is_answered_with_those_that_are() {
     assert!(!help.contains("--listen") && !help.contains("--event-level"), "{help}");
     assert!(help.contains("--out <DIRECTORY>"), "{help}");
 }
+
+#[test]
+fn results_in_a_directory_named_after_a_scenario_do_not_hide_it() {
+    let directory = TempDir::new().unwrap();
+    for _ in 0..2 {
+        let output = manager(directory.path(), &["simulate", "paper", "--out", "paper"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    std::fs::create_dir(directory.path().join("mine")).unwrap();
+    let refusal = failure(&manager(directory.path(), &["simulate", "mine"]));
+    assert!(refusal.contains("mine: it is no scenario file"), "{refusal}");
+}

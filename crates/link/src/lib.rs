@@ -18,6 +18,7 @@ pub use error::NetworkError;
 pub use group::MAX_CARD_RATE;
 pub use meter::BandwidthMeter;
 pub use network::Network;
+pub use port::max_flows;
 pub use series::BandwidthSeries;
 pub use topology::{Card, Direction, FlowId, HostId, Route};
 

@@ -8,6 +8,12 @@ use lazycopy_units::{Instant, Rate};
 
 const WORK_PER_PART: u128 = WORK_PER_BYTE / PARTS_PER_BYTE as u128;
 
+/// The most flows that may cross one direction of a card: each has a share of it that can be
+/// counted.
+pub fn max_flows(card: Rate) -> u64 {
+    card.bytes_per_sec().saturating_mul(PARTS_PER_BYTE)
+}
+
 /// What crosses one direction of a card.
 #[derive(Clone, Debug)]
 pub(crate) struct Port {
@@ -42,7 +48,7 @@ impl Port {
     /// One more flow may cross it.
     pub(crate) fn take_flow(&mut self) -> Result<(), NetworkError> {
         self.flows += 1;
-        if self.flows > self.capacity.bytes_per_sec().saturating_mul(PARTS_PER_BYTE) {
+        if self.flows > max_flows(self.capacity) {
             return Err(NetworkError::TooManyFlows { flows: self.flows, rate: self.capacity });
         }
         Ok(())

@@ -27,11 +27,13 @@ pub fn recordings_directory() -> PathBuf {
 /// When there is neither, or it cannot be read.
 pub fn draft(scenario: &str) -> Result<Draft, ScenarioError> {
     let path = Path::new(scenario);
+    let is_shipped = SHIPPED.iter().any(|shipped| shipped.name == scenario);
+    // Results may well lie in a directory of that name.
+    if is_shipped && !path.is_file() {
+        return Draft::shipped(scenario, &recordings_directory());
+    }
     if path.exists() {
         return Draft::open(path);
-    }
-    if SHIPPED.iter().any(|shipped| shipped.name == scenario) {
-        return Draft::shipped(scenario, &recordings_directory());
     }
     Err(ScenarioError::Unknown {
         name: scenario.to_owned(),

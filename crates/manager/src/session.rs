@@ -12,6 +12,8 @@ use lazycopy_migration::Outcome;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncBufRead, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,8 +26,7 @@ pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
     match mode {
         Some(Mode::Ctl(arguments)) => run_ctl(&arguments).await,
         Some(Mode::Simulate(arguments)) => {
-            let work = tokio::task::spawn_blocking(move || simulate::run(&options, &arguments));
-            work.await.unwrap_or_else(fail)
+            cancellable(move |cancelled| simulate::run(&options, &arguments, cancelled)).await
         }
         Some(Mode::Sweep(arguments)) => sweep::run(&options, arguments).await,
         Some(Mode::Merge(arguments)) => {
@@ -54,6 +55,14 @@ pub(crate) fn fail(problem: impl std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The exit code of a mode that is over, all being printed: a failure where that was not possible.
+pub(crate) fn printed(console: &Console, code: ExitCode) -> ExitCode {
+    match console.problem() {
+        Some(problem) if code == ExitCode::SUCCESS => fail(format!("standard output: {problem}")),
+        _ => code,
+    }
+}
+
 /// Starts a manager that prints to `console`.
 pub(crate) async fn start(options: &Options, console: Console) -> Result<Manager, String> {
     let launcher = Launcher::beside_this_program().map_err(|error| error.to_string())?;
@@ -71,8 +80,9 @@ pub(crate) async fn start(options: &Options, console: Console) -> Result<Manager
 async fn run_ctl(arguments: &CtlArguments) -> ExitCode {
     match ctl::send(arguments).await {
         Ok(reply) if reply.ok || arguments.json => {
-            Console::stdout().print(&reply.output);
-            if reply.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            let console = Console::stdout();
+            console.print(&reply.output);
+            printed(&console, if reply.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Ok(reply) => fail(reply.output),
         Err(error) => fail(error),
@@ -112,7 +122,7 @@ async fn run_lines<R: AsyncBufRead + Unpin + Send>(
     let outcome = until_signal(work).await;
     manager.end_children().await;
     match outcome {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(())) => printed(&console, ExitCode::SUCCESS),
         Ok(Err(error)) => fail(error),
         Err(code) => code,
     }
@@ -154,6 +164,41 @@ pub(crate) async fn until_signal<T>(work: impl Future<Output = T>) -> Result<T, 
         code = interrupted => Err(code),
         code = terminated => Err(code),
         code = hung_up => Err(code),
+    }
+}
+
+/// Stands for "not finished" until the signal's own code takes its place.
+pub(crate) const INTERRUPTED: u8 = 75;
+
+/// Does work that looks now and then whether it is cancelled, and then ends by [`INTERRUPTED`].
+/// A signal cancels it; a second interrupt does not wait for that.
+pub(crate) async fn cancellable(
+    work: impl FnOnce(&AtomicBool) -> ExitCode + Send + 'static,
+) -> ExitCode {
+    let interrupted = ended_by(SignalKind::interrupt());
+    let terminated = ended_by(SignalKind::terminate());
+    let hung_up = ended_by(SignalKind::hangup());
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&cancelled);
+    let work = tokio::task::spawn_blocking(move || work(&flag));
+    tokio::pin!(work);
+    let code = tokio::select! {
+        done = &mut work => return done.unwrap_or_else(fail),
+        code = interrupted => code,
+        code = terminated => code,
+        code = hung_up => code,
+    };
+    cancelled.store(true, Ordering::Relaxed);
+    let again = ended_by(SignalKind::interrupt());
+    tokio::select! {
+        // All was done already, or it failed: then that is what to tell.
+        done = work => match done {
+            Ok(done) if done == ExitCode::from(INTERRUPTED) => code,
+            Ok(done) => done,
+            Err(problem) => fail(problem),
+        },
+        // What is half written has no name yet, and is removed by the next run.
+        _ = again => code,
     }
 }
 

@@ -1,10 +1,11 @@
 //! The table `[fleet]`: several guests at once, their hosts, and the traffic of others.
 
+use crate::cards::FleetCards;
 use crate::duration_text;
 use crate::scenario::Scenario;
 use crate::table::KeyProblem;
+use crate::validate::MAX_RUN_TIME;
 use chacha20::ChaCha8Rng;
-use lazycopy_link::MAX_CARD_RATE;
 use lazycopy_units::{Duration, Rate};
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,7 @@ pub struct FleetScenario {
     pub hosts: u32,
     /// What each host's network card carries, in each direction; absent: as much as the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub card: Option<Rate>,
+    pub card: Option<FleetCards>,
     /// Which guests are moved; absent: one, from host 0 to host 1.
     #[serde(default = "one_move")]
     pub moves: Vec<FleetMove>,
@@ -122,10 +123,22 @@ fn one_move() -> Vec<FleetMove> {
 }
 
 impl FleetMove {
-    /// When the last of its guests is asked for, in nanoseconds.
-    fn last_start(&self) -> u128 {
+    /// When the last of its guests is asked for, in nanoseconds, and the key that makes a run too
+    /// long where that does.
+    fn last_start(&self) -> (&'static str, u128) {
         let before = u128::from(self.guests.saturating_sub(1));
-        u128::from(self.starts.as_nanos()) + u128::from(self.interval.as_nanos()) * before
+        let intervals = u128::from(self.interval.as_nanos()) * before;
+        let is_fault = intervals > u128::from(MAX_RUN_TIME.as_nanos());
+        let key = if is_fault { "fleet.moves.interval" } else { "fleet.moves.starts" };
+        (key, u128::from(self.starts.as_nanos()) + intervals)
+    }
+}
+
+impl FleetNeighbour {
+    /// Whether a burst is a byte at least.
+    fn sends(&self) -> bool {
+        let nanos = u128::from(self.on.as_nanos());
+        u128::from(self.rate.bytes_per_sec()) * nanos >= 1_000_000_000
     }
 }
 
@@ -152,35 +165,30 @@ impl FleetScenario {
         })
     }
 
-    /// Flows that may cross one card at once, at most.
-    pub(crate) fn flows(&self) -> u64 {
-        u64::from(self.guests()) + self.neighbours.len() as u64
+    /// When the last migration is asked for, in nanoseconds, and the key that makes it so late.
+    pub(crate) fn last_start(&self) -> (&'static str, u128) {
+        let last = self.moves.iter().map(FleetMove::last_start).max_by_key(|(_, start)| *start);
+        last.unwrap_or(("fleet.moves.starts", 0))
     }
 
-    /// When the last migration is asked for, in nanoseconds.
-    pub(crate) fn last_start(&self) -> u128 {
-        self.moves.iter().map(FleetMove::last_start).max().unwrap_or(0)
-    }
-
-    /// Checks every rule; each guest has `pages` pages.
-    pub(crate) fn check(&self, pages: u32) -> Result<(), KeyProblem> {
+    /// Checks every rule; each guest has `pages` pages, and a link of this bandwidth.
+    pub(crate) fn check(&self, pages: u32, link: Rate) -> Result<(), KeyProblem> {
         if !(2..=MAX_FLEET_HOSTS).contains(&self.hosts) {
             return Err((
                 "fleet.hosts",
                 format!("{} is outside 2 to {MAX_FLEET_HOSTS}", self.hosts),
             ));
         }
-        if let Some(card) = self.card
-            && card.bytes_per_sec() > MAX_CARD_RATE
-        {
-            return Err(("fleet.card", format!("{card} is above {MAX_CARD_RATE}B/s")));
+        if let Some(cards) = &self.card {
+            cards.check(self.hosts)?;
         }
         if self.card.is_none() && !self.neighbours.is_empty() {
             let problem = "it is missing: say what the neighbours share with the migrations";
             return Err(("fleet.card", problem.to_owned()));
         }
         self.check_moves(pages)?;
-        self.check_neighbours()
+        self.check_neighbours()?;
+        self.check_shares(link)
     }
 
     fn check_moves(&self, pages: u32) -> Result<(), KeyProblem> {
@@ -238,6 +246,13 @@ impl FleetScenario {
             }
             if entry.on == Duration::ZERO {
                 return Err(("fleet.neighbours.on", format!("{which}: it must be at least 1ns")));
+            }
+            if !entry.sends() {
+                let problem = format!(
+                    "{which}: in {} at {} not a byte is sent; make it longer, or the rate higher",
+                    entry.on, entry.rate
+                );
+                return Err(("fleet.neighbours.on", problem));
             }
         }
         Ok(())

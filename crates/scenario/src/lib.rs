@@ -4,6 +4,7 @@
 //! [`Preset`] and overrides (`--set KEY=VALUE`) are applied before it is typed, so that a wrong
 //! override is refused by its own name. The later wins: file, preset, overrides.
 
+mod cards;
 mod draft;
 mod duration_text;
 mod error;
@@ -16,6 +17,7 @@ mod table;
 mod validate;
 mod workload_table;
 
+pub use cards::FleetCards;
 pub use draft::Draft;
 pub use error::ScenarioError;
 pub use fleet::{

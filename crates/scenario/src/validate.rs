@@ -1,28 +1,36 @@
 //! What a scenario must keep to, and what is worth a warning.
 
+use crate::cards::Crossed;
 use crate::error::ScenarioError;
 use crate::fleet::FleetScenario;
 use crate::scenario::Scenario;
 use crate::table::KeyProblem;
 use lazycopy_guest::WorkloadSpec;
 use lazycopy_link::MAX_CARD_RATE;
-use lazycopy_migration::Context;
+use lazycopy_migration::{Context, StopRule};
 use lazycopy_units::{Duration, PAGE_MESSAGE_BYTES, Rate};
 use std::fmt;
+use std::ops::Range;
+
+/// Seconds of a year, as durations are written: 365.25 days.
+const YEAR_SECS: u64 = 31_557_600;
 
 /// The longest single duration: ten years. Model time ends after 584 years.
-pub const MAX_SPAN: Duration = Duration::from_secs(10 * 365 * 86_400);
+pub const MAX_SPAN: Duration = Duration::from_secs(10 * YEAR_SECS);
 
-/// The longest that the warm-up, the transfer of all frames, and the measured accesses may take
-/// each, in the worst case: a hundred years, so that their sum stays far below the 584 years of
-/// model time.
-pub const MAX_RUN_TIME: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// The longest that the warm-up, a round, the transfer of all frames, and the measured accesses
+/// may take each, in the worst case: a hundred years, so that their sum stays below the 584 years
+/// of model time.
+pub const MAX_RUN_TIME: Duration = Duration::from_secs(100 * YEAR_SECS);
 
 /// The most pages of a guest: 256 GiB, whose tables take a few GB on each server.
 pub const MAX_GUEST_PAGES: u32 = 1 << 26;
 
 /// The least latency in wall time at which scheduling noise stays well below it.
 pub const LEAST_WALL_LATENCY: Duration = Duration::from_millis(2);
+
+/// A guest that is throttled by 99 per cent, the most, takes so many times as long.
+const MOST_STRETCH: u128 = 100;
 
 /// TOML has no larger integers.
 const MAX_INTEGER: u64 = i64::MAX as u64;
@@ -72,9 +80,29 @@ impl Scenario {
         self.guest_spec(self.seed).validate().map_err(|error| (error.key, error.problem))?;
         self.migration_parameters().validate().map_err(|error| (error.key, error.problem))?;
         if let Some(fleet) = &self.fleet {
-            fleet.check(self.guest.pages)?;
+            fleet.check(self.guest.pages, self.link.bandwidth)?;
         }
         self.check_run_time()
+    }
+
+    /// The seeds of so many runs, the scenario's first; `what` asked for them.
+    ///
+    /// # Errors
+    /// When the last could not be written in a scenario.
+    pub fn seeds(&self, count: u64, what: &str) -> Result<Range<u64>, ScenarioError> {
+        // The end itself is no seed.
+        match self.seed.checked_add(count) {
+            Some(end) if end <= MAX_INTEGER + 1 => Ok(self.seed..end),
+            _ => Err(ScenarioError::Invalid {
+                name: self.name.clone(),
+                key: what.to_owned(),
+                problem: format!(
+                    "{count} seeds from seed = {} on go beyond {MAX_INTEGER}; use fewer, or a \
+                     smaller seed",
+                    self.seed
+                ),
+            }),
+        }
     }
 
     fn check_integers(&self) -> Result<(), KeyProblem> {
@@ -135,10 +163,11 @@ impl Scenario {
             + nanos(self.migration.fault_penalty)
             + 3 * nanos(self.link.latency))
         .saturating_add(page.saturating_mul(2));
-        let last_start = self.fleet.as_ref().map_or(0, FleetScenario::last_start);
         let bounds = [
             (network, transfer),
-            ("fleet.moves.interval", last_start),
+            self.first_round(),
+            self.slowest_access(),
+            self.fleet.as_ref().map_or(("fleet.moves.starts", 0), FleetScenario::last_start),
             ("warmup_accesses", self.thinking(warmup)),
             (
                 "measured_accesses",
@@ -151,21 +180,69 @@ impl Scenario {
                 key,
                 format!(
                     "with it a run may take {} years of model time, and 100 are allowed",
-                    bound / nanos(Duration::from_secs(365 * 86_400))
+                    bound / nanos(Duration::from_secs(YEAR_SECS))
                 ),
             )),
             None => Ok(()),
         }
     }
 
+    /// What a round takes at most at the rate to which it is held, in nanoseconds, and the key that
+    /// makes it so. Further rounds have bounds of their own, `max_rounds` and `max_time`.
+    fn first_round(&self) -> (&'static str, u128) {
+        let migration = &self.migration;
+        let cap = migration.bandwidth_cap.map(|cap| (cap, "migration.bandwidth_cap"));
+        let held = match migration.stop_rule {
+            // Later ones are faster than the first.
+            StopRule::Clark => {
+                let first = (migration.minimum_rate, "migration.minimum_rate");
+                Some(cap.map_or(first, |cap| cap.min(first)))
+            }
+            StopRule::Xen => cap,
+            // At least a page goes in each tenth of a second.
+            StopRule::Qemu => None,
+        };
+        match held.filter(|_| self.has_rounds()) {
+            Some((rate, key)) => {
+                let page = u128::from(rate.time_for(PAGE_MESSAGE_BYTES).as_nanos());
+                (key, page.saturating_mul(u128::from(self.guest.frames)))
+            }
+            None => ("migration.bandwidth_cap", 0),
+        }
+    }
+
+    /// From an access to the next at most, while rounds slow the guest down: in nanoseconds, with
+    /// the key that makes it so.
+    fn slowest_access(&self) -> (&'static str, u128) {
+        let migration = &self.migration;
+        if !self.has_rounds() {
+            return ("migration.first_write_cost", 0);
+        }
+        let is_throttled = migration.auto_converge || migration.burst_share_percent > 0;
+        let stretch = if is_throttled { MOST_STRETCH } else { 1 };
+        let cost = u128::from(migration.first_write_cost.as_nanos());
+        let think = self.thinking(1);
+        let bound = think.saturating_add(cost).saturating_mul(stretch);
+        let key = match self.guest.workload {
+            _ if cost > think => "migration.first_write_cost",
+            WorkloadSpec::Trace { .. } => "guest.workload.instruction_time",
+            _ => "guest.think_time",
+        };
+        (key, bound)
+    }
+
+    fn has_rounds(&self) -> bool {
+        self.migration.scheme.parts().before_handover.has_rounds()
+    }
+
     /// What a message takes at most, in nanoseconds, and the key that makes it so: on a card that
-    /// every migration and every neighbour uses at once each gets an equal share of it.
+    /// all use at once that may cross it, each gets an equal share of it.
     fn slowest_transfer(&self, bytes: u64) -> (&'static str, u128) {
         let nanos = |rate: Rate| u128::from(rate.time_for(bytes).as_nanos());
         let alone = nanos(self.link.bandwidth);
-        let shared = self.fleet.as_ref().map_or(0, |fleet| {
-            nanos(fleet.card.unwrap_or(self.link.bandwidth)) * u128::from(fleet.flows())
-        });
+        let crossed = self.fleet.iter().flat_map(|fleet| fleet.crossed(self.link.bandwidth));
+        let share = |crossed: Crossed| nanos(crossed.card) * u128::from(crossed.flows);
+        let shared = crossed.map(share).max().unwrap_or(0);
         if shared > alone { ("fleet.card", shared) } else { ("link.bandwidth", alone) }
     }
 

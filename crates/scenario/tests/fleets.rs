@@ -1,7 +1,8 @@
 //! Several guests at once: the table `[fleet]`, its defaults, and what it must keep to.
 
 use lazycopy_scenario::{
-    Draft, FleetMove, FleetNeighbour, FleetScenario, GuestMove, MAX_FLEET_HOSTS, SHIPPED, Scenario,
+    Draft, FleetCards, FleetMove, FleetNeighbour, FleetScenario, GuestMove, MAX_FLEET_HOSTS,
+    SHIPPED, Scenario,
 };
 use lazycopy_units::{Duration, Rate};
 use std::collections::BTreeSet;
@@ -46,7 +47,7 @@ fn every_key_arrives_where_it_belongs() {
     let secs = Duration::from_secs;
     let expected = FleetScenario {
         hosts: 3,
-        card: Some(rate(16_448)),
+        card: Some(FleetCards::Alike(rate(16_448))),
         moves: vec![
             FleetMove {
                 guests: 4,
@@ -101,10 +102,51 @@ fn what_is_written_down_is_read_back() {
 #[test]
 fn an_empty_table_moves_one_guest_from_host_0_to_1() {
     let fleet = with("[fleet]").unwrap().fleet.unwrap();
-    assert_eq!((fleet.hosts, fleet.card, fleet.guests()), (2, None, 1));
+    assert_eq!((fleet.hosts, &fleet.card, fleet.guests()), (2, &None, 1));
     let only = GuestMove { guest: 0, source: 0, destination: 1, starts: Duration::ZERO };
     assert_eq!(fleet.guest_moves().collect::<Vec<_>>(), [only]);
     assert_eq!(fleet.neighbours, []);
+}
+
+#[test]
+fn each_host_may_have_a_card_of_its_own() {
+    let text = "[fleet]\nhosts = 3\ncard = [\"12kB/s\", \"12kB/s\", \"4kB/s\"]";
+    let scenario = with(text).unwrap();
+    let cards = |scenario: &Scenario| {
+        let fleet = scenario.fleet.clone().unwrap();
+        [0, 1, 2, 3].map(|host| fleet.card_of(host).map(Rate::bytes_per_sec))
+    };
+    assert_eq!(cards(&scenario), [Some(12_000), Some(12_000), Some(4_000), None]);
+    assert_eq!(Scenario::from_toml(&scenario.to_toml(), "my.toml"), Ok(scenario));
+    assert_eq!(cards(&with("[fleet]\ncard = \"1kB/s\"").unwrap())[..2], [Some(1_000); 2]);
+    for (card, problem) in [
+        ("[\"1kB/s\", \"0B/s\"]", "it must be above zero"),
+        ("\"5\"", "it has no unit"),
+        ("5", "expected a rate with its unit, such as \"1GB/s\", or a list"),
+    ] {
+        let error = with(&format!("[fleet]\ncard = {card}")).unwrap_err();
+        assert!(error.contains(problem) && error.contains('^'), "{error}");
+    }
+}
+
+#[test]
+fn flows_are_held_against_the_card_that_they_cross() {
+    // The link's bandwidth is that of cards that are not given.
+    let draft = |sets: &[&str]| {
+        let paper = SHIPPED.iter().find(|shipped| shipped.name == "paper").unwrap().text;
+        let draft = Draft::from_toml(paper, "my.toml");
+        let draft = sets.iter().try_fold(draft, |draft, set| draft.set(set)).unwrap();
+        draft.finish().map(drop).map_err(|error| error.to_string())
+    };
+    let many = "fleet.moves=[{guests=1025}]";
+    let error = draft(&["link.bandwidth=1B/s", many]).unwrap_err();
+    assert!(error.contains("fleet.moves: 1025 guests and neighbours share host 0's"), "{error}");
+    assert_eq!(draft(&["fleet.card=2B/s", many]), Ok(()));
+    let apart = "fleet.moves=[{guests=1024}, {source=2, destination=3, guests=1024}]";
+    assert_eq!(draft(&["fleet.hosts=4", "fleet.card=1B/s", apart]), Ok(()));
+    let neighbour = "fleet.neighbours=[{destination=3, rate=\"1B/s\"}]";
+    let error = draft(&["fleet.hosts=4", "fleet.card=1B/s", apart, neighbour]).unwrap_err();
+    assert!(error.contains("fleet.card: 1025 guests and neighbours share host 3's"), "{error}");
 }
 
 #[test]
@@ -157,6 +199,11 @@ fn rules_that_are_broken_are_named_by_their_key() {
             "moves.interval: with it a run may take 108 years",
         ),
         (
+            "[[fleet.moves]]\nguests = 11\nstarts = \"8years\"\ninterval = \"9years 200days\""
+                .to_owned(),
+            "moves.starts: with it a run may take 103 years",
+        ),
+        (
             "[[fleet.neighbours]]\nsource = 0\nrate = \"1kB/s\"".to_owned(),
             "card: it is missing: say what the neighbours share",
         ),
@@ -165,6 +212,19 @@ fn rules_that_are_broken_are_named_by_their_key() {
         (neighbour("source = 3"), "neighbours.source: neighbour 1: there is no host 3"),
         (neighbour("destination = 3"), "neighbours.destination: neighbour 1: there is no host 3"),
         (neighbour("source = 0\non = \"0s\""), "neighbours.on: neighbour 1: it must be at least"),
+        (
+            neighbour("source = 0\non = \"999us\""),
+            "neighbours.on: neighbour 1: in 999 us at 1kB/s not a byte is sent",
+        ),
+        (
+            "[fleet]\nhosts = 3\ncard = [\"1MB/s\", \"1MB/s\"]".to_owned(),
+            "card: 2 rates are not one for each of the 3 hosts",
+        ),
+        ("[fleet]\ncard = [\"1B/s\", \"18000000000GB/s\"]".to_owned(), "card: 18000000000GB/s is"),
+        (
+            "[fleet]\ncard = \"1B/s\"\n[[fleet.moves]]\nguests = 1025".to_owned(),
+            "card: 1025 guests and neighbours share host 0's card of 1B/s, which has room for 1024",
+        ),
         (neighbour("source = 0\nbegins = \"11years\""), "neighbours.begins: "),
     ];
     for (lines, expected) in cases {
@@ -191,13 +251,18 @@ fn guests_that_together_are_too_large_are_refused() {
 #[test]
 fn sharing_a_card_counts_in_the_time_that_a_run_may_take() {
     let guests = |guests: u32, card: &str| {
-        with(&format!("[fleet]\ncard = \"{card}\"\n[[fleet.moves]]\nguests = {guests}"))
+        let lines = format!("[fleet]\ncard = \"{card}\"\n[[fleet.moves]]\nguests = {guests}");
+        let paper = SHIPPED.iter().find(|shipped| shipped.name == "paper").unwrap().text;
+        let large =
+            paper.replace("pages = 50", "pages = 1600").replace("frames = 20", "frames = 1600");
+        let scenario = Scenario::from_toml(&format!("{large}\n{lines}"), "my.toml");
+        scenario.map(drop).map_err(|error| error.to_string())
     };
-    // Twenty pages of 4,112 bytes take a day at 1 B/s; 100,000 guests would wait for 250 years.
-    assert!(guests(1, "1B/s").is_ok());
-    let error = guests(100_000, "1B/s").unwrap_err();
+    // 1,600 pages of 4,112 bytes take two days at 40 B/s; 40,000 guests would wait for 208 years.
+    assert_eq!(guests(1, "40B/s"), Ok(()));
+    let error = guests(40_000, "40B/s").unwrap_err();
     assert!(error.starts_with("my.toml: fleet.card: with it a run may take 2"), "{error}");
-    assert!(guests(100_000, "1MB/s").is_ok());
+    assert_eq!(guests(40_000, "1MB/s"), Ok(()));
 }
 
 #[test]

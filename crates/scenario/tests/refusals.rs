@@ -186,11 +186,86 @@ fn a_run_that_model_time_could_not_hold_is_refused_by_the_key_that_makes_it_so()
 }
 
 #[test]
+fn a_round_that_is_held_to_a_rate_counts_in_the_time_that_a_run_may_take() {
+    let large = |scheme: &str, keys: &str| {
+        let text = changed("\"lazy-copy\"", &format!("\"{scheme}\"\n{keys}"))
+            .replace("8224B/s", "1GB/s")
+            .replace("pages = 50", "pages = 10000000")
+            .replace("frames = 20", "frames = 10000000");
+        Scenario::from_toml(&text, "my.toml").map(drop).map_err(|error| error.to_string())
+    };
+    let (capped, slow) = ("bandwidth_cap = \"1B/s\"", "minimum_rate = \"1B/s\"");
+    for (scheme, keys, key) in [
+        ("pre-copy", format!("stop_rule = \"xen\"\n{capped}"), "bandwidth_cap"),
+        ("hybrid-lazy-copy", format!("stop_rule = \"clark\"\n{capped}"), "bandwidth_cap"),
+        ("pre-copy", format!("stop_rule = \"clark\"\n{slow}"), "minimum_rate"),
+    ] {
+        let error = large(scheme, &keys).unwrap_err();
+        let expected = format!("my.toml: migration.{key}: with it a run may take 1303");
+        assert!(error.starts_with(&expected), "{error}");
+        // Without rounds these keys have no effect.
+        assert_eq!(large("post-copy", &keys), Ok(()));
+    }
+    for keys in [
+        // A page goes in each tenth of a second, whatever the cap.
+        capped,
+        "stop_rule = \"xen\"\nbandwidth_cap = \"1MB/s\"\nmax_rounds = 4000000000",
+        "stop_rule = \"xen\"\nminimum_rate = \"1B/s\"",
+    ] {
+        assert_eq!(large("pre-copy", keys), Ok(()), "{keys}");
+    }
+}
+
+#[test]
+fn what_slows_a_guest_down_counts_in_the_time_that_a_run_may_take() {
+    let slowed = |keys: &str, think: &str| {
+        let text = changed("\"lazy-copy\"", &format!("\"pre-copy\"\n{keys}"))
+            .replace("\"970ms\"", &format!("\"{think}\""))
+            .replace("warmup_accesses = 200", "warmup_accesses = 1")
+            .replace("measured_accesses = 100", "measured_accesses = 1");
+        Scenario::from_toml(&text, "my.toml").map(drop).map_err(|error| error.to_string())
+    };
+    let cost = "first_write_cost = \"6years\"";
+    for (keys, think, key) in [
+        ("auto_converge = true", "6years", "guest.think_time: with it"),
+        ("burst_share_percent = 1", "6years", "guest.think_time: with it"),
+        (
+            &*format!("keeps_pace = true\nauto_converge = true\n{cost}"),
+            "1s",
+            "migration.first_write",
+        ),
+        ("first_write_cost = \"11years\"", "1s", "migration.first_write_cost: "),
+    ] {
+        let error = slowed(keys, think).unwrap_err();
+        assert!(error.starts_with(&format!("my.toml: {key}")), "{error}");
+    }
+    assert_eq!(slowed("", "6years"), Ok(()));
+    assert_eq!(slowed("auto_converge = true", "300days"), Ok(()));
+    assert_eq!(slowed(cost, "1s"), Ok(()));
+}
+
+#[test]
 fn integers_that_cannot_be_written_down_are_refused() {
     let mut scenario = Scenario::from_toml(paper(), "my.toml").unwrap();
     scenario.seed = u64::MAX;
     let error = scenario.validate().unwrap_err().to_string();
     assert_eq!(error, "my.toml: seed: it is above 9223372036854775807");
+}
+
+#[test]
+fn seeds_that_could_not_be_written_down_are_refused() {
+    let text = changed("seed = 1", "seed = 9223372036854775806");
+    let scenario = Scenario::from_toml(&text, "my.toml").unwrap();
+    let last = i64::MAX as u64;
+    assert_eq!(scenario.seeds(2, "--seeds"), Ok(last - 1..last + 1));
+    for count in [3, u64::MAX] {
+        let error = scenario.seeds(count, "--seeds").unwrap_err().to_string();
+        let expected = format!(
+            "my.toml: --seeds: {count} seeds from seed = 9223372036854775806 on go beyond \
+             9223372036854775807; use fewer, or a smaller seed"
+        );
+        assert_eq!(error, expected);
+    }
 }
 
 #[test]
@@ -201,6 +276,15 @@ fn the_bounds_themselves_are_allowed() {
     assert_eq!(scenario.validate(), Ok(()));
     scenario.link.latency = MAX_SPAN + Duration::from_nanos(1);
     assert!(scenario.validate().is_err());
+}
+
+#[test]
+fn ten_years_are_no_longer_than_ten_years() {
+    let text = changed("\"200ms\"", "\"10years\"").replace("accesses = 100", "accesses = 1");
+    assert_eq!(Scenario::from_toml(&text, "my.toml").unwrap().link.latency, MAX_SPAN);
+    let error = refused(&changed("\"200ms\"", "\"10years 1ns\""));
+    assert!(error.starts_with("my.toml: link.latency: "), "{error}");
+    assert!(error.ends_with(" is longer than ten years"), "{error}");
 }
 
 #[test]

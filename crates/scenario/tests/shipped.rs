@@ -20,6 +20,10 @@ fn every_file_is_shipped_asks_its_question_first_and_is_valid_without_a_warning(
     let mut found = Vec::new();
     for entry in std::fs::read_dir(configs()).unwrap() {
         let path = entry.unwrap().path();
+        // Sweeps, and what starts them on a cluster, are no scenarios.
+        if path.is_dir() {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         let question = text.lines().next().unwrap();
         assert!(question.starts_with("# ") && question.ends_with('?'), "{}", path.display());

@@ -36,8 +36,10 @@ pub fn scenario_fleet(scenario: &Scenario, seed: u64) -> Fleet {
 }
 
 fn several(scenario: &Scenario, fleet: &FleetScenario, seed: u64) -> Fleet {
-    let rate = fleet.card.unwrap_or(scenario.link.bandwidth);
-    let card = Card { out: rate, into: rate };
+    let card = |host| {
+        let rate = fleet.card_of(host).unwrap_or(scenario.link.bandwidth);
+        Card { out: rate, into: rate }
+    };
     let migration = |one: GuestMove| {
         let seed = Scenario::guest_seed(seed, one.guest);
         FleetMigration {
@@ -59,7 +61,7 @@ fn several(scenario: &Scenario, fleet: &FleetScenario, seed: u64) -> Fleet {
         begins: Instant::ZERO.saturating_add(one.begins),
     };
     Fleet {
-        cards: vec![card; fleet.hosts as usize],
+        cards: (0..fleet.hosts).map(card).collect(),
         migrations: fleet.guest_moves().map(migration).collect(),
         neighbours: fleet.neighbours.iter().map(neighbour).collect(),
     }

@@ -59,3 +59,23 @@ fn each_guest_of_a_fleet_goes_its_own_way() {
         run.runs.iter().map(|run| run.destination.ended_registers.unwrap().digest).collect();
     assert!(digests[0] != digests[1] && digests[1] != digests[2]);
 }
+
+/// As docs/model.md has it.
+#[test]
+fn hosts_with_cards_of_their_own_share_them_max_min_fairly() {
+    let sets = [
+        "migration.scheme=post-copy",
+        "link.bandwidth=12kB/s",
+        "fleet.hosts=3",
+        "fleet.card=[\"12kB/s\", \"12kB/s\", \"4kB/s\"]",
+        "fleet.moves=[{destination=1}, {destination=2}]",
+        "fleet.neighbours=[{destination=2, rate=\"12kB/s\"}, \
+         {source=0, destination=1, rate=\"3kB/s\"}]",
+    ];
+    let run = simulate_scenario(&scenario("paper", &sets), 1, &Options::default()).unwrap();
+    for (number, share) in [(0, 7_000), (1, 2_000)] {
+        // A context of twenty pages at the guest's share, and the latency.
+        let context = (4_272 * 1_000_000_000u64).div_ceil(share);
+        assert_eq!(run.runs[number].metrics.downtime_ns, Some(context + 200_000_000));
+    }
+}

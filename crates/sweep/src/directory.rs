@@ -1,71 +1,14 @@
-//! The directory of a sweep: what may be in it, and how files get there whole.
+//! The directory of a sweep: what may be in it.
 
+use crate::aside::{Aside, is_leftover, remove_leftovers};
 use crate::error::{SweepError, io_error};
 use lazycopy_results::{
     PROGRAM_VERSION, SWEEP_FILE, SWEEP_PARTS_DIRECTORY, SWEEP_RESULTS_FILE, SWEEP_TABLE_FILE,
     SweepManifest,
 };
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use tempfile::{Builder, TempPath};
-
-/// The end of the name of a file that is being written. Its name begins with a dot.
-const PARTIAL: &str = ".partial";
-
-/// A file that is written aside. It gets its name when it is whole; dropped before, it is gone.
-pub(crate) struct Aside {
-    file: BufWriter<File>,
-    aside: TempPath,
-    path: PathBuf,
-}
-
-impl Aside {
-    /// The file that will be `directory/name`.
-    pub(crate) fn create(directory: &Path, name: &str) -> Result<Aside, SweepError> {
-        let path = directory.join(name);
-        let mut builder = Builder::new();
-        let prefix = format!(".{name}.");
-        builder.prefix(&prefix).suffix(PARTIAL);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // As any new file: other users of a shared directory may read it.
-            builder.permissions(fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(directory).map_err(io_error(&path))?;
-        let (file, aside) = file.into_parts();
-        Ok(Aside { file: BufWriter::new(file), aside, path })
-    }
-
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), SweepError> {
-        self.file.write_all(bytes).map_err(io_error(&self.path))
-    }
-
-    /// Gives it its name, in place of what is there.
-    pub(crate) fn keep(mut self) -> Result<(), SweepError> {
-        self.file.flush().map_err(io_error(&self.path))?;
-        self.aside.persist(&self.path).map_err(|error| io_error(&self.path)(error.error))
-    }
-
-    /// The same, after the disk has it: the machine may fail now.
-    pub(crate) fn keep_for_good(mut self) -> Result<(), SweepError> {
-        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
-        synced.map_err(io_error(&self.path))?;
-        self.keep()
-    }
-
-    /// Gives it its name unless that is taken.
-    fn keep_if_new(mut self) -> Result<(), SweepError> {
-        self.file.flush().map_err(io_error(&self.path))?;
-        match self.aside.persist_noclobber(&self.path) {
-            Err(error) if error.error.kind() != ErrorKind::AlreadyExists => {
-                Err(io_error(&self.path)(error.error))
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// The directory of a sweep whose manifest is there.
 #[derive(Debug)]
@@ -117,7 +60,7 @@ impl SweepDirectory {
         let lock = File::open(&self.parts).map_err(io_error(&self.parts))?;
         if lock.try_lock().is_ok() {
             for directory in [&self.path, &self.parts] {
-                remove_leftovers(directory).map_err(io_error(directory))?;
+                remove_leftovers(directory, |_| true)?;
             }
         }
         self.at_work = lock.lock_shared().is_ok().then_some(lock);
@@ -138,7 +81,7 @@ impl SweepDirectory {
         // is read, and computed again.
         let mut aside = Aside::create(&self.parts, &block_name(block))?;
         aside.write(text)?;
-        aside.keep()
+        Ok(aside.keep()?)
     }
 
     /// The text of a block; `None` if it is not there.
@@ -180,20 +123,6 @@ fn block_name(block: u64) -> String {
     format!("{block}.jsonl")
 }
 
-fn is_leftover(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(PARTIAL)
-}
-
-fn remove_leftovers(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if is_leftover(&entry.file_name().to_string_lossy()) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 /// Results without a manifest belong to somebody else.
 fn refuse_strangers(path: &Path) -> Result<(), SweepError> {
     let taken = [SWEEP_RESULTS_FILE, SWEEP_TABLE_FILE, SWEEP_PARTS_DIRECTORY];
@@ -228,39 +157,4 @@ fn differences(there: &SweepManifest, wanted: &SweepManifest) -> String {
         "its scenarios are others".to_owned()
     };
     format!("here is another sweep, \"{}\": {differs}", there.title)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(directory: &Path) -> Vec<String> {
-        let entries = fs::read_dir(directory).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
-    }
-
-    #[test]
-    fn what_is_not_kept_leaves_nothing_behind() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut aside = Aside::create(directory.path(), "7.jsonl").unwrap();
-        aside.write(b"half of a li").unwrap();
-        assert!(is_leftover(&names(directory.path())[0]));
-        drop(aside);
-        assert!(names(directory.path()).is_empty());
-    }
-
-    #[test]
-    fn what_is_kept_replaces_what_was_there_and_what_is_new_does_not() {
-        let directory = tempfile::tempdir().unwrap();
-        for text in ["one", "two"] {
-            let mut aside = Aside::create(directory.path(), "a").unwrap();
-            aside.write(text.as_bytes()).unwrap();
-            aside.keep_for_good().unwrap();
-        }
-        let mut aside = Aside::create(directory.path(), "a").unwrap();
-        aside.write(b"three").unwrap();
-        aside.keep_if_new().unwrap();
-        assert_eq!(fs::read(directory.path().join("a")).unwrap(), b"two");
-        assert_eq!(names(directory.path()), ["a"]);
-    }
 }

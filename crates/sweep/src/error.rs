@@ -1,5 +1,6 @@
 //! Why a sweep is refused, or could not go on.
 
+use crate::aside::AsideError;
 use lazycopy_results::ResultsError;
 use lazycopy_scenario::ScenarioError;
 use lazycopy_simulation::RunError;
@@ -132,6 +133,12 @@ pub enum SweepError {
         /// What the system said.
         problem: String,
     },
+}
+
+impl From<AsideError> for SweepError {
+    fn from(AsideError { path, error }: AsideError) -> Self {
+        SweepError::Io { path, error }
+    }
 }
 
 /// Numbers that are shown before it is said how many more there are.

@@ -14,6 +14,7 @@
 //! there is whole, and is not computed again. What was written by another version or another
 //! sweep is refused by the fingerprint in `DIR/sweep.json`.
 
+mod aside;
 mod axis;
 mod block;
 mod compute;
@@ -28,6 +29,7 @@ mod shard;
 mod table;
 mod touch_rate;
 
+pub use aside::{Aside, AsideError, Whole, remove_leftovers};
 pub use compute::{Computed, Observer, Work, compute, on_threads};
 pub use error::SweepError;
 pub use file::{MAX_FILE_BYTES, MAX_RUNS, MAX_SCENARIOS};

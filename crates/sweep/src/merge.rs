@@ -1,7 +1,8 @@
 //! From blocks to results: every line is looked at on the way.
 
+use crate::aside::Aside;
 use crate::block::blank;
-use crate::directory::{Aside, SweepDirectory};
+use crate::directory::SweepDirectory;
 use crate::error::SweepError;
 use crate::table::Columns;
 use lazycopy_results::{

@@ -250,18 +250,9 @@ fn resolve(
     let entries: Vec<Entry> = contender.entries.iter().chain(entries).cloned().collect();
     let scenario = put(base.clone(), &entries).and_then(Draft::finish);
     let scenario = scenario.map_err(|error| refused(file, cell, contender, error))?;
-    match scenario.seed.checked_add(file.seeds) {
-        Some(end) if i64::try_from(end).is_ok() => Ok(scenario),
-        _ => Err(SweepError::Invalid {
-            file: file.path.clone(),
-            key: "seeds".to_owned(),
-            problem: format!(
-                "{} seeds from {} on go beyond {}",
-                file.seeds,
-                scenario.seed,
-                i64::MAX
-            ),
-        }),
+    match scenario.seeds(file.seeds, "seeds") {
+        Ok(_) => Ok(scenario),
+        Err(error) => Err(SweepError::Scenario { file: file.path.clone(), error }),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::console::Console;
 use crate::grammar::EventLevel;
 use crate::manager::Manager;
 use crate::reply::CommandError;
-use crate::session::{fail, start, until_signal};
+use crate::session::{fail, printed, start, until_signal};
 use futures_util::StreamExt;
 use futures_util::stream;
 use lazycopy_migration::Scheme;
@@ -165,5 +165,5 @@ fn report(options: &Options, plan: &Plan, outcomes: &[Outcome]) -> ExitCode {
         total - failures,
         options.out.display()
     ));
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    printed(&console, if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -95,7 +95,7 @@ impl Group {
         let draft = arguments.set.iter().try_fold(draft, |draft, set| draft.set(set))?;
         let scenario = draft.clone().finish()?;
         let mut runs = Vec::new();
-        for seed in (0..arguments.seeds).map(|number| scenario.seed.saturating_add(number)) {
+        for seed in scenario.seeds(arguments.seeds, "--seeds")? {
             for scheme in schemes(arguments) {
                 let mut scenario = scenario.clone();
                 scenario.migration.scheme = scheme;

@@ -4,7 +4,7 @@ mod reading;
 mod writing;
 
 use crate::console::Console;
-use crate::session::fail;
+use crate::session::{fail, printed};
 use lazycopy_report::{Report, SweepReport, run_report};
 use reading::{Kind, ReadError};
 use std::path::{Path, PathBuf};
@@ -40,8 +40,9 @@ pub(crate) fn run(arguments: &ReportArguments) -> ExitCode {
                     directory.join(writing::FIGURES).display()
                 ),
             };
-            Console::stdout().print(&format!("The report is {}. {figures}", page.display()));
-            ExitCode::SUCCESS
+            let console = Console::stdout();
+            console.print(&format!("The report is {}. {figures}", page.display()));
+            printed(&console, ExitCode::SUCCESS)
         }
         Err(error) => fail(error),
     }

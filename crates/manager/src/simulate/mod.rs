@@ -9,18 +9,21 @@ use crate::arguments::Options;
 use crate::console::Console;
 use crate::definition::draft;
 use crate::grammar::EventLevel;
-use crate::session::fail;
-use files::{EVENTS_DIRECTORY, JsonLines, NETWORK_FILE, RESULTS_FILE};
+use crate::session::{INTERRUPTED, fail, printed};
+use files::{Files, RESULTS_FILE};
 use lazycopy_migration::Scheme;
 use lazycopy_results::{Comparison, RunRecord};
-use lazycopy_scenario::{Preset, Scenario, ScenarioError};
-use lazycopy_simulation::{FleetRun, Limits, RunError, simulate_scenario};
+use lazycopy_scenario::{Draft, Preset, Scenario, ScenarioError};
+use lazycopy_simulation::{Limits, RunError, simulate_scenario};
+use lazycopy_sweep::AsideError;
 use lazycopy_units::{Duration, Instant};
+use serde_json::Value;
 use silence::Silence;
-use std::fs;
-use std::io;
+use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use network::{NeighbourRecord, NetworkRecord};
 
@@ -67,135 +70,149 @@ enum SimulateError {
     Scenario(#[from] ScenarioError),
     #[error("{run}: {problem}")]
     Run { run: String, problem: RunError },
-    #[error("{}: {problem}", path.display())]
-    Write { path: PathBuf, problem: io::Error },
-}
-
-impl SimulateError {
-    fn write(path: &Path) -> impl FnOnce(io::Error) -> SimulateError {
-        let path = path.to_owned();
-        move |problem| SimulateError::Write { path, problem }
-    }
+    #[error(transparent)]
+    Write(#[from] AsideError),
+    #[error("Interrupted: nothing was written, and what {} held is kept.", out.display())]
+    Interrupted { out: PathBuf },
 }
 
 /// What all simulated runs gave.
 #[derive(Default)]
 struct Simulated {
+    /// Without their scenarios, which take by far the most memory and are all written down.
     records: Vec<RunRecord>,
-    /// One for each scheme and seed of a fleet.
+    /// One for each scheme and seed of a fleet, without what its cards carried over time.
     networks: Vec<NetworkRecord>,
     /// Runs that were not over at their limit, and which limit it was.
     endless: Vec<(String, RunError)>,
 }
 
+/// What is to be simulated: valid under each of the schemes.
+struct Plan {
+    name: String,
+    schemes: Vec<Scenario>,
+    seeds: Range<u64>,
+}
+
 /// Simulates what was asked for, writes the results and prints a table.
-pub(crate) fn run(options: &Options, arguments: &SimulateArguments) -> ExitCode {
-    let console = Console::stdout();
-    let simulated = scenario(arguments).map_err(SimulateError::from).and_then(|scenario| {
-        let simulated = simulate_all(&scenario, &options.out, arguments)?;
-        let title = format!("{} in virtual time", scenario.name);
-        console.print(&Comparison::of(&title, &simulated.records).to_string());
-        if !simulated.networks.is_empty() {
-            console.print(&Silence::of(&simulated.networks).to_string());
-        }
-        Ok(simulated)
+pub(crate) fn run(
+    options: &Options,
+    arguments: &SimulateArguments,
+    cancelled: &AtomicBool,
+) -> ExitCode {
+    let simulated = Plan::of(arguments).map_err(SimulateError::from).and_then(|plan| {
+        let simulated = plan.simulate(&options.out, arguments, cancelled)?;
+        Ok((plan.name, simulated))
     });
-    let simulated = match simulated {
+    let (name, simulated) = match simulated {
         Ok(simulated) => simulated,
+        Err(interrupted @ SimulateError::Interrupted { .. }) => {
+            let _ = writeln!(std::io::stderr(), "{interrupted}");
+            return ExitCode::from(INTERRUPTED);
+        }
         Err(error) => return fail(error),
     };
+    let console = Console::stdout();
+    let title = format!("{name} in virtual time");
+    console.print(&Comparison::of(&title, &simulated.records).to_string());
+    if !simulated.networks.is_empty() {
+        console.print(&Silence::of(&simulated.networks).to_string());
+    }
     console.print(&format!("The results are in {}.", options.out.join(RESULTS_FILE).display()));
-    match simulated.endless.as_slice() {
+    let code = match simulated.endless.as_slice() {
         [] => ExitCode::SUCCESS,
         [(run, problem)] => fail(format!("{run} has no result: {problem}")),
         [(run, problem), ..] => fail(format!(
             "{} runs have no result; the first of them is {run}: {problem}",
             simulated.endless.len()
         )),
+    };
+    printed(&console, code)
+}
+
+impl Plan {
+    fn of(arguments: &SimulateArguments) -> Result<Plan, ScenarioError> {
+        let draft = draft(&arguments.scenario)?;
+        let draft = match arguments.preset {
+            Some(preset) => draft.preset(preset),
+            None => draft,
+        };
+        let set = |draft: Draft, set: &String| draft.set(set);
+        let scenario = arguments.set.iter().try_fold(draft, set)?.finish()?;
+        let schemes = match arguments.scheme.as_slice() {
+            [] => vec![scenario.migration.scheme],
+            schemes => Scheme::ALL.into_iter().filter(|scheme| schemes.contains(scheme)).collect(),
+        };
+        let under = |scheme: Scheme| {
+            let mut scenario = scenario.clone();
+            scenario.migration.scheme = scheme;
+            scenario.validate().map(|()| scenario)
+        };
+        Ok(Plan {
+            name: scenario.name.clone(),
+            schemes: schemes.into_iter().map(under).collect::<Result<_, _>>()?,
+            seeds: scenario.seeds(arguments.seeds, "--seeds")?,
+        })
     }
-}
 
-fn scenario(arguments: &SimulateArguments) -> Result<Scenario, ScenarioError> {
-    let draft = draft(&arguments.scenario)?;
-    let draft = match arguments.preset {
-        Some(preset) => draft.preset(preset),
-        None => draft,
-    };
-    arguments.set.iter().try_fold(draft, |draft, set| draft.set(set))?.finish()
-}
-
-/// Simulates every scheme and seed. A run that is not over at its limit has no result; the others
-/// are kept.
-fn simulate_all(
-    scenario: &Scenario,
-    out: &Path,
-    arguments: &SimulateArguments,
-) -> Result<Simulated, SimulateError> {
-    let schemes = match arguments.scheme.as_slice() {
-        [] => vec![scenario.migration.scheme],
-        schemes => Scheme::ALL.into_iter().filter(|scheme| schemes.contains(scheme)).collect(),
-    };
-    fs::create_dir_all(out).map_err(SimulateError::write(out))?;
-    let mut results = JsonLines::create(out, RESULTS_FILE)?;
-    let mut networks = JsonLines::create(out, NETWORK_FILE)?;
-    let mut simulated = Simulated::default();
-    for scheme in schemes {
-        let mut scenario = scenario.clone();
-        scenario.migration.scheme = scheme;
-        scenario.validate()?;
-        let first = scenario.seed;
-        for seed in (0..arguments.seeds).map(|number| first.saturating_add(number)) {
-            scenario.seed = seed;
-            let name = format!("{scheme}-seed{seed}");
-            let run = match simulate_scenario(&scenario, seed, &engine_options(arguments)) {
-                Ok(run) => run,
-                Err(problem @ RunError::Exceeded(_)) => {
-                    simulated.endless.push((name, problem));
-                    continue;
+    /// Simulates every scheme and seed. A run that is not over at its limit has no result; the
+    /// others are kept.
+    fn simulate(
+        &self,
+        out: &Path,
+        arguments: &SimulateArguments,
+        cancelled: &AtomicBool,
+    ) -> Result<Simulated, SimulateError> {
+        let mut files = Files::begin(out)?;
+        let mut simulated = Simulated::default();
+        for scenario in &self.schemes {
+            let mut scenario = scenario.clone();
+            for seed in self.seeds.clone() {
+                if cancelled.load(Ordering::Relaxed) {
+                    return Err(SimulateError::Interrupted { out: out.to_owned() });
                 }
-                Err(problem) => return Err(SimulateError::Run { run: name, problem }),
-            };
-            if scenario.fleet.is_some() {
-                let network = NetworkRecord::of(&scenario, name.clone(), arguments.preset, &run);
-                networks.write(&network)?;
-                simulated.networks.push(network);
-            }
-            for record in write_runs(out, &scenario, &name, run, arguments)? {
-                results.write(&record)?;
-                simulated.records.push(record);
+                scenario.seed = seed;
+                simulated.run(&scenario, arguments, &mut files)?;
             }
         }
+        files.finish(self.schemes.iter().any(|scenario| scenario.fleet.is_some()))?;
+        Ok(simulated)
     }
-    results.finish()?;
-    // That of an earlier simulation would tell of other runs.
-    if scenario.fleet.is_some() {
-        networks.finish()?
-    } else {
-        networks.remove()?
-    }
-    Ok(simulated)
 }
 
-/// The records of all guests of a run; their events are written where they are asked for.
-fn write_runs(
-    out: &Path,
-    scenario: &Scenario,
-    name: &str,
-    run: FleetRun,
-    arguments: &SimulateArguments,
-) -> Result<Vec<RunRecord>, SimulateError> {
-    let mut records = Vec::with_capacity(run.runs.len());
-    for (record, events) in records::of(scenario, name, arguments.preset, run) {
-        if arguments.events {
-            let directory = out.join(EVENTS_DIRECTORY);
-            fs::create_dir_all(&directory).map_err(SimulateError::write(&directory))?;
-            let mut lines = JsonLines::create(&directory, &format!("{}.jsonl", record.run))?;
-            events.iter().try_for_each(|event| lines.write(event))?;
-            lines.finish()?;
+impl Simulated {
+    /// Simulates a run, the scenario's seed being its own, and writes down what came of it.
+    fn run(
+        &mut self,
+        scenario: &Scenario,
+        arguments: &SimulateArguments,
+        files: &mut Files,
+    ) -> Result<(), SimulateError> {
+        let name = format!("{}-seed{}", scenario.migration.scheme, scenario.seed);
+        let run = match simulate_scenario(scenario, scenario.seed, &engine_options(arguments)) {
+            Ok(run) => run,
+            Err(problem @ RunError::Exceeded(_)) => {
+                self.endless.push((name, problem));
+                return Ok(());
+            }
+            Err(problem) => return Err(SimulateError::Run { run: name, problem }),
+        };
+        if scenario.fleet.is_some() {
+            let mut network = NetworkRecord::of(scenario, name.clone(), arguments.preset, &run);
+            files.network(&network)?;
+            network.forget_over_time();
+            self.networks.push(network);
         }
-        records.push(record);
+        for (mut record, events) in records::of(scenario, &name, arguments.preset, run) {
+            if arguments.events {
+                files.events(&record.run, &events)?;
+            }
+            files.result(&record)?;
+            record.scenario = Value::Null;
+            self.records.push(record);
+        }
+        Ok(())
     }
-    Ok(records)
 }
 
 fn engine_options(arguments: &SimulateArguments) -> lazycopy_simulation::Options {
@@ -208,5 +225,32 @@ fn engine_options(arguments: &SimulateArguments) -> lazycopy_simulation::Options
         events: arguments.events,
         limits,
         ..lazycopy_simulation::Options::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Simulate {
+        #[command(flatten)]
+        arguments: SimulateArguments,
+    }
+
+    #[test]
+    fn scenarios_and_courses_are_written_down_and_not_kept_in_memory() {
+        let out = tempfile::tempdir().unwrap();
+        let words = ["simulate", "evacuation", "--seeds", "2", "--events"];
+        let arguments = Simulate::parse_from(words).arguments;
+        let plan = Plan::of(&arguments).unwrap();
+        let simulated = plan.simulate(out.path(), &arguments, &AtomicBool::new(false)).unwrap();
+        assert!(simulated.records.iter().all(|record| record.scenario.is_null()));
+        let cards = simulated.networks.iter().flat_map(|network| &network.cards);
+        assert!(cards.clone().count() > 0 && cards.clone().all(|card| card.over_time.is_none()));
+        let written = |file: &str| std::fs::read_to_string(out.path().join(file)).unwrap();
+        assert_eq!(written(RESULTS_FILE).matches("\"scenario\":{").count(), 2 * 8);
+        assert!(written("network.jsonl").contains("\"over_time\":{"));
     }
 }

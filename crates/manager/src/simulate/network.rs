@@ -82,6 +82,11 @@ impl NetworkRecord {
         }
     }
 
+    /// Keeps the totals alone of what the cards carried.
+    pub(super) fn forget_over_time(&mut self) {
+        self.cards.iter_mut().for_each(|card| card.over_time = None);
+    }
+
     /// Mean of the neighbours' slowdowns; `None` where none of them moved anything.
     pub fn slowdown_mean(&self) -> Option<f64> {
         let slowdowns: Vec<f64> =

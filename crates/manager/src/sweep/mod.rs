@@ -5,17 +5,15 @@ mod progress;
 use crate::arguments::{DEFAULT_OUT, Options};
 use crate::console::Console;
 use crate::definition::recordings_directory;
-use crate::session::{ended_by, fail};
+use crate::session::{INTERRUPTED, cancellable, fail, printed};
 use lazycopy_results::{SWEEP_RESULTS_FILE, SweepAnalysis};
 use lazycopy_sweep::{Computed, Shard, Sweep, SweepError, Work, compute, merge, on_threads};
 use progress::Progress;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-use tokio::signal::unix::SignalKind;
 
 /// The most threads: more than any machine has cores.
 const MAX_THREADS: u64 = 4_096;
@@ -48,36 +46,10 @@ pub struct MergeArguments {
 
 /// Computes a sweep, or a shard of it. A signal ends it after the runs that are under way.
 pub(crate) async fn run(options: &Options, arguments: SweepArguments) -> ExitCode {
-    let interrupted = ended_by(SignalKind::interrupt());
-    let terminated = ended_by(SignalKind::terminate());
-    let hung_up = ended_by(SignalKind::hangup());
-    let cancelled = Arc::new(AtomicBool::new(false));
     let directory = directory(&options.out, &arguments.file);
-    let flag = Arc::clone(&cancelled);
-    let work = tokio::task::spawn_blocking(move || sweep(&directory, &arguments, &flag));
-    tokio::pin!(work);
-    let code = tokio::select! {
-        done = &mut work => return done.map_or_else(fail, |done| done.unwrap_or_else(fail)),
-        code = interrupted => code,
-        code = terminated => code,
-        code = hung_up => code,
-    };
-    cancelled.store(true, Ordering::Relaxed);
-    let again = ended_by(SignalKind::interrupt());
-    tokio::select! {
-        // All was done already, or it failed: then that is what to tell.
-        done = work => match done {
-            Ok(Ok(done)) if done == ExitCode::from(INTERRUPTED) => code,
-            Ok(done) => done.unwrap_or_else(fail),
-            Err(problem) => fail(problem),
-        },
-        // What is half written has no name yet, and is removed by the next run.
-        _ = again => code,
-    }
+    cancellable(move |cancelled| sweep(&directory, &arguments, cancelled).unwrap_or_else(fail))
+        .await
 }
-
-/// Stands for "not finished" until the signal's own code takes its place.
-const INTERRUPTED: u8 = 75;
 
 /// Where the results go: a directory of its own below the default one.
 fn directory(out: &Path, file: &Path) -> PathBuf {
@@ -124,7 +96,7 @@ fn sweep(
             ));
         }
         console.print(&speed(&computed, seconds));
-        Ok(ExitCode::SUCCESS)
+        Ok(printed(&console, ExitCode::SUCCESS))
     })?
 }
 
@@ -166,8 +138,9 @@ impl SweepArguments {
 pub(crate) fn run_merge(arguments: &MergeArguments) -> ExitCode {
     match merge(&arguments.directory) {
         Ok(analysis) => {
-            tell(&Console::stdout(), &analysis, &arguments.directory);
-            ExitCode::SUCCESS
+            let console = Console::stdout();
+            tell(&console, &analysis, &arguments.directory);
+            printed(&console, ExitCode::SUCCESS)
         }
         Err(error) => fail(error),
     }

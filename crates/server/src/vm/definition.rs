@@ -14,8 +14,8 @@ const MAX_PAGES: u32 = 1 << 24;
 /// The longest name of a guest.
 const MAX_NAME_BYTES: usize = 255;
 
-/// The longest think time and load (ten years): some millions of them fit into model time.
-const LONGEST_SPAN: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// The longest think time and load (ten years of 365.25 days, as in scenarios).
+const LONGEST_SPAN: Duration = Duration::from_secs(10 * 31_557_600);
 
 /// A guest's definition: what does not change while it is here.
 #[derive(Clone, Debug)]

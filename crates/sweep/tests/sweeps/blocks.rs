@@ -55,7 +55,8 @@ fn results_stand_in_the_order_of_cell_contender_and_seed() {
 #[test]
 fn a_results_directory_holds_what_it_should_and_nothing_else() {
     let names: Vec<&String> = SERIAL.keys().collect();
-    assert_eq!(names, ["results.csv", "results.jsonl", "sweep.json"]);
+    let expected = ["analysis.json", "cells.csv", "results.csv", "results.jsonl", "sweep.json"];
+    assert_eq!(names, expected);
     let table = String::from_utf8(SERIAL["results.csv"].clone()).unwrap();
     assert_eq!(table.lines().count(), 641);
     let (head, first) = (table.lines().next().unwrap(), table.lines().nth(1).unwrap());

@@ -112,8 +112,8 @@ fn sizes_have_bounds_that_are_named() {
     let many = refusal(fleet);
     assert!(many.contains("seeds: 100000 guests of all cells and contenders x 1001"), "{many}");
     refuses(
-        "set = { seed = 9223372036854775806 }\n",
-        &["2 seeds from 9223372036854775806 on go beyond"],
+        "set = { seed = 9223372036854775807 }\n",
+        &["seeds: 2 seeds from seed = 9223372036854775807 on go beyond"],
     );
 }
 
