@@ -10,6 +10,7 @@ use lazycopy_results::{
     SWEEP_TABLE_FILE, SweepAnalysis, SweepManifest, SweepRecord,
 };
 use rayon::prelude::*;
+use std::convert::Infallible;
 use std::path::Path;
 
 /// Blocks per thread that are in memory at once.
@@ -42,25 +43,41 @@ pub fn merge(directory: &Path) -> Result<SweepAnalysis, SweepError> {
     let mut table = Aside::create(directory.path(), SWEEP_TABLE_FILE)?;
     table.write(&columns.header())?;
     let numbers: Vec<u64> = (0..manifest.blocks).collect();
-    for numbers in numbers.chunks(AHEAD * rayon::current_num_threads()) {
+    let mut failed = None;
+    let mut take = |numbers: &[u64]| -> Result<Vec<SweepRecord>, SweepError> {
         let read = |block: &u64| {
-            let mut rows = columns.rows();
-            let text = check_block(&directory, &manifest, *block, |record| rows.add(record))?;
-            Ok((text, rows.into_bytes()))
+            let (mut rows, mut records) = (columns.rows(), Vec::new());
+            let text = check_block(&directory, &manifest, *block, |record| {
+                rows.add(&record);
+                records.push(record);
+            })?;
+            Ok((text, rows.into_bytes(), records))
         };
         let blocks = numbers.par_iter().map(read).collect::<Vec<Result<_, SweepError>>>();
+        let mut all = Vec::new();
         for block in blocks {
-            let (text, rows) = block?;
+            let (text, rows, records) = block?;
             results.write(&text)?;
             table.write(&rows)?;
+            all.extend(records);
         }
+        Ok(all)
+    };
+    // Read once: what is written is analysed on its way.
+    let records = numbers
+        .chunks(AHEAD * rayon::current_num_threads())
+        .map_while(|numbers| take(numbers).map_err(|error| failed = Some(error)).ok())
+        .flatten()
+        .map(Ok::<SweepRecord, Infallible>);
+    let analysis = SweepAnalysis::of(&manifest, records);
+    if let Some(error) = failed {
+        return Err(error);
     }
+    let analysis = analysis?;
     results.keep_for_good()?;
     table.keep_for_good()?;
-    let analysis = SweepAnalysis::load(directory.path())?;
-    for (name, text) in
-        [(SWEEP_ANALYSIS_FILE, analysis.to_json()), (SWEEP_CELLS_FILE, analysis.to_csv())]
-    {
+    let (json, csv) = rayon::join(|| analysis.to_json(), || analysis.to_csv());
+    for (name, text) in [(SWEEP_ANALYSIS_FILE, json), (SWEEP_CELLS_FILE, csv)] {
         let mut file = Aside::create(directory.path(), name)?;
         file.write(text.as_bytes())?;
         file.keep()?;
@@ -80,7 +97,7 @@ pub(crate) fn check_block(
     directory: &SweepDirectory,
     manifest: &SweepManifest,
     block: u64,
-    mut each: impl FnMut(&SweepRecord),
+    mut each: impl FnMut(SweepRecord),
 ) -> Result<Vec<u8>, SweepError> {
     let wrong = |line, problem: String| SweepError::Block {
         file: directory.block(block),
@@ -119,7 +136,7 @@ pub(crate) fn check_block(
         if record.to_json_line() != line {
             return Err(wrong(Some(number), "it is not written as this program does".to_owned()));
         }
-        each(&record);
+        each(record);
     }
     Ok(bytes)
 }

@@ -27,6 +27,7 @@ use crate::sweep::{SweepAxis, SweepContender, SweepManifest};
 use crate::sweep_record::{SweepRecord, SweepRecords};
 use crate::wording;
 use order::InOrder;
+use rayon::prelude::*;
 use runs::CellRuns;
 use serde::Serialize;
 use std::path::Path;
@@ -67,7 +68,7 @@ pub struct SweepAnalysis {
 }
 
 impl SweepAnalysis {
-    /// Analyses the sweep in a directory. One cell at a time is held in memory.
+    /// Analyses the sweep in a directory. The runs of a few cells at a time are held in memory.
     ///
     /// # Errors
     /// When its manifest or results cannot be read, or are not one another's.
@@ -91,20 +92,24 @@ impl SweepAnalysis {
         let told = |measure: &Measure| measure.is_told_by(&manifest.metrics);
         let measures: Vec<Measure> = Measure::ALL.into_iter().filter(told).collect();
         let mut order = InOrder::new(manifest);
-        let mut runs = CellRuns::new(manifest.contenders.len(), &measures);
+        let new_cell = || CellRuns::new(manifest.contenders.len(), &measures);
         let mut cells = Vec::with_capacity(manifest.cells.len());
+        // Cells whose runs are there, the last one perhaps not all of them.
+        let mut gathered = vec![new_cell()];
         for record in records {
             let record = record?;
             let place = order.admit(&record)?;
-            if place.cell > cells.len() {
-                cells.push(runs.finish(&manifest.cells[cells.len()]));
+            if place.cell >= cells.len() + gathered.len() {
+                if gathered.len() == CELLS_AT_ONCE {
+                    finish(&mut gathered, manifest, &mut cells);
+                }
+                gathered.push(new_cell());
             }
+            let runs = gathered.last_mut().expect("one is gathered");
             runs.add(place, &record);
         }
         order.finish()?;
-        if let Some(last) = manifest.cells.get(cells.len()) {
-            cells.push(runs.finish(last));
-        }
+        finish(&mut gathered, manifest, &mut cells);
         correct(&mut cells, measures.len());
         Ok(SweepAnalysis {
             schema_version: SCHEMA_VERSION,
@@ -134,17 +139,31 @@ impl SweepAnalysis {
     }
 }
 
+/// Cells that are analysed at once, on all cores; their runs are in memory.
+const CELLS_AT_ONCE: usize = 32;
+
+/// Analyses the gathered cells, which follow those that are analysed already.
+fn finish(
+    gathered: &mut Vec<CellRuns<'_>>,
+    manifest: &SweepManifest,
+    cells: &mut Vec<CellAnalysis>,
+) {
+    let places = &manifest.cells[cells.len()..];
+    let finished = gathered.par_iter().zip(places).map(|(runs, place)| runs.finish(place));
+    let finished: Vec<CellAnalysis> = finished.collect();
+    cells.extend(finished);
+    gathered.clear();
+}
+
 /// Corrects the p-values of each measure over all cells and pairs, and ranks the contenders.
 fn correct(cells: &mut [CellAnalysis], measures: usize) {
     for index in 0..measures {
         let family = cells.iter_mut().flat_map(|cell| &mut cell.measures[index].pairs);
         Difference::correct(family.map(|pair| &mut pair.difference));
     }
-    for cell in cells {
-        for measure in &mut cell.measures {
-            measure.ranking = Ranking::of(measure);
-        }
-    }
+    cells.par_iter_mut().flat_map(|cell| &mut cell.measures).for_each(|measure| {
+        measure.ranking = Ranking::of(measure);
+    });
 }
 
 fn doubts(contenders: &[SweepContender], cells: &[CellAnalysis]) -> Vec<String> {

@@ -54,9 +54,8 @@ impl<'a> CellRuns<'a> {
         }
     }
 
-    /// What the cell says, its differences not corrected for those of other cells; the runs of the
-    /// next one may come.
-    pub(super) fn finish(&mut self, cell: &SweepCell) -> CellAnalysis {
+    /// What the cell says, its differences not corrected for those of other cells.
+    pub(super) fn finish(&self, cell: &SweepCell) -> CellAnalysis {
         let measure = |(index, measure): (usize, &Measure)| {
             let values: Vec<Vec<Option<f64>>> = self
                 .runs
@@ -72,7 +71,6 @@ impl<'a> CellRuns<'a> {
         };
         let measures = self.measures.iter().enumerate().map(measure).collect();
         let runs = self.runs.iter().map(|runs| counts(runs)).collect();
-        self.runs.iter_mut().for_each(Vec::clear);
         CellAnalysis { place: cell.clone(), runs, measures }
     }
 }
