@@ -11,6 +11,19 @@ use std::path::{Path, PathBuf};
 /// be right.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
+    /// Another version of this program has computed what is there.
+    #[error(
+        "{}: version {found} has computed this sweep, and this is version {}; merge it with that \
+         one, or compute it again into another directory",
+        directory.display(),
+        lazycopy_results::PROGRAM_VERSION
+    )]
+    OtherVersion {
+        /// The directory.
+        directory: PathBuf,
+        /// The version that its manifest names.
+        found: String,
+    },
     /// The results cannot be analysed.
     #[error(transparent)]
     Analysis(#[from] lazycopy_results::AnalysisError),

@@ -6,8 +6,8 @@ use crate::directory::SweepDirectory;
 use crate::error::SweepError;
 use crate::table::Columns;
 use lazycopy_results::{
-    RunPlace, SWEEP_ANALYSIS_FILE, SWEEP_CELLS_FILE, SWEEP_FILE, SWEEP_RESULTS_FILE,
-    SWEEP_TABLE_FILE, SweepAnalysis, SweepManifest, SweepRecord,
+    PROGRAM_VERSION, RunPlace, SWEEP_ANALYSIS_FILE, SWEEP_CELLS_FILE, SWEEP_FILE,
+    SWEEP_RESULTS_FILE, SWEEP_TABLE_FILE, SweepAnalysis, SweepManifest, SweepRecord,
 };
 use rayon::prelude::*;
 use std::convert::Infallible;
@@ -27,6 +27,10 @@ pub fn merge(directory: &Path) -> Result<SweepAnalysis, SweepError> {
         return Err(SweepError::NoSweep { directory: directory.to_owned() });
     }
     let manifest = SweepManifest::load(directory)?;
+    if manifest.program_version != PROGRAM_VERSION {
+        let found = manifest.program_version;
+        return Err(SweepError::OtherVersion { directory: directory.to_owned(), found });
+    }
     let directory = SweepDirectory::at(directory);
     let there = directory.blocks(manifest.blocks)?;
     let missing: Vec<u64> = (0..manifest.blocks).filter(|it| !there[*it as usize]).collect();

@@ -20,10 +20,12 @@ pub(super) struct WriteError {
 }
 
 /// Writes the figures, then the page: each aside and renamed, so that a file that is there is
-/// whole, and a page that is there has its figures.
+/// whole, and a page that is there has its figures. Figures of an earlier report that this one
+/// does not have are removed.
 pub(super) fn write(directory: &Path, report: &Report) -> Result<(), WriteError> {
+    let figures = directory.join(FIGURES);
+    remove_others(&figures, report);
     if !report.figures.is_empty() {
-        let figures = directory.join(FIGURES);
         fs::create_dir_all(&figures)
             .map_err(|problem| WriteError { path: figures.clone(), problem })?;
         for (name, drawing) in &report.figures {
@@ -31,6 +33,19 @@ pub(super) fn write(directory: &Path, report: &Report) -> Result<(), WriteError>
         }
     }
     replace(directory, PAGE, &report.html)
+}
+
+/// Removes drawings that are none of this report's. One that cannot be removed stays.
+fn remove_others(figures: &Path, report: &Report) {
+    let Ok(entries) = fs::read_dir(figures) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let drawing = path.extension().is_some_and(|extension| extension == "svg");
+        let ours = |name: &str| report.figures.iter().any(|(figure, _)| figure == name);
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        if drawing && !stem.is_some_and(ours) {
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 /// Writes a file of that directory aside and renames it.

@@ -120,7 +120,7 @@ impl SweepAnalysis {
             contenders: manifest.contenders.clone(),
             axes: manifest.axes.clone(),
             seeds: manifest.seeds,
-            doubts: doubts(&manifest.contenders, &cells),
+            doubts: doubts(manifest, &cells),
             measures,
             cells,
         })
@@ -166,9 +166,17 @@ fn correct(cells: &mut [CellAnalysis], measures: usize) {
     });
 }
 
-fn doubts(contenders: &[SweepContender], cells: &[CellAnalysis]) -> Vec<String> {
+fn doubts(manifest: &SweepManifest, cells: &[CellAnalysis]) -> Vec<String> {
     let mut doubts = Vec::new();
-    for (index, contender) in contenders.iter().enumerate() {
+    let tells = |metric: &str| manifest.metrics.iter().any(|name| name == metric);
+    if !tells("outcome") && !tells("total_migration_time_ns") {
+        doubts.push(
+            "Runs that did not complete are counted, too: neither outcome nor \
+             total_migration_time_ns is among the metrics, one of which tells them."
+                .to_owned(),
+        );
+    }
+    for (index, contender) in manifest.contenders.iter().enumerate() {
         let name = &contender.name;
         let sum = |count: fn(&RunCounts) -> u64| -> u64 {
             cells.iter().map(|cell| count(&cell.runs[index])).sum()

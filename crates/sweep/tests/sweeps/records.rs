@@ -124,3 +124,16 @@ fn several_guests_at_once_have_a_record_each() {
         }
     }
 }
+
+#[test]
+fn a_sweep_of_another_version_is_not_merged() {
+    let place = Place::new();
+    let text = "scenario = \"paper\"\nseeds = 2\nschemes = [\"post-copy\"]\n";
+    let out = place.path("out");
+    computed(&place.open(text).unwrap(), &out, "0/1", 1);
+    let manifest = std::fs::read_to_string(out.join("sweep.json")).unwrap();
+    let version = format!("\"{}\"", lazycopy_results::PROGRAM_VERSION);
+    std::fs::write(out.join("sweep.json"), manifest.replacen(&version, "\"0.0.9\"", 1)).unwrap();
+    let error = merge(&out).unwrap_err().to_string();
+    assert!(error.contains("version 0.0.9 has computed this sweep"), "{error}");
+}
