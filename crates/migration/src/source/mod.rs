@@ -15,7 +15,7 @@ use crate::parameters::{BeforeHandover, MigrationParameters, PushOrder};
 use crate::prediction::{HISTORY, order_by_need};
 use crate::report::SourceReport;
 pub use exchange::{SourceInput, SourceOutput};
-use lazycopy_guest::{Guest, Timeout};
+use lazycopy_guest::{Guest, Memory, Timeout};
 use lazycopy_units::{Instant, PageNumber};
 use pushing::{Effect, Pushing};
 use rounds::{Choice, Rounds};
@@ -101,6 +101,7 @@ impl Source {
                 State::Resident(_) | State::Suspended(_) | State::Gone => {}
             },
             SourceInput::LinkFree => self.use_link(now),
+            SourceInput::UrgentLinkFree => self.use_urgent_link(now),
             SourceInput::DiskDue => match &mut self.state {
                 State::Pushing(pushing) => {
                     let effects = pushing.disk_due(now, &self.parameters);
@@ -176,6 +177,39 @@ impl Source {
         match &self.state {
             State::Rounds(rounds) => Some(rounds.allowed_at()),
             _ => self.link_wanted_since,
+        }
+    }
+
+    /// Whether a page waits that a way of its own for demand and forward pages may take.
+    #[inline]
+    pub fn wants_urgent_link(&self) -> bool {
+        matches!(&self.state, State::Pushing(pushing) if pushing.wants_urgent_link())
+    }
+
+    /// The memory of what is here: the guest's, or the forward context's.
+    pub fn memory(&self) -> Option<&Memory> {
+        match &self.state {
+            State::Pushing(pushing) => Some(pushing.memory()),
+            _ => self.guest().map(Guest::memory),
+        }
+    }
+
+    /// After the hand-over, the memory of what is here, to give up the bytes of pages that the
+    /// destination has.
+    pub fn handed_over_memory(&mut self) -> Option<&mut Memory> {
+        match &mut self.state {
+            State::Pushing(pushing) => Some(pushing.memory_mut()),
+            _ => None,
+        }
+    }
+
+    /// For drivers whose instants are the clock's: an access that was due before `earliest`
+    /// begins then, and those after it accordingly.
+    pub fn hold_until(&mut self, earliest: Instant) {
+        match &mut self.state {
+            State::Pushing(pushing) => pushing.hold_until(earliest),
+            State::Rounds(rounds) => rounds.hold_until(earliest),
+            State::Resident(_) | State::Suspended(_) | State::Gone => {}
         }
     }
 
@@ -297,6 +331,14 @@ impl Source {
                 }
             }
             State::Resident(_) | State::Gone => {}
+        }
+    }
+
+    fn use_urgent_link(&mut self, now: Instant) {
+        if let State::Pushing(pushing) = &mut self.state
+            && let Some(message) = pushing.next_urgent_page(now)
+        {
+            self.send_page(now, message);
         }
     }
 

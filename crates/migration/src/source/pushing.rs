@@ -7,7 +7,7 @@ use crate::lanes::Lanes;
 use crate::message::{Cause, Context, LinkMessage, Notice, PageMessage};
 use crate::page_set::PageSet;
 use crate::parameters::MigrationParameters;
-use lazycopy_guest::{Guest, ProgressLog, ProgressRun, Stop, Timeout, TimeoutKind, Victim};
+use lazycopy_guest::{Guest, Memory, ProgressLog, ProgressRun, Stop, Timeout, TimeoutKind, Victim};
 use lazycopy_units::{Instant, PageNumber};
 use std::sync::Arc;
 
@@ -83,15 +83,45 @@ impl Pushing {
         self.context_transmitted && !self.lanes.is_empty()
     }
 
+    /// Whether a page waits that goes before the background. The context goes first.
+    pub(super) fn wants_urgent_link(&self) -> bool {
+        self.context_transmitted && self.lanes.urgent_count() > 0
+    }
+
     /// The link is free: the most urgent page, if one waits.
     pub(super) fn next_page(&mut self, now: Instant) -> Option<PageMessage> {
-        let (page, cause) = self.lanes.pop()?;
+        let next = self.lanes.pop()?;
+        Some(self.send(now, next))
+    }
+
+    /// The way for urgent pages is free: the most urgent of them, if one waits.
+    pub(super) fn next_urgent_page(&mut self, now: Instant) -> Option<PageMessage> {
+        let next = self.lanes.pop_urgent()?;
+        Some(self.send(now, next))
+    }
+
+    fn send(&mut self, now: Instant, (page, cause): (PageNumber, Cause)) -> PageMessage {
         if let Some(yielding) = &mut self.yielding {
             yielding.begin_page(now);
         }
         assert!(self.sent.insert(page), "page {page} was sent twice after the hand-over");
         self.guest.memory_mut().forget_touch(page);
-        Some(self.preimages.message(page, cause, &self.guest))
+        self.preimages.message(page, cause, &self.guest)
+    }
+
+    /// The memory of what runs here, or is suspended.
+    pub(super) fn memory(&self) -> &Memory {
+        self.guest.memory()
+    }
+
+    /// That memory, to give up the bytes of pages that the destination has.
+    pub(super) fn memory_mut(&mut self) -> &mut Memory {
+        self.guest.memory_mut()
+    }
+
+    /// What was due before `earliest` is due then.
+    pub(super) fn hold_until(&mut self, earliest: Instant) {
+        self.guest.hold_until(earliest);
     }
 
     /// A transmission has ended. After the context's, the forward context resumes.

@@ -125,6 +125,11 @@ impl Rounds {
         &self.guest
     }
 
+    /// What was due before `earliest` is due then.
+    pub(super) fn hold_until(&mut self, earliest: Instant) {
+        self.guest.hold_until(earliest);
+    }
+
     pub(super) fn round(&self) -> u32 {
         self.round
     }
