@@ -17,7 +17,7 @@ mod stamp;
 mod workload;
 
 pub use burst::{Stop, Timeout, TimeoutKind};
-pub use disk::{Disk, DiskContents};
+pub use disk::Disk;
 pub use guest::Guest;
 pub use memory::{Memory, Read, Victim};
 pub use miss_ratio::{MissRatio, RECENT_ACCESSES};

@@ -2,9 +2,9 @@
 //! source; each carries the model instant of its delivery.
 
 use crate::control::MigrationId;
-use lazycopy_guest::{DiskContents, GuestSpec, Registers};
+use lazycopy_guest::{GuestSpec, Registers};
 use lazycopy_link::LinkParameters;
-use lazycopy_migration::{MigrationParameters, Notice, Reply, Residency, Verdict};
+use lazycopy_migration::{MigrationParameters, Notice, Reply, Verdict};
 use lazycopy_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
@@ -40,10 +40,7 @@ pub enum PeerMessage {
         /// By how much the two clocks may disagree, in wall time.
         uncertainty_ns: u64,
     },
-    /// A part of the context's lists, before the context itself: they are joined in the order of
-    /// their coming. Counts nothing on the modelled link.
-    ContextPart(ContextLists),
-    /// The context, with the last part of its lists.
+    /// The context. What it has one of per page has come before, in binary frames.
     Context(Box<ContextFrame>),
     /// A control message from the source machine.
     Notice {
@@ -102,44 +99,8 @@ pub struct ContextFrame {
     pub deliver_at: Instant,
     /// Registers.
     pub registers: Registers,
-    /// The last part of its lists; all of them, where they are short.
-    #[serde(flatten)]
-    pub lists: ContextLists,
     /// Bytes that it counts on the modelled link.
     pub bytes: u64,
-}
-
-/// What a context has one of per page.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ContextLists {
-    /// The residency list, from least to most recently used.
-    pub residency: Vec<Residency>,
-    /// What was written back to the guest's storage.
-    pub disk: DiskContents,
-}
-
-/// The most entries of either list in one frame, so that it stays far below
-/// [`MAX_PEER_FRAME`](crate::frame::MAX_PEER_FRAME) however large the guest is.
-pub const CONTEXT_PART_ENTRIES: usize = 1 << 16;
-
-impl ContextLists {
-    /// Cuts the lists into parts of at most [`CONTEXT_PART_ENTRIES`] entries, at least one.
-    pub fn into_parts(self) -> Vec<ContextLists> {
-        let mut residency = self.residency.chunks(CONTEXT_PART_ENTRIES);
-        let mut written = self.disk.written.chunks(CONTEXT_PART_ENTRIES);
-        let count = residency.len().max(written.len()).max(1);
-        let mut part = || ContextLists {
-            residency: residency.next().unwrap_or_default().to_vec(),
-            disk: DiskContents { written: written.next().unwrap_or_default().to_vec() },
-        };
-        (0..count).map(|_| part()).collect()
-    }
-
-    /// Joins the next part.
-    pub fn extend(&mut self, part: ContextLists) {
-        self.residency.extend(part.residency);
-        self.disk.written.extend(part.disk.written);
-    }
 }
 
 /// The uncertainty of the common clock in model time.

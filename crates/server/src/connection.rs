@@ -120,8 +120,8 @@ impl Connection {
         loop {
             match self.next().await {
                 Traffic::Arrived(PeerFrame::Message(message)) => return Ok(message),
-                Traffic::Arrived(PeerFrame::Page(_)) => {
-                    return Err("a page came before the migration had begun".to_owned());
+                Traffic::Arrived(_) => {
+                    return Err("a part of the guest came before the migration began".to_owned());
                 }
                 Traffic::Wrote => {}
                 Traffic::Lost(reason) => return Err(reason),

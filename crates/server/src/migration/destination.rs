@@ -6,13 +6,15 @@ use crate::vm::{Request, Vm};
 use lazycopy_guest::{Disk, Guest, GuestSpec, Timeout};
 use lazycopy_migration::{
     Context, Destination, DestinationInput, DestinationOutput, DestinationReport, Event, EventKind,
-    LinkMessage, Notice, Outcome, Reply, Verdict,
+    LinkMessage, Notice, Outcome, Reply, ResidencyList, Verdict,
 };
 use lazycopy_protocol::control::VmPhase;
 use lazycopy_protocol::frame::PeerFrame;
+use lazycopy_protocol::lists::{decode_disk, decode_residency};
 use lazycopy_protocol::page::decode_page;
-use lazycopy_protocol::peer::{ContextFrame, ContextLists, Offer, PeerMessage};
+use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
 use lazycopy_units::{Duration, Instant, PageNumber};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What the machine is told, and what its driver is.
@@ -31,10 +33,12 @@ pub(crate) struct DestinationSide {
     latency: Duration,
     /// After its end, how long the source's last word is waited for, in model time.
     patience: Duration,
-    /// Parts of the context that came before it.
-    lists: ContextLists,
+    /// What of the context came before it: the residency list, and the disk.
+    residency: ResidencyList,
+    disk: Disk,
+    written_back: u32,
     context_came: bool,
-    frames: Vec<PeerFrame>,
+    frames: VecDeque<PeerFrame>,
     log: Log,
     /// Messages of the source that have come and are not due yet.
     undelivered: u64,
@@ -55,6 +59,7 @@ impl DestinationSide {
     /// The destination of the guest that is offered, and for which one stands by.
     pub(crate) fn new(standing_by: Guest, offer: &Offer, log: Log) -> Self {
         let spec = Arc::clone(standing_by.spec());
+        let seed = spec.seed;
         let mut destination = Destination::new(Arc::clone(&spec), offer.parameters.clone());
         destination.stand_by(standing_by);
         let patience = Duration::from_secs(PATIENCE_SECS.saturating_mul(offer.time_scale));
@@ -63,9 +68,11 @@ impl DestinationSide {
             spec,
             latency: offer.link.latency,
             patience: patience + offer.link.latency,
-            lists: ContextLists::default(),
+            residency: ResidencyList::default(),
+            disk: Disk::new(seed),
+            written_back: 0,
             context_came: false,
-            frames: Vec::new(),
+            frames: VecDeque::new(),
             log,
             undelivered: 0,
             ended_at: None,
@@ -118,16 +125,33 @@ impl DestinationSide {
         }
     }
 
-    /// Joins a part of the context's lists. They have at most an entry per frame and per page.
-    fn join(&mut self, part: ContextLists) -> Result<(), String> {
-        part.residency.iter().try_for_each(|entry| self.check(entry.page))?;
-        part.disk.written.iter().try_for_each(|(page, _)| self.check(*page))?;
-        self.lists.extend(part);
-        let (frames, pages) = (self.spec.frames as usize, self.spec.pages as usize);
-        if self.lists.residency.len() > frames || self.lists.disk.written.len() > pages {
-            return Err("the context lists more pages than the guest has".to_owned());
+    /// Joins a part of the residency list, which has at most an entry per frame.
+    fn join_residency(&mut self, part: &[u8]) -> Result<(), String> {
+        let residency = &mut self.residency;
+        decode_residency(part, self.spec.pages, |entry| residency.push(entry))
+            .map_err(|error| error.to_string())?;
+        self.check_lists()
+    }
+
+    /// Joins a part of the disk, which has at most an entry per page.
+    fn join_disk(&mut self, part: &[u8]) -> Result<(), String> {
+        let (disk, written_back) = (&mut self.disk, &mut self.written_back);
+        decode_disk(part, self.spec.pages, |page, stamp| {
+            disk.write_back(page, stamp);
+            *written_back += 1;
+        })
+        .map_err(|error| error.to_string())?;
+        self.check_lists()
+    }
+
+    fn check_lists(&self) -> Result<(), String> {
+        let fits = self.residency.len() <= self.spec.frames as usize
+            && self.written_back <= self.spec.pages
+            && !self.context_came;
+        match fits {
+            true => Ok(()),
+            false => Err("the context lists more pages than the guest has".to_owned()),
         }
-        Ok(())
     }
 
     fn receive_context(
@@ -137,12 +161,10 @@ impl DestinationSide {
         if std::mem::replace(&mut self.context_came, true) {
             return Err("the source sent a second context".to_owned());
         }
-        self.join(frame.lists)?;
-        let lists = std::mem::take(&mut self.lists);
         let context = Context {
             registers: frame.registers,
-            residency: lists.residency.into_iter().collect(),
-            disk: Disk::from_contents(self.spec.seed, &lists.disk),
+            residency: std::mem::take(&mut self.residency),
+            disk: std::mem::replace(&mut self.disk, Disk::new(self.spec.seed)),
             bytes: frame.bytes,
         };
         let input = DestinationInput::Arrived(LinkMessage::Context(Arc::new(context)));
@@ -211,7 +233,7 @@ impl Machine for DestinationSide {
                     }
                     let deliver_at = at.saturating_add(self.latency);
                     let message = PeerMessage::Reply { deliver_at, reply };
-                    self.frames.push(PeerFrame::Message(message));
+                    self.frames.push_back(PeerFrame::Message(message));
                 }
                 DestinationOutput::Event(event) => {
                     last = last.max(Some(event.at));
@@ -234,6 +256,13 @@ impl Side for DestinationSide {
     fn receive(&mut self, frame: PeerFrame) -> Result<Received<DestinationSideInput>, String> {
         let message = match frame {
             PeerFrame::Message(message) => message,
+            PeerFrame::Residency(part) => {
+                return self.join_residency(&part).map(|()| Received::Noted);
+            }
+            PeerFrame::Disk(part) => return self.join_disk(&part).map(|()| Received::Noted),
+            PeerFrame::Batch(_) => {
+                return Err("the source sent a batch over a modelled link".to_owned());
+            }
             PeerFrame::Page(bytes) => {
                 let (page, at) = decode_page(self.spec.seed, self.spec.pages, &bytes)
                     .map_err(|error| error.to_string())?;
@@ -241,7 +270,6 @@ impl Side for DestinationSide {
             }
         };
         match message {
-            PeerMessage::ContextPart(part) => self.join(part).map(|()| Received::Noted),
             PeerMessage::Context(frame) => self.receive_context(*frame),
             PeerMessage::Notice { deliver_at, notice } => {
                 if let Notice::NotResident { page } | Notice::Dropped { page } = notice {
@@ -272,8 +300,8 @@ impl Side for DestinationSide {
         Some(self.source_lost(reason))
     }
 
-    fn take_frames(&mut self) -> Vec<PeerFrame> {
-        std::mem::take(&mut self.frames)
+    fn next_frame(&mut self) -> Option<PeerFrame> {
+        self.frames.pop_front()
     }
 
     /// What has come and is not due yet counts: pages that come late are part of the books, too.

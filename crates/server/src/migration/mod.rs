@@ -32,8 +32,8 @@ pub(crate) trait Side: Machine + Sized {
     /// The connection is gone; what the machine is told of it, if it must know.
     fn connection_lost(&mut self, reason: String) -> Option<Self::Input>;
 
-    /// Takes the frames that are to be sent.
-    fn take_frames(&mut self) -> Vec<PeerFrame>;
+    /// Takes the next frame that is to be sent.
+    fn next_frame(&mut self) -> Option<PeerFrame>;
 
     /// Whether there is nothing left to do here.
     fn is_over(&self) -> bool;
@@ -72,8 +72,8 @@ pub(crate) async fn drive<S: Side>(
         take_in_what_has_come(driver, connection, clock);
         let blocked = connection.as_ref().is_some_and(|connection| !connection.has_room());
         let wake = if blocked { Wake::Never } else { driver.step(clock) };
-        send_frames(driver, connection, clock);
-        if driver.machine.is_over() {
+        let all_sent = send_frames(driver, connection, clock);
+        if driver.machine.is_over() && all_sent {
             break;
         }
         driver.machine.publish(vm);
@@ -151,15 +151,21 @@ fn lose<S: Side>(
     }
 }
 
+/// Sends what the connection has room for. Whether that was all.
 fn send_frames<S: Side>(
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     clock: ModelClock,
-) {
-    for frame in driver.machine.take_frames() {
-        let Some(open) = connection.as_mut() else { return };
-        if let Err(error) = open.send(frame) {
-            return lose(driver, connection, clock, error.to_string());
+) -> bool {
+    loop {
+        if connection.as_ref().is_some_and(|open| !open.has_room()) {
+            return false;
+        }
+        let Some(frame) = driver.machine.next_frame() else { return true };
+        if let Some(open) = connection
+            && let Err(error) = open.send(frame)
+        {
+            lose(driver, connection, clock, error.to_string());
         }
     }
 }

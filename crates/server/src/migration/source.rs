@@ -12,12 +12,25 @@ use lazycopy_migration::{
 };
 use lazycopy_protocol::control::{ServerReply, VmPhase};
 use lazycopy_protocol::frame::PeerFrame;
+use lazycopy_protocol::lists::{encode_disk, encode_residency};
 use lazycopy_protocol::page::encode_page;
-use lazycopy_protocol::peer::{ContextFrame, ContextLists, PeerMessage};
+use lazycopy_protocol::peer::{ContextFrame, PeerMessage};
 use lazycopy_units::Instant;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// The reason in the verdict of a migration that a user took back.
 const CANCELLED: &str = "cancelled by a user";
+
+/// What is to be sent to the destination.
+enum Waiting {
+    Frame(PeerFrame),
+    /// The rest of a residency list, from that entry on: encoded part by part, when there is room.
+    Residency {
+        context: Arc<Context>,
+        from: usize,
+    },
+}
 
 /// The source's side of a migration.
 pub(crate) struct SourceSide {
@@ -25,7 +38,7 @@ pub(crate) struct SourceSide {
     link: Link,
     seed: u64,
     pages: u32,
-    frames: Vec<PeerFrame>,
+    frames: VecDeque<Waiting>,
     log: Log,
     cancelled: bool,
     lost: Option<String>,
@@ -46,7 +59,7 @@ impl SourceSide {
             link: Link::new(link),
             seed,
             pages,
-            frames: Vec::new(),
+            frames: VecDeque::new(),
             log,
             cancelled: false,
             lost: None,
@@ -112,19 +125,20 @@ impl SourceSide {
     fn send_page(&mut self, page: &PageMessage, deliver_at: Instant) {
         let mut payload = BytesMut::new();
         encode_page(self.seed, page, deliver_at, &mut payload);
-        self.frames.push(PeerFrame::Page(payload.freeze()));
+        self.send(PeerFrame::Page(payload.freeze()));
     }
 
-    fn send_context(&mut self, context: &Context, deliver_at: Instant) {
-        let residency = context.residency.iter().collect();
-        let lists = ContextLists { residency, disk: context.disk.contents() };
-        let mut parts = lists.into_parts();
-        let lists = parts.pop().unwrap_or_default();
-        let parts = parts.into_iter().map(PeerMessage::ContextPart);
-        self.frames.extend(parts.map(PeerFrame::Message));
+    fn send_context(&mut self, context: &Arc<Context>, deliver_at: Instant) {
+        let written = context.disk.written_back();
+        self.frames.extend(encode_disk(&written).map(PeerFrame::Disk).map(Waiting::Frame));
+        self.frames.push_back(Waiting::Residency { context: Arc::clone(context), from: 0 });
         let (registers, bytes) = (context.registers, context.bytes);
-        let frame = ContextFrame { deliver_at, registers, lists, bytes };
-        self.frames.push(PeerFrame::Message(PeerMessage::Context(Box::new(frame))));
+        let frame = ContextFrame { deliver_at, registers, bytes };
+        self.send(PeerFrame::Message(PeerMessage::Context(Box::new(frame))));
+    }
+
+    fn send(&mut self, frame: PeerFrame) {
+        self.frames.push_back(Waiting::Frame(frame));
     }
 }
 
@@ -172,7 +186,7 @@ impl Machine for SourceSide {
                     last = last.max(Some(at));
                     let deliver_at = at.saturating_add(self.link.parameters().latency);
                     let message = PeerMessage::Notice { deliver_at, notice };
-                    self.frames.push(PeerFrame::Message(message));
+                    self.send(PeerFrame::Message(message));
                 }
                 SourceOutput::Event(event) => {
                     last = last.max(Some(event.at));
@@ -205,8 +219,21 @@ impl Side for SourceSide {
         Some(SourceInput::DestinationLost { reason })
     }
 
-    fn take_frames(&mut self) -> Vec<PeerFrame> {
-        std::mem::take(&mut self.frames)
+    fn next_frame(&mut self) -> Option<PeerFrame> {
+        match self.frames.front_mut()? {
+            Waiting::Residency { context, from } => {
+                let Some((part, next)) = encode_residency(&context.residency, *from) else {
+                    self.frames.pop_front();
+                    return self.next_frame();
+                };
+                *from = next;
+                Some(PeerFrame::Residency(part))
+            }
+            Waiting::Frame(_) => match self.frames.pop_front() {
+                Some(Waiting::Frame(frame)) => Some(frame),
+                _ => None,
+            },
+        }
     }
 
     fn is_over(&self) -> bool {
