@@ -89,7 +89,7 @@ pub struct PageEntry {
     pub cause: Cause,
     /// Whether it differs from what the disk has.
     pub dirty: bool,
-    /// [`checksum`] of its 4,096 bytes; 0 where pages are not checked.
+    /// [`checksum`] of its 4,096 bytes; 0 for zeros and where pages are not checked.
     pub checksum: u64,
 }
 
@@ -211,12 +211,18 @@ impl Encoding {
     }
 }
 
-/// The checksum of a page's content (XXH3, 64 bits), bound to its number, so that a content in
-/// the wrong place is noticed, too.
+/// A hash of a page's content (XXH3, 64 bits).
 #[inline]
-pub fn checksum(page: PageNumber, content: &[u8]) -> u64 {
+pub fn content_hash(content: &[u8]) -> u64 {
+    twox_hash::XxHash3_64::oneshot(content)
+}
+
+/// The checksum of a page: the hash of its content, bound to its number, so that a content in the
+/// wrong place is noticed, too.
+#[inline]
+pub fn checksum(page: PageNumber, content_hash: u64) -> u64 {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-    twox_hash::XxHash3_64::oneshot(content) ^ u64::from(page.0).wrapping_mul(SPREAD)
+    content_hash ^ u64::from(page.0).wrapping_mul(SPREAD)
 }
 
 impl BatchHeader {
@@ -311,7 +317,7 @@ impl PageEntry {
     /// When they differ.
     #[inline]
     pub fn check(&self, content: &[u8]) -> Result<(), BatchError> {
-        let seen = checksum(self.page, content);
+        let seen = checksum(self.page, content_hash(content));
         let (page, announced) = (self.page, self.checksum);
         if seen == announced { Ok(()) } else { Err(BatchError::Checksum { page, seen, announced }) }
     }

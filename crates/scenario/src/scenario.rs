@@ -71,11 +71,21 @@ pub struct GuestScenario {
     pub write_fraction: f64,
     /// Share of these writes that write the whole page.
     pub whole_page_fraction: f64,
+    /// Share of the pages whose filler is zeros. Left out where it is none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub zero_fraction: f64,
+    /// Share of the pages that compress well, of which many are equal. Left out where it is none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub compressible_fraction: f64,
     /// What memory holds when the warm-up begins.
     pub resident_at_start: ResidentAtStart,
     /// What it touches. The file of a recorded program is absolute.
     #[serde(with = "workload_table")]
     pub workload: WorkloadSpec,
+}
+
+fn is_zero(fraction: &f64) -> bool {
+    *fraction == 0.0
 }
 
 /// The table `[disk]`.
@@ -179,6 +189,8 @@ impl Scenario {
             think_time: self.guest.think_time.unwrap_or(Duration::ZERO),
             write_fraction: self.guest.write_fraction,
             whole_page_fraction: self.guest.whole_page_fraction,
+            zero_fraction: self.guest.zero_fraction,
+            compressible_fraction: self.guest.compressible_fraction,
             workload: self.guest.workload.clone(),
             resident_at_start: self.guest.resident_at_start,
         }

@@ -40,6 +40,10 @@ pub(crate) struct GuestTable {
     write_fraction: f64,
     #[serde(default)]
     whole_page_fraction: f64,
+    #[serde(default)]
+    zero_fraction: f64,
+    #[serde(default)]
+    compressible_fraction: f64,
     #[serde(with = "workload_table")]
     pub(crate) workload: WorkloadSpec,
     #[serde(default)]
@@ -186,6 +190,8 @@ impl GuestTable {
             think_time: self.think_time,
             write_fraction: self.write_fraction,
             whole_page_fraction: self.whole_page_fraction,
+            zero_fraction: self.zero_fraction,
+            compressible_fraction: self.compressible_fraction,
             resident_at_start: self.resident_at_start,
             workload: self.workload,
         })

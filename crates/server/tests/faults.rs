@@ -8,7 +8,7 @@ use common::{
     parameters, source_report, spec, start,
 };
 use futures_util::{SinkExt, StreamExt};
-use lazycopy_guest::WorkloadSpec;
+use lazycopy_guest::{PageContents, WorkloadSpec};
 use lazycopy_migration::{
     Cause, EventKind, MigrationParameters, Notice, Outcome, PageMessage, Scheme,
 };
@@ -198,7 +198,7 @@ async fn a_page_with_a_wrong_byte_ends_the_migration_and_nothing_else() {
         begin_now(&mut peer).await;
         let page = PageMessage { page: PageNumber(3), stamp: 9, dirty: false, cause: Cause::Round };
         let mut bytes = BytesMut::new();
-        encode_page(6, &page, Instant::ZERO, &mut bytes);
+        encode_page(&PageContents::of(&spec(6)), &page, Instant::ZERO, &mut bytes);
         peer.send(PeerFrame::Page(bytes.clone().freeze())).await.unwrap();
         bytes[wrong] ^= 1;
         peer.send(PeerFrame::Page(bytes.freeze())).await.unwrap();

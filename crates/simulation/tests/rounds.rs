@@ -51,6 +51,8 @@ fn migrate_by(
             think_time: Duration::from_nanos(think),
             write_fraction: 1.0,
             whole_page_fraction: 0.0,
+            zero_fraction: 0.0,
+            compressible_fraction: 0.0,
             workload: WorkloadSpec::List { pages: (0..written).map(PageNumber).collect() },
             resident_at_start: ResidentAtStart::All,
         }),

@@ -39,6 +39,8 @@ impl Memory {
             Order::Linked(_) => accesses.len(),
             Order::Ring(lru) => look_ahead(lru, accesses),
             Order::Ages(lru) => look_ahead(lru, accesses),
+            Order::LinkedInPages(lru) => look_ahead(lru, accesses),
+            Order::AgesInPages(lru) => look_ahead(lru, accesses),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::driver::{Drained, Machine};
 use super::{Log, Received, Side};
 use crate::vm::{Request, Vm};
-use lazycopy_guest::{Disk, Guest, GuestSpec, Timeout};
+use lazycopy_guest::{Disk, Guest, GuestSpec, PageContents, Timeout};
 use lazycopy_migration::{
     Context, Destination, DestinationInput, DestinationOutput, DestinationReport, Event, EventKind,
     LinkMessage, Notice, Outcome, Reply, ResidencyList, Verdict,
@@ -30,6 +30,7 @@ pub(crate) enum DestinationSideInput {
 pub(crate) struct DestinationSide {
     destination: Destination,
     spec: Arc<GuestSpec>,
+    contents: PageContents,
     latency: Duration,
     /// After its end, how long the source's last word is waited for, in model time.
     patience: Duration,
@@ -65,6 +66,7 @@ impl DestinationSide {
         let patience = Duration::from_secs(PATIENCE_SECS.saturating_mul(offer.time_scale));
         DestinationSide {
             destination,
+            contents: PageContents::of(&spec),
             spec,
             latency: offer.link.latency,
             patience: patience + offer.link.latency,
@@ -264,7 +266,7 @@ impl Side for DestinationSide {
                 return Err("the source sent a batch over a modelled link".to_owned());
             }
             PeerFrame::Page(bytes) => {
-                let (page, at) = decode_page(self.spec.seed, self.spec.pages, &bytes)
+                let (page, at) = decode_page(&self.contents, self.spec.pages, &bytes)
                     .map_err(|error| error.to_string())?;
                 return Ok(self.deliver(at, DestinationInput::Arrived(LinkMessage::Page(page))));
             }

@@ -4,7 +4,7 @@ use super::driver::{Drained, Machine};
 use super::{Log, Received, Side};
 use crate::vm::{Action, Request, Vm};
 use bytes::BytesMut;
-use lazycopy_guest::{Guest, Timeout};
+use lazycopy_guest::{Guest, PageContents, Timeout};
 use lazycopy_link::{Link, LinkParameters};
 use lazycopy_migration::{
     Context, LinkMessage, MigrationParameters, Outcome, PageMessage, Reply, Source, SourceInput,
@@ -36,7 +36,7 @@ enum Waiting {
 pub(crate) struct SourceSide {
     source: Source,
     link: Link,
-    seed: u64,
+    contents: PageContents,
     pages: u32,
     frames: VecDeque<Waiting>,
     log: Log,
@@ -53,11 +53,11 @@ impl SourceSide {
         link: LinkParameters,
         log: Log,
     ) -> Self {
-        let (seed, pages) = (guest.spec().seed, guest.spec().pages);
+        let (contents, pages) = (PageContents::of(guest.spec()), guest.spec().pages);
         SourceSide {
             source: Source::new(guest, parameters),
             link: Link::new(link),
-            seed,
+            contents,
             pages,
             frames: VecDeque::new(),
             log,
@@ -124,7 +124,7 @@ impl SourceSide {
 
     fn send_page(&mut self, page: &PageMessage, deliver_at: Instant) {
         let mut payload = BytesMut::new();
-        encode_page(self.seed, page, deliver_at, &mut payload);
+        encode_page(&self.contents, page, deliver_at, &mut payload);
         self.send(PeerFrame::Page(payload.freeze()));
     }
 

@@ -32,6 +32,8 @@ pub fn spec(seed: u64) -> GuestSpec {
         think_time: Duration::from_millis(970),
         write_fraction: 0.3,
         whole_page_fraction: 0.0,
+        zero_fraction: 0.0,
+        compressible_fraction: 0.0,
         workload: WorkloadSpec::Queue { length: 100 },
         resident_at_start: ResidentAtStart::None,
     }
