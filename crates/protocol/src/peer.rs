@@ -56,6 +56,22 @@ pub enum PeerMessage {
         /// What it says.
         reply: Reply,
     },
+    /// Source, as the first frame of a connection: it is a bulk connection of this migration.
+    /// Answered by `Accept`; then come batches of pages, without frames around them.
+    Bulk {
+        /// Which migration.
+        migration: MigrationId,
+        /// Name of the source.
+        source: String,
+    },
+    /// Destination: the machine has taken so many batches of that connection (0: the control
+    /// connection's), and the source does not need their pages any more.
+    Acknowledged {
+        /// Which connection.
+        connection: u8,
+        /// Batches since the beginning.
+        batches: u64,
+    },
     /// Source: the migration was given up before the hand-over; the guest runs here again.
     Withdrawn {
         /// How the migration ended, and why.

@@ -184,6 +184,9 @@ pub enum BatchError {
         /// Places that are taken.
         kept: u16,
     },
+    /// Two of its pages are one.
+    #[error("a batch names a page twice")]
+    Overlap,
     /// The compressed content cannot be made a page again.
     #[error("the compressed content of page {page} makes no page")]
     Compressed {

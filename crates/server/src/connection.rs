@@ -44,7 +44,14 @@ pub(crate) struct Connection {
     /// When the other side last took a byte, or an empty outbox was filled.
     last_taken: Instant,
     /// Its place among the connections that are taken in, if it is one.
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// A connection without frames, and its place among those that are taken in.
+#[derive(Debug)]
+pub(crate) struct BulkStream {
+    pub(crate) stream: TcpStream,
+    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
@@ -60,7 +67,7 @@ impl Connection {
             writer,
             outbox: BytesMut::new(),
             last_taken: Instant::now(),
-            _place: place,
+            place,
         })
     }
 
@@ -135,6 +142,20 @@ impl Connection {
     /// In words, when the connection was lost.
     pub(crate) async fn flush(&mut self) -> Result<(), String> {
         self.writer.write_all_buf(&mut self.outbox).await.map_err(|error| error.to_string())
+    }
+
+    /// The stream itself, for a connection that goes on without frames, and its place.
+    ///
+    /// # Errors
+    /// In words, when the other side has already sent more than was asked of it.
+    pub(crate) async fn into_stream(mut self) -> Result<BulkStream, String> {
+        self.flush().await?;
+        if !self.frames.read_buffer().is_empty() {
+            return Err("the other server sent more than was asked of it".to_owned());
+        }
+        let reader = self.frames.into_inner();
+        let stream = reader.reunite(self.writer).map_err(|error| error.to_string())?;
+        Ok(BulkStream { stream, place: self.place })
     }
 
     /// Refuses the guest that was offered, and ends the connection.

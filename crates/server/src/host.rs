@@ -1,6 +1,7 @@
 //! What the tasks of a server share, and how a command finds the task that carries it out.
 
 use crate::ServerConfig;
+use crate::connection::BulkStream;
 use crate::pool::Pool;
 use crate::records::Records;
 use crate::timer::Timer;
@@ -12,7 +13,7 @@ use lazycopy_protocol::control::{
     ServerCommand, ServerHello, ServerReply, SideEnded,
 };
 use lazycopy_protocol::peer::Offer;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -50,6 +51,8 @@ pub(crate) struct Host {
     advertise: Option<String>,
     pool: Mutex<Pool>,
     records: Mutex<Records>,
+    /// Guests that are about to come and await bulk connections, by source and migration.
+    awaiting_bulk: Mutex<BTreeMap<(String, MigrationId), mpsc::Sender<BulkStream>>>,
     reports: Mutex<VecDeque<FromServer>>,
     reported: Notify,
     watched: mpsc::Sender<FromServer>,
@@ -64,6 +67,18 @@ pub(crate) struct EndTasks(pub(crate) Arc<Host>);
 impl Drop for EndTasks {
     fn drop(&mut self) {
         lock(&self.0.tasks).abort_all();
+    }
+}
+
+/// Bulk connections are awaited as long as this is kept.
+pub(crate) struct AwaitsBulk {
+    host: Arc<Host>,
+    key: (String, MigrationId),
+}
+
+impl Drop for AwaitsBulk {
+    fn drop(&mut self) {
+        lock(&self.host.awaiting_bulk).remove(&self.key);
     }
 }
 
@@ -91,6 +106,7 @@ impl Host {
             advertise: config.advertise.clone(),
             pool: Mutex::new(Pool::new(config.name.clone(), config.frames)),
             records: Mutex::default(),
+            awaiting_bulk: Mutex::default(),
             reports: Mutex::default(),
             reported: Notify::new(),
             watched,
@@ -142,6 +158,30 @@ impl Host {
     pub(crate) fn snapshot(&self, guest: Option<&Guest>) -> HostSnapshot {
         let guest = guest.map(|guest| guest.snapshot(MAX_SHOWN_PAGES as usize));
         HostSnapshot { host: self.state(), guest }
+    }
+
+    /// A guest awaits so many bulk connections of that migration, until what this gives is dropped.
+    pub(crate) fn await_bulk(
+        self: &Arc<Self>,
+        source: &str,
+        migration: MigrationId,
+        connections: usize,
+    ) -> (mpsc::Receiver<BulkStream>, AwaitsBulk) {
+        let (sender, receiver) = mpsc::channel(connections.max(1));
+        let key = (source.to_owned(), migration);
+        if connections > 0 {
+            lock(&self.awaiting_bulk).insert(key.clone(), sender);
+        }
+        (receiver, AwaitsBulk { host: Arc::clone(self), key })
+    }
+
+    /// The guest that awaits bulk connections of that migration.
+    pub(crate) fn awaiting_bulk(
+        &self,
+        source: &str,
+        migration: MigrationId,
+    ) -> Option<mpsc::Sender<BulkStream>> {
+        lock(&self.awaiting_bulk).get(&(source.to_owned(), migration)).cloned()
     }
 
     /// Runs a task until it ends or the server does.

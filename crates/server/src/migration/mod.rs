@@ -18,16 +18,37 @@ use crate::clock::{ModelClock, Wake};
 use crate::connection::{Connection, Traffic};
 use crate::vm::{Request, Vm};
 use lazycopy_protocol::frame::PeerFrame;
-use lazycopy_units::Instant;
+use lazycopy_units::{Duration, Instant};
 use tracing::warn;
 
 /// A side of a migration: a machine and what surrounds it.
 pub(crate) trait Side: Machine + Sized {
-    /// What a frame from the other server means, and when it is due.
+    /// What a frame from the other server, which comes at `now`, means, and when it is due.
     ///
     /// # Errors
     /// In words, when the other server must not say so.
-    fn receive(&mut self, frame: PeerFrame) -> Result<Received<Self::Input>, String>;
+    fn receive(
+        &mut self,
+        now: Instant,
+        frame: PeerFrame,
+    ) -> Result<Received<Self::Input>, String>;
+
+    /// Whether frames from the other server are of use now.
+    fn accepts_frames(&self) -> bool {
+        true
+    }
+
+    /// Writes to the bulk connections, or reads from them, what goes without waiting.
+    ///
+    /// # Errors
+    /// In words, when they are of no use any more.
+    fn pump(&mut self, now: Instant) -> Result<Pumped<Self::Input>, String>;
+
+    /// Waits until [`Side::pump`] is worth calling again.
+    fn bulk_ready(&self) -> impl Future<Output = ()> + Send;
+
+    /// Where instants are the clock's, the guest does not fall far behind it.
+    fn keep_up(&mut self, now: Instant);
 
     /// The connection is gone; what the machine is told of it, if it must know.
     fn connection_lost(&mut self, reason: String) -> Option<Self::Input>;
@@ -44,6 +65,25 @@ pub(crate) trait Side: Machine + Sized {
     /// Tells the others what the guest is doing.
     fn publish(&self, vm: &Vm);
 }
+
+/// What the bulk connections gave.
+pub(crate) struct Pumped<Input> {
+    /// Something was written or read: there may be more at once.
+    pub(crate) progressed: bool,
+    /// What it means.
+    pub(crate) received: Vec<Received<Input>>,
+}
+
+impl<Input> Default for Pumped<Input> {
+    fn default() -> Self {
+        Pumped { progressed: false, received: Vec::new() }
+    }
+}
+
+/// How far a guest may be behind the clock where instants are the clock's: what it missed while
+/// its task received or sent pages it catches up with; what the machine is too slow for, it does
+/// not.
+pub(crate) const GREATEST_LAG: Duration = Duration::from_millis(1);
 
 /// What a frame means.
 pub(crate) enum Received<Input> {
@@ -70,14 +110,18 @@ pub(crate) async fn drive<S: Side>(
 ) {
     loop {
         take_in_what_has_come(driver, connection, clock);
+        let mut progressed = pump(driver, connection, clock);
+        driver.machine.keep_up(clock.now());
         let blocked = connection.as_ref().is_some_and(|connection| !connection.has_room());
         let wake = if blocked { Wake::Never } else { driver.step(clock) };
         let all_sent = send_frames(driver, connection, clock);
         if driver.machine.is_over() && all_sent {
             break;
         }
+        progressed |= pump(driver, connection, clock);
         driver.machine.publish(vm);
-        let readable = driver.scheduled() < MAX_SCHEDULED;
+        let readable = driver.scheduled() < MAX_SCHEDULED && driver.machine.accepts_frames();
+        let wake = if progressed { Wake::Soon } else { wake };
         tokio::select! {
             biased;
             traffic = next(connection), if readable => handle(driver, connection, clock, traffic),
@@ -86,7 +130,31 @@ pub(crate) async fn drive<S: Side>(
                     driver.handle_now(input);
                 }
             }
+            () = driver.machine.bulk_ready() => {}
             () = wake.wait(&vm.host.timer) => {}
+        }
+    }
+}
+
+/// Lets the bulk connections go on. Whether they did.
+fn pump<S: Side>(
+    driver: &mut Driver<S>,
+    connection: &mut Option<Connection>,
+    clock: ModelClock,
+) -> bool {
+    if connection.is_none() {
+        return false;
+    }
+    match driver.machine.pump(clock.now()) {
+        Ok(pumped) => {
+            for received in pumped.received {
+                take_in(driver, connection, clock, Ok(received));
+            }
+            pumped.progressed
+        }
+        Err(reason) => {
+            lose(driver, connection, clock, reason);
+            false
         }
     }
 }
@@ -98,6 +166,7 @@ fn take_in_what_has_come<S: Side>(
     clock: ModelClock,
 ) {
     while driver.scheduled() < MAX_SCHEDULED
+        && driver.machine.accepts_frames()
         && let Some(traffic) = connection.as_mut().and_then(Connection::poll_arrived)
     {
         handle(driver, connection, clock, traffic);
@@ -120,8 +189,17 @@ fn handle<S: Side>(
     let received = match traffic {
         Traffic::Wrote => return,
         Traffic::Lost(reason) => Err(reason),
-        Traffic::Arrived(frame) => driver.machine.receive(frame),
+        Traffic::Arrived(frame) => driver.machine.receive(clock.now(), frame),
     };
+    take_in(driver, connection, clock, received);
+}
+
+fn take_in<S: Side>(
+    driver: &mut Driver<S>,
+    connection: &mut Option<Connection>,
+    clock: ModelClock,
+    received: Result<Received<S::Input>, String>,
+) {
     match received {
         Ok(Received::Deliver { at, said, input }) => driver.schedule(at, said, input),
         Ok(Received::DeliverLast(input)) => driver.schedule_last(clock, input),

@@ -7,6 +7,8 @@ use crate::clock::ModelClock;
 use crate::connection::Connection;
 use crate::handshake::{Agreement, await_beginning};
 use crate::migration::{DestinationSide, Driver, Log, Machine, SourceSide, drive};
+use crate::plane::set_up;
+use lazycopy_link::LinkSpec;
 use lazycopy_guest::Guest;
 use lazycopy_migration::{Side, SourceInput, Verdict};
 use lazycopy_protocol::control::{
@@ -59,7 +61,9 @@ impl Vm {
         let scale = self.definition.time_scale;
         let clock = ModelClock::from_zero(agreement.zero, scale);
         let log = Log::new(Arc::clone(&self.host), start.migration, start.watch_events);
-        let mut driver = Driver::new(SourceSide::new(guest, start.parameters, start.link, log));
+        let (parameters, bulk) = (start.parameters, agreement.bulk);
+        let side = SourceSide::new(guest, parameters, &start.link, bulk, log);
+        let mut driver = Driver::new(side);
         driver.begin(clock, SourceInput::Requested);
         let before = self.host.snapshot(driver.machine.guest());
         let mut connection = Some(agreement.connection);
@@ -81,8 +85,9 @@ impl Vm {
 
     /// The guest comes from another server; its frames are taken.
     pub(super) async fn arrive(&mut self, connection: Connection, offer: Offer) -> Life {
-        let standing_by = match open_at(&self.definition, offer.position).await {
-            Ok(guest) => guest,
+        let opened = open_at(&self.definition, offer.position).await;
+        let (standing_by, memory) = match opened {
+            Ok(opened) => opened,
             Err(reason) => {
                 warn!(vm = self.name(), from = offer.source, reason, "refused a guest");
                 let life = self.forget();
@@ -91,15 +96,16 @@ impl Vm {
             }
         };
         let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch_events);
-        let mut driver = Driver::new(DestinationSide::new(standing_by, &offer, log));
+        let mut side = DestinationSide::new(standing_by, memory, &offer, log);
         let before = self.host.snapshot(None);
-        let agreement = match await_beginning(connection).await {
+        let agreement = match self.begin_to_arrive(connection, &offer, &mut side).await {
             Ok(agreement) => agreement,
             Err(reason) => {
                 warn!(vm = self.name(), from = offer.source, reason, "a guest did not come");
                 return self.forget();
             }
         };
+        let mut driver = Driver::new(side);
         let clock = ModelClock::from_zero(agreement.zero, offer.time_scale);
         let mut connection = Some(agreement.connection);
         drive(self, &mut driver, &mut connection, clock).await;
@@ -112,6 +118,28 @@ impl Vm {
         let books = Books::new(&driver, offer.migration, verdict, report, uncertainty, before);
         let (guest, log) = driver.machine.into_parts();
         self.end(books, guest, log, clock)
+    }
+
+    /// Agrees with the source, and takes in the bulk connections.
+    async fn begin_to_arrive(
+        &self,
+        connection: Connection,
+        offer: &Offer,
+        side: &mut DestinationSide,
+    ) -> Result<Agreement, String> {
+        let connections = match &offer.link {
+            LinkSpec::Modelled(_) => 0,
+            LinkSpec::Unlimited(plane) => usize::from(plane.connections),
+        };
+        let (expected, _awaited) =
+            self.host.await_bulk(&offer.source, offer.migration, connections);
+        let mut agreement = await_beginning(connection, expected, connections).await?;
+        if let LinkSpec::Unlimited(plane) = &offer.link {
+            let bulk = std::mem::take(&mut agreement.bulk);
+            bulk.iter().try_for_each(|bulk| set_up(&bulk.stream, plane))?;
+            side.receive_over(plane, bulk);
+        }
+        Ok(agreement)
     }
 
     /// Closes the books of a side. A guest that is here goes on by the clock of its migration.

@@ -1,12 +1,16 @@
 //! The destination's side: its machine, and the messages to and from the source.
 
+mod plane;
+
 use super::driver::{Drained, Machine};
-use super::{Log, Received, Side};
+use super::{GREATEST_LAG, Log, Pumped, Received, Side};
+use crate::connection::BulkStream;
 use crate::vm::{Request, Vm};
-use lazycopy_guest::{Disk, Guest, GuestSpec, PageContents, Timeout};
+use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, PageContents, Timeout};
+use lazycopy_link::{LinkSpec, PlaneParameters};
 use lazycopy_migration::{
     Context, Destination, DestinationInput, DestinationOutput, DestinationReport, Event, EventKind,
-    LinkMessage, Notice, Outcome, Reply, ResidencyList, Verdict,
+    LinkMessage, Notice, Outcome, PageMessage, Reply, ResidencyList, Verdict,
 };
 use lazycopy_protocol::control::VmPhase;
 use lazycopy_protocol::frame::PeerFrame;
@@ -14,6 +18,7 @@ use lazycopy_protocol::lists::{decode_disk, decode_residency};
 use lazycopy_protocol::page::decode_page;
 use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
 use lazycopy_units::{Duration, Instant, PageNumber};
+use plane::{Batch, DestinationPlane};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -22,6 +27,8 @@ use std::sync::Arc;
 pub(crate) enum DestinationSideInput {
     /// For the machine.
     Machine(DestinationInput),
+    /// For the machine: these pages have arrived.
+    Pages(Batch),
     /// The source has not said in time that it is done.
     SourceOverdue,
 }
@@ -57,19 +64,33 @@ pub(crate) struct DestinationSide {
 const PATIENCE_SECS: u64 = 10;
 
 impl DestinationSide {
-    /// The destination of the guest that is offered, and for which one stands by.
-    pub(crate) fn new(standing_by: Guest, offer: &Offer, log: Log) -> Self {
+    /// The destination of the guest that is offered, and for which one stands by; where there is
+    /// no modelled link, its pages are received into that memory.
+    pub(crate) fn new(
+        standing_by: Guest,
+        memory: Option<Memory>,
+        offer: &Offer,
+        log: Log,
+    ) -> Self {
         let spec = Arc::clone(standing_by.spec());
         let seed = spec.seed;
         let mut destination = Destination::new(Arc::clone(&spec), offer.parameters.clone());
         destination.stand_by(standing_by);
+        if let Some(memory) = memory {
+            destination.receive_into(memory);
+        }
+        let latency = match &offer.link {
+            LinkSpec::Modelled(link) => link.latency,
+            LinkSpec::Unlimited(_) => Duration::ZERO,
+        };
         let patience = Duration::from_secs(PATIENCE_SECS.saturating_mul(offer.time_scale));
         DestinationSide {
             destination,
             contents: PageContents::of(&spec),
             spec,
-            latency: offer.link.latency,
-            patience: patience + offer.link.latency,
+            plane: None,
+            latency,
+            patience: patience + latency,
             residency: ResidencyList::default(),
             disk: Disk::new(seed),
             written_back: 0,
@@ -84,6 +105,11 @@ impl DestinationSide {
             thrown_away: None,
             lost: None,
         }
+    }
+
+    /// Where there is no modelled link: the bulk connections over which pages will come.
+    pub(crate) fn receive_over(&mut self, parameters: &PlaneParameters, bulk: Vec<BulkStream>) {
+        self.plane = Some(Box::new(DestinationPlane::new(&self.spec, parameters, bulk)));
     }
 
     /// The guest, if it is here.
@@ -158,11 +184,32 @@ impl DestinationSide {
 
     fn receive_context(
         &mut self,
+        now: Instant,
         frame: ContextFrame,
     ) -> Result<Received<DestinationSideInput>, String> {
         if std::mem::replace(&mut self.context_came, true) {
             return Err("the source sent a second context".to_owned());
         }
+        match &mut self.plane {
+            None => Ok(self.deliver_context(frame.deliver_at, frame)),
+            Some(plane) => {
+                plane.keep(frame);
+                Ok(self.deliver_kept_context(now).unwrap_or(Received::Noted))
+            }
+        }
+    }
+
+    /// On the page plane the context waits for what was sent before it.
+    fn deliver_kept_context(&mut self, now: Instant) -> Option<Received<DestinationSideInput>> {
+        let frame = self.plane.as_mut()?.take_context()?;
+        Some(self.deliver_context(now, frame))
+    }
+
+    fn deliver_context(
+        &mut self,
+        at: Instant,
+        frame: ContextFrame,
+    ) -> Received<DestinationSideInput> {
         let context = Context {
             registers: frame.registers,
             residency: std::mem::take(&mut self.residency),
@@ -170,13 +217,36 @@ impl DestinationSide {
             bytes: frame.bytes,
         };
         let input = DestinationInput::Arrived(LinkMessage::Context(Arc::new(context)));
-        Ok(self.deliver(frame.deliver_at, input))
+        self.deliver(at, DestinationSideInput::Machine(input))
+    }
+
+    /// Hands the pages of a batch to the machine. What it does not install takes no memory.
+    fn pages_arrived(&mut self, now: Instant, batch: Batch) {
+        for page in &batch.pages {
+            let input = DestinationInput::Arrived(LinkMessage::Page(*page));
+            self.destination.handle_input(now, input);
+        }
+        if let Some(memory) = self.destination.memory_mut() {
+            for PageMessage { page, .. } in &batch.pages {
+                if !memory.contains(*page)
+                    && let Some(bytes) = memory.bytes_mut()
+                {
+                    bytes.discard(*page, 1);
+                }
+            }
+        }
+        let acknowledgement =
+            self.plane.as_mut().and_then(|plane| plane.note_taken(batch.connection));
+        self.frames.extend(acknowledgement.map(PeerFrame::Message));
     }
 
     /// All messages come from the source alone, in the order in which it said them.
-    fn deliver(&mut self, at: Instant, input: DestinationInput) -> Received<DestinationSideInput> {
+    fn deliver(
+        &mut self,
+        at: Instant,
+        input: DestinationSideInput,
+    ) -> Received<DestinationSideInput> {
         self.undelivered += 1;
-        let input = DestinationSideInput::Machine(input);
         Received::Deliver { at, said: Instant::ZERO, input }
     }
 
@@ -201,6 +271,10 @@ impl Machine for DestinationSide {
             DestinationSideInput::Machine(input) => {
                 self.undelivered -= 1;
                 self.destination.handle_input(now, input);
+            }
+            DestinationSideInput::Pages(batch) => {
+                self.undelivered -= 1;
+                self.pages_arrived(now, batch);
             }
             DestinationSideInput::SourceOverdue => self.source_is_done = true,
         }
@@ -255,29 +329,41 @@ impl Machine for DestinationSide {
 }
 
 impl Side for DestinationSide {
-    fn receive(&mut self, frame: PeerFrame) -> Result<Received<DestinationSideInput>, String> {
-        let message = match frame {
-            PeerFrame::Message(message) => message,
-            PeerFrame::Residency(part) => {
+    fn receive(
+        &mut self,
+        now: Instant,
+        frame: PeerFrame,
+    ) -> Result<Received<DestinationSideInput>, String> {
+        let message = match (frame, &mut self.plane) {
+            (PeerFrame::Message(message), _) => message,
+            (PeerFrame::Residency(part), _) => {
                 return self.join_residency(&part).map(|()| Received::Noted);
             }
-            PeerFrame::Disk(part) => return self.join_disk(&part).map(|()| Received::Noted),
-            PeerFrame::Batch(_) => {
-                return Err("the source sent a batch over a modelled link".to_owned());
+            (PeerFrame::Disk(part), _) => return self.join_disk(&part).map(|()| Received::Noted),
+            (PeerFrame::Batch(frame), Some(plane)) => {
+                let batch = plane.receive_urgent(&mut self.destination, &frame)?;
+                return Ok(self.deliver(now, DestinationSideInput::Pages(batch)));
             }
-            PeerFrame::Page(bytes) => {
-                let (page, at) = decode_page(&self.contents, self.spec.pages, &bytes)
+            (PeerFrame::Page(bytes), None) => {
+                let contents = PageContents::of(&self.spec);
+                let (page, at) = decode_page(&contents, self.spec.pages, &bytes)
                     .map_err(|error| error.to_string())?;
-                return Ok(self.deliver(at, DestinationInput::Arrived(LinkMessage::Page(page))));
+                let input = DestinationInput::Arrived(LinkMessage::Page(page));
+                return Ok(self.deliver(at, DestinationSideInput::Machine(input)));
+            }
+            (PeerFrame::Page(_) | PeerFrame::Batch(_), _) => {
+                return Err("the source sent pages in another way than was agreed".to_owned());
             }
         };
         match message {
-            PeerMessage::Context(frame) => self.receive_context(*frame),
+            PeerMessage::Context(frame) => self.receive_context(now, *frame),
             PeerMessage::Notice { deliver_at, notice } => {
                 if let Notice::NotResident { page } | Notice::Dropped { page } = notice {
                     self.check(page)?;
                 }
-                Ok(self.deliver(deliver_at, DestinationInput::Received(notice)))
+                let at = if self.plane.is_some() { now } else { deliver_at };
+                let input = DestinationInput::Received(notice);
+                Ok(self.deliver(at, DestinationSideInput::Machine(input)))
             }
             PeerMessage::Released => {
                 self.source_is_done = true;
@@ -304,6 +390,37 @@ impl Side for DestinationSide {
 
     fn next_frame(&mut self) -> Option<PeerFrame> {
         self.frames.pop_front()
+    }
+
+    /// On the page plane what comes after the context may be for a guest that is not here before
+    /// the machine has taken it.
+    fn accepts_frames(&self) -> bool {
+        self.plane.is_none() || !self.context_came || self.destination.is_past_context()
+    }
+
+    fn pump(&mut self, now: Instant) -> Result<Pumped<DestinationSideInput>, String> {
+        let Some(plane) = &mut self.plane else { return Ok(Pumped::default()) };
+        let mut batches = Vec::new();
+        let progressed = plane.read(&mut self.destination, &mut batches)?;
+        let mut received: Vec<_> = batches
+            .into_iter()
+            .map(|batch| self.deliver(now, DestinationSideInput::Pages(batch)))
+            .collect();
+        received.extend(self.deliver_kept_context(now));
+        Ok(Pumped { progressed, received })
+    }
+
+    async fn bulk_ready(&self) {
+        match &self.plane {
+            None => std::future::pending().await,
+            Some(plane) => plane.readable().await,
+        }
+    }
+
+    fn keep_up(&mut self, now: Instant) {
+        if self.plane.is_some() {
+            self.destination.hold_until(now.saturating_sub(GREATEST_LAG));
+        }
     }
 
     /// What has come and is not due yet counts: pages that come late are part of the books, too.

@@ -1,0 +1,157 @@
+//! The destination's end of the page plane.
+
+use crate::connection::BulkStream;
+use crate::plane::{Arrived, ReadError, Reader, Unpacking};
+use lazycopy_guest::GuestSpec;
+use lazycopy_link::PlaneParameters;
+use lazycopy_migration::{Destination, PageMessage};
+use lazycopy_protocol::peer::{ContextFrame, PeerMessage};
+use std::time::{Duration, Instant as WallInstant};
+
+/// Batches after whose arrival the source is told, so that it can give up their memory: some
+/// mebibytes, far less than is under way.
+const ACKNOWLEDGE_EVERY: u64 = 4;
+
+/// A source that ends closes its bulk connections and says why over the control connection: how
+/// long its word is waited for when they are closed.
+const LAST_WORD_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The number of the control connection; bulk connections follow.
+const CONTROL: usize = 0;
+
+/// A bulk connection has ended.
+#[derive(Debug)]
+struct Broken {
+    reason: String,
+    since: WallInstant,
+}
+
+/// The destination's bulk connections.
+#[derive(Debug)]
+pub(super) struct DestinationPlane {
+    readers: Vec<Reader>,
+    /// For batches that come over the control connection.
+    urgent: Unpacking,
+    urgent_batches: u64,
+    /// The context has come over the control connection, and something that was sent before the
+    /// hand-over may still be under way on a bulk connection.
+    context: Option<ContextFrame>,
+    /// By connection, how many batches the machine has taken, and of how many the source knows.
+    taken: Vec<u64>,
+    acknowledged: Vec<u64>,
+    broken: Option<Broken>,
+}
+
+impl DestinationPlane {
+    /// For the pages of that guest, over these connections.
+    pub(super) fn new(
+        spec: &GuestSpec,
+        parameters: &PlaneParameters,
+        bulk: Vec<BulkStream>,
+    ) -> Self {
+        let unpacking = || Unpacking::new(spec, parameters.page_check);
+        let connections = 1 + bulk.len();
+        DestinationPlane {
+            readers: bulk.into_iter().map(|bulk| Reader::new(bulk, unpacking())).collect(),
+            urgent: unpacking(),
+            urgent_batches: 0,
+            context: None,
+            taken: vec![0; connections],
+            acknowledged: vec![0; connections],
+            broken: None,
+        }
+    }
+
+    /// Keeps the context until everything that was sent before it has come.
+    pub(super) fn keep(&mut self, context: ContextFrame) {
+        self.context = Some(context);
+    }
+
+    /// The context, when it may be taken in.
+    pub(super) fn take_context(&mut self) -> Option<ContextFrame> {
+        let all_came = self.readers.iter().all(Reader::is_at_fence);
+        if all_came { self.context.take() } else { None }
+    }
+
+    /// The pages of a batch that came over the control connection.
+    ///
+    /// # Errors
+    /// In words, what is wrong with it.
+    pub(super) fn receive_urgent(
+        &mut self,
+        destination: &mut Destination,
+        frame: &[u8],
+    ) -> Result<Batch, String> {
+        let pages = self.urgent.unpack_frame(destination, frame, self.urgent_batches);
+        let pages = pages.map_err(|error| error.to_string())?;
+        self.urgent_batches += 1;
+        Ok(Batch { connection: CONTROL, pages })
+    }
+
+    /// Reads a batch from each bulk connection, where one has come. Whether anything was read.
+    ///
+    /// # Errors
+    /// In words, what is wrong with a batch, or that a connection was lost without a word.
+    pub(super) fn read(
+        &mut self,
+        destination: &mut Destination,
+        batches: &mut Vec<Batch>,
+    ) -> Result<bool, String> {
+        if let Some(broken) = &self.broken {
+            return match broken.since.elapsed() > LAST_WORD_DEADLINE {
+                true => Err(broken.reason.clone()),
+                false => Ok(false),
+            };
+        }
+        let mut progressed = false;
+        for (reader, connection) in self.readers.iter_mut().zip(CONTROL + 1..) {
+            if destination.is_past_context() {
+                reader.pass_fence();
+            }
+            match reader.read(destination) {
+                Ok(Arrived::Nothing) => {}
+                Ok(Arrived::Some) => progressed = true,
+                Ok(Arrived::Pages(pages)) => {
+                    progressed = true;
+                    batches.push(Batch { connection, pages });
+                }
+                Err(ReadError::Lost(reason)) => {
+                    self.broken = Some(Broken { reason, since: WallInstant::now() });
+                    return Ok(progressed);
+                }
+                Err(ReadError::Wrong(error)) => return Err(error.to_string()),
+            }
+        }
+        Ok(progressed)
+    }
+
+    /// The machine has taken a batch of that connection. What the source is to be told, now and
+    /// then.
+    pub(super) fn note_taken(&mut self, connection: usize) -> Option<PeerMessage> {
+        self.taken[connection] += 1;
+        let batches = self.taken[connection];
+        if batches - self.acknowledged[connection] < ACKNOWLEDGE_EVERY {
+            return None;
+        }
+        self.acknowledged[connection] = batches;
+        Some(PeerMessage::Acknowledged { connection: connection as u8, batches })
+    }
+
+    /// Waits until there is more to read, or the source's last word is overdue.
+    pub(super) async fn readable(&self) {
+        if let Some(broken) = &self.broken {
+            return tokio::time::sleep_until((broken.since + LAST_WORD_DEADLINE).into()).await;
+        }
+        let each = self.readers.iter().map(|reader| Box::pin(reader.readable()));
+        futures_util::future::select_all(each).await;
+    }
+}
+
+/// Pages that came together.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// Over which connection.
+    pub(super) connection: usize,
+    /// They.
+    pub(super) pages: Vec<PageMessage>,
+}
