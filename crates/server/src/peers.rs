@@ -3,6 +3,7 @@
 use crate::connection::Connection;
 use crate::handshake::{HANDSHAKE_DEADLINE, unexpected};
 use crate::host::Host;
+use crate::vm::check_link;
 use lazycopy_protocol::control::PROTOCOL_VERSION;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
 use std::sync::Arc;
@@ -80,5 +81,6 @@ fn check(offer: &Offer) -> Result<(), String> {
             offer.source, offer.protocol
         ));
     }
+    check_link(&offer.link)?;
     offer.parameters.validate().map_err(|error| error.to_string())
 }

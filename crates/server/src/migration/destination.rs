@@ -61,8 +61,8 @@ impl DestinationSide {
         DestinationSide {
             destination,
             spec,
-            latency: offer.link.latency,
-            patience: patience + offer.link.latency,
+            latency: offer.link.latency(),
+            patience: patience + offer.link.latency(),
             lists: ContextLists::default(),
             context_came: false,
             frames: Vec::new(),

@@ -23,6 +23,7 @@ mod status;
 mod warm_up;
 
 pub(crate) use definition::Definition;
+pub(crate) use departing::check_link;
 pub(crate) use status::Status;
 
 use crate::connection::Connection;

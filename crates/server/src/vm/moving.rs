@@ -59,7 +59,8 @@ impl Vm {
         let scale = self.definition.time_scale;
         let clock = ModelClock::from_zero(agreement.zero, scale);
         let log = Log::new(Arc::clone(&self.host), start.migration, start.watch_events);
-        let mut driver = Driver::new(SourceSide::new(guest, start.parameters, start.link, log));
+        let link = start.link.modelled().expect("no other link passes check_departure");
+        let mut driver = Driver::new(SourceSide::new(guest, start.parameters, link, log));
         driver.begin(clock, SourceInput::Requested);
         let before = self.host.snapshot(driver.machine.guest());
         let mut connection = Some(agreement.connection);
@@ -135,6 +136,7 @@ impl Vm {
             before: books.before,
             after,
             events: events.len() as u64,
+            plane: None,
         };
         self.host.side_ended(ended, events);
         match guest {
