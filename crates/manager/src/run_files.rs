@@ -91,7 +91,7 @@ fn record(case: &Case, verification: &Verification, metrics: Metrics) -> RunReco
     let migration = &case.migration;
     let out_of_order = sides(case).map(|side| side.out_of_order).sum();
     // Whoever acts later than by the latency sends messages that come after their instant.
-    let slip_bound = migration.link.latency.as_nanos();
+    let slip_bound = migration.link.latency().as_nanos();
     RunRecord {
         schema_version: SCHEMA_VERSION,
         program_version: PROGRAM_VERSION.to_owned(),

@@ -145,6 +145,7 @@ impl FakeServer {
             before: snapshot.clone(),
             after: snapshot,
             events: 0,
+            plane: None,
         };
         self.say(FromServer::MigrationEnded(Box::new(ended))).await;
     }
@@ -314,7 +315,7 @@ async fn what_a_server_says_of_migrations_that_never_were_is_not_believed() {
         destination: "b".to_owned(),
         destination_address: String::new(),
         parameters: paper.migration_parameters(),
-        link: paper.link(),
+        link: paper.link().into(),
         watch_events: false,
     };
     a.end(&start, Outcome::Lost, source_report()).await;

@@ -1,7 +1,7 @@
 //! Control messages: between the manager and its servers, and between the manager and `ctl`.
 
 use lazycopy_guest::{GuestSnapshot, GuestSpec};
-use lazycopy_link::LinkParameters;
+use lazycopy_link::LinkSpec;
 use lazycopy_migration::{
     DestinationReport, Event, MigrationParameters, Side, SourceReport, Verdict,
 };
@@ -9,7 +9,7 @@ use lazycopy_units::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Version of these messages. Two processes talk only if theirs are equal.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Identifies a migration within a manager's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -207,6 +207,9 @@ pub struct CreateVm {
     pub disk_latency: Duration,
     /// Accesses that complete before its time begins.
     pub warmup_accesses: u64,
+    /// Whether its memory is real memory, each page with its 4,096 bytes: for migrations over an
+    /// unlimited link, and for no others.
+    pub real_memory: bool,
 }
 
 /// A migration to begin.
@@ -222,8 +225,8 @@ pub struct StartMigration {
     pub destination_address: String,
     /// How to move it.
     pub parameters: MigrationParameters,
-    /// The link, a migration's own.
-    pub link: LinkParameters,
+    /// The link, a migration's own, or none.
+    pub link: LinkSpec,
     /// Whether both sides send each event to the manager while the migration runs.
     pub watch_events: bool,
 }
@@ -235,7 +238,7 @@ pub enum ServerReply {
     /// It is done.
     Done,
     /// A guest.
-    Vm(VmState),
+    Vm(Box<VmState>),
     /// The server and its pool.
     Host(HostState),
     /// Events of a migration.
@@ -342,6 +345,26 @@ pub struct SideEnded {
     pub after: HostSnapshot,
     /// Events that can be fetched.
     pub events: u64,
+    /// What it counted at its sockets; told by the source, and only of an unlimited link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plane: Option<PlaneCounts>,
+}
+
+/// What a source counted at its sockets, where no link is modelled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaneCounts {
+    /// Bytes that were written to the sockets for pages, headers included.
+    pub bytes_sent: u64,
+    /// Of these, the pages' bodies alone, as they went over the wire.
+    pub body_bytes: u64,
+    /// Pages that were sent as zero: without a body.
+    pub pages_zero: u64,
+    /// Pages that were sent as equal to one that the destination has: without a body.
+    pub pages_same: u64,
+    /// Pages whose body was compressed.
+    pub pages_compressed: u64,
+    /// The congestion control of the sockets, as the system tells it.
+    pub congestion: String,
 }
 
 /// What a side counted.

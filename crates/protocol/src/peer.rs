@@ -3,7 +3,7 @@
 
 use crate::control::MigrationId;
 use lazycopy_guest::{GuestSpec, Registers};
-use lazycopy_link::LinkParameters;
+use lazycopy_link::LinkSpec;
 use lazycopy_migration::{MigrationParameters, Notice, Reply, Verdict};
 use lazycopy_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
@@ -102,8 +102,8 @@ pub struct Offer {
     pub time_scale: u64,
     /// How it is moved.
     pub parameters: MigrationParameters,
-    /// The link.
-    pub link: LinkParameters,
+    /// The link, or none.
+    pub link: LinkSpec,
     /// Whether the destination sends each event to the manager at once.
     pub watch_events: bool,
 }

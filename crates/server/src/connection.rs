@@ -51,7 +51,7 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct BulkStream {
     pub(crate) stream: TcpStream,
-    pub(crate) place: Option<OwnedSemaphorePermit>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
@@ -155,7 +155,7 @@ impl Connection {
         }
         let reader = self.frames.into_inner();
         let stream = reader.reunite(self.writer).map_err(|error| error.to_string())?;
-        Ok(BulkStream { stream, place: self.place })
+        Ok(BulkStream { stream, _place: self.place })
     }
 
     /// Refuses the guest that was offered, and ends the connection.

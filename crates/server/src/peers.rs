@@ -3,6 +3,7 @@
 use crate::connection::Connection;
 use crate::handshake::{HANDSHAKE_DEADLINE, unexpected};
 use crate::host::Host;
+use crate::vm::check_link;
 use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
@@ -91,9 +92,7 @@ async fn take_in_bulk(
         return Err(reason);
     };
     let permit = awaiting.try_reserve().map_err(|_| "more bulk connections than agreed")?;
-    connection
-        .send(PeerFrame::Message(PeerMessage::Accept))
-        .map_err(|error| error.to_string())?;
+    connection.send(PeerFrame::Message(PeerMessage::Accept)).map_err(|error| error.to_string())?;
     let stream = timeout(HANDSHAKE_DEADLINE, connection.into_stream())
         .await
         .map_err(|_| "the source does not read".to_owned())??;
@@ -109,5 +108,6 @@ fn check(offer: &Offer) -> Result<(), String> {
             offer.source, offer.protocol
         ));
     }
+    check_link(&offer.link)?;
     offer.parameters.validate().map_err(|error| error.to_string())
 }

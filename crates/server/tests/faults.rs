@@ -166,7 +166,7 @@ fn offer(pages: u32) -> Offer {
         warmup_accesses: WARMUP,
         time_scale: TIME_SCALE,
         parameters: parameters(Scheme::StopAndCopy),
-        link: common::link(),
+        link: common::link().into(),
         watch_events: false,
     }
 }

@@ -7,6 +7,7 @@ use common::{
     destination_report, parameters, source_report, spec, start,
 };
 use lazycopy_guest::{GuestSpec, Registers, WorkloadSpec, reference_run, summarize_trace};
+use lazycopy_link::{LinkParameters, LinkSpec};
 use lazycopy_migration::{Event, EventKind, Scheme, Side};
 use lazycopy_protocol::control::{FromServer, MigrationId, ServerCommand, SideEnded, VmPhase};
 use lazycopy_units::{Duration, Instant, Rate};
@@ -95,8 +96,7 @@ async fn a_fast_guest_with_much_memory_is_moved_over_a_fast_link() {
         parameters.measured_accesses = 20_000;
         parameters.max_lead = Some(1_000);
         let migrate = fleet.migration_with(number, vm, &parameters, |it| {
-            it.link.bandwidth = Rate::from_bytes_per_sec(50_000_000).unwrap();
-            it.link.latency = Duration::from_millis(5);
+            it.link = fast_link(50_000_000);
         });
         fleet.a.done(migrate).await;
         let (source, destination) = fleet.both_ended(number).await;
@@ -127,12 +127,16 @@ async fn a_recorded_program_is_moved_in_the_midst_of_its_second_lap() {
     let mut parameters = parameters(Scheme::LazyCopy);
     parameters.measured_accesses = 5_000;
     let migrate = fleet.migration_with(1, "g", &parameters, |it| {
-        it.link.bandwidth = Rate::from_bytes_per_sec(2_000_000).unwrap();
-        it.link.latency = Duration::from_millis(5);
+        it.link = fast_link(2_000_000);
     });
     fleet.a.done(migrate).await;
     let (source, destination) = fleet.both_ended(1).await;
     check_end(&recorded, &source, &destination);
+}
+
+fn fast_link(bytes_per_sec: u64) -> LinkSpec {
+    let bandwidth = Rate::from_bytes_per_sec(bytes_per_sec).unwrap();
+    LinkParameters { bandwidth, latency: Duration::from_millis(5) }.into()
 }
 
 /// What the guest has seen at the end is what its reference run sees.

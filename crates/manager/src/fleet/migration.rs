@@ -1,7 +1,7 @@
 //! One migration, as the manager follows it.
 
 use super::verdict::{self, Whereabouts, compose};
-use lazycopy_link::LinkParameters;
+use lazycopy_link::LinkSpec;
 use lazycopy_migration::{MigrationParameters, Verdict};
 use lazycopy_protocol::control::SideEnded;
 use lazycopy_results::RunRecord;
@@ -20,8 +20,8 @@ pub struct Request {
     pub destination: String,
     /// How it is moved.
     pub parameters: MigrationParameters,
-    /// The link, the migration's own.
-    pub link: LinkParameters,
+    /// The link, the migration's own, or none.
+    pub link: LinkSpec,
     /// The scenario that both are from.
     pub scenario: Arc<Scenario>,
     /// Whether the servers send its events while it runs.
@@ -79,8 +79,8 @@ pub struct Migration {
     pub destination: String,
     /// How it is moved.
     pub parameters: MigrationParameters,
-    /// The link.
-    pub link: LinkParameters,
+    /// The link, or none.
+    pub link: LinkSpec,
     /// The scenario that both are from.
     pub scenario: Arc<Scenario>,
     /// How far it is.

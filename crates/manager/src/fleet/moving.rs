@@ -24,7 +24,7 @@ impl Fleet {
             destination: request.destination.clone(),
             destination_address,
             parameters: request.parameters.clone(),
-            link: request.link,
+            link: request.link.clone(),
             watch_events: request.watch_events,
         };
         self.migrations.insert(id, Migration::new(request, source));

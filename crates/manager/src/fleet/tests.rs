@@ -40,7 +40,7 @@ fn request(vm: &str, destination: &str) -> Request {
         vm: vm.to_owned(),
         destination: destination.to_owned(),
         parameters: scenario.migration_parameters(),
-        link: scenario.link(),
+        link: scenario.link().into(),
         scenario,
         watch_events: false,
     }
@@ -73,6 +73,7 @@ fn said(id: MigrationId, side: Side, outcome: Outcome) -> SideEnded {
         before: snapshot.clone(),
         after: snapshot,
         events: 0,
+        plane: None,
     }
 }
 

@@ -27,11 +27,7 @@ pub(crate) trait Side: Machine + Sized {
     ///
     /// # Errors
     /// In words, when the other server must not say so.
-    fn receive(
-        &mut self,
-        now: Instant,
-        frame: PeerFrame,
-    ) -> Result<Received<Self::Input>, String>;
+    fn receive(&mut self, now: Instant, frame: PeerFrame) -> Result<Received<Self::Input>, String>;
 
     /// Whether frames from the other server are of use now.
     fn accepts_frames(&self) -> bool {
@@ -45,7 +41,7 @@ pub(crate) trait Side: Machine + Sized {
     fn pump(&mut self, now: Instant) -> Result<Pumped<Self::Input>, String>;
 
     /// Waits until [`Side::pump`] is worth calling again.
-    fn bulk_ready(&self) -> impl Future<Output = ()> + Send;
+    fn bulk_ready(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Where instants are the clock's, the guest does not fall far behind it.
     fn keep_up(&mut self, now: Instant);
@@ -142,9 +138,6 @@ fn pump<S: Side>(
     connection: &mut Option<Connection>,
     clock: ModelClock,
 ) -> bool {
-    if connection.is_none() {
-        return false;
-    }
     match driver.machine.pump(clock.now()) {
         Ok(pumped) => {
             for received in pumped.received {

@@ -53,7 +53,8 @@ impl Freeing {
     /// given up.
     pub(crate) fn acknowledged(&mut self, connection: usize, end: u64, memory: &mut Pages) {
         let Some(waiting) = self.unacknowledged.get_mut(connection) else { return };
-        while let Some((_, runs)) = waiting.pop_front_if(|(number, _)| *number < end) {
+        while waiting.front().is_some_and(|(number, _)| *number < end) {
+            let Some((_, runs)) = waiting.pop_front() else { break };
             for page in runs.iter().flat_map(|(first, count)| first.0..first.0 + count) {
                 let region = page / PAGES_PER_HUGE_PAGE;
                 let needed = &mut self.needed[region as usize];

@@ -1,7 +1,7 @@
 //! Receiving batches over a bulk connection, straight into the guest's memory.
 
-use crate::connection::BulkStream;
 use super::unpacking::{Coming, Unpacking};
+use crate::connection::BulkStream;
 use lazycopy_migration::{Destination, PageMessage};
 use lazycopy_protocol::plane::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchKind, ENTRY_BYTES, decode_entries,
@@ -11,11 +11,23 @@ use std::io;
 /// What a connection is about to receive.
 #[derive(Debug)]
 enum State {
-    Header { bytes: [u8; BATCH_HEADER_BYTES], filled: usize },
-    Entries { header: BatchHeader, bytes: Vec<u8>, filled: usize },
-    Bodies { coming: Vec<Coming>, length: usize, received: usize },
+    Header {
+        bytes: [u8; BATCH_HEADER_BYTES],
+        filled: usize,
+    },
+    Entries {
+        header: BatchHeader,
+        bytes: Vec<u8>,
+        filled: usize,
+    },
+    Bodies {
+        coming: Vec<Coming>,
+        length: usize,
+        received: usize,
+    },
     /// Nothing before the context has been taken in.
     AtFence,
+    Ended,
 }
 
 impl State {
@@ -31,6 +43,8 @@ pub(crate) enum Arrived {
     Some,
     /// Nothing for now.
     Nothing,
+    /// The source has closed the connection, after the last batch.
+    End,
 }
 
 /// Why nothing more can be received.
@@ -72,14 +86,19 @@ impl Reader {
         }
     }
 
-    /// Batches that have come as a whole.
-    pub(crate) fn batches(&self) -> u64 {
-        self.next
+    /// Whether nothing more comes.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
     }
 
-    /// Waits until there is more; at a fence, for ever.
+    /// Nothing more comes.
+    pub(crate) fn end(&mut self) {
+        self.state = State::Ended;
+    }
+
+    /// Waits until there is more; at a fence and at the end, for ever.
     pub(crate) async fn readable(&self) {
-        if self.is_at_fence() {
+        if self.is_at_fence() || self.has_ended() {
             return std::future::pending().await;
         }
         let _ = self.bulk.stream.readable().await;
@@ -93,9 +112,13 @@ impl Reader {
         let mut some = false;
         loop {
             let taken = match &mut self.state {
-                State::AtFence => false,
+                State::AtFence | State::Ended => false,
                 State::Header { bytes, filled } => {
-                    take(self.bulk.stream.try_read(&mut bytes[*filled..]), filled)?
+                    let read = self.bulk.stream.try_read(&mut bytes[*filled..]);
+                    if *filled == 0 && matches!(read, Ok(0)) {
+                        return Ok(Arrived::End);
+                    }
+                    take(read, filled)?
                 }
                 State::Entries { bytes, filled, .. } => {
                     take(self.bulk.stream.try_read(&mut bytes[*filled..]), filled)?
@@ -152,7 +175,7 @@ impl Reader {
 /// What a system call gave. Whether that was anything.
 fn take(read: io::Result<usize>, filled: &mut usize) -> Result<bool, ReadError> {
     match read {
-        Ok(0) => Err(ReadError::Lost("it closed a bulk connection".to_owned())),
+        Ok(0) => Err(ReadError::Lost("a bulk connection ended within a batch".to_owned())),
         Ok(count) => {
             *filled += count;
             Ok(true)

@@ -17,7 +17,7 @@ const PAGE: usize = PAGE_BYTES as usize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// Into the guest's memory.
-    InPlace,
+    Memory,
     /// Aside, at this offset: it is not the page as it is, or the page has been held here already.
     Aside(usize),
     /// Aside, too, since the page came into memory by another way while its bytes were under way.
@@ -63,9 +63,9 @@ impl Unpacking {
         let mut begins = 0;
         let mut coming = Vec::with_capacity(entries.len());
         for entry in entries {
-            let in_place = entry.encoding == Encoding::Whole
-                && destination.may_receive_in_place(entry.page);
-            let place = if in_place { Place::InPlace } else { Place::Aside(begins) };
+            let in_place =
+                entry.encoding == Encoding::Whole && destination.may_receive_in_place(entry.page);
+            let place = if in_place { Place::Memory } else { Place::Aside(begins) };
             coming.push(Coming { entry, place, begins });
             begins += usize::from(entry.body_bytes);
         }
@@ -145,7 +145,7 @@ impl Unpacking {
     fn abandon(&self, destination: &mut Destination, coming: &mut [Coming]) {
         for coming in coming {
             let page = coming.entry.page;
-            if coming.place != Place::InPlace || destination.may_receive_in_place(page) {
+            if coming.place != Place::Memory || destination.may_receive_in_place(page) {
                 continue;
             }
             coming.place = Place::Abandoned(coming.begins);
@@ -170,10 +170,10 @@ impl Unpacking {
         for Coming { entry, place, .. } in coming {
             let wanted = destination.may_receive_in_place(entry.page);
             let stamp = match (place, destination.memory_mut().and_then(|it| it.bytes_mut())) {
-                (Place::InPlace, Some(bytes)) if wanted => {
+                (Place::Memory, Some(bytes)) if wanted => {
                     self.check(entry, bytes.page(entry.page))?
                 }
-                (Place::InPlace | Place::Abandoned(_), _) => 0,
+                (Place::Memory | Place::Abandoned(_), _) => 0,
                 (Place::Aside(offset), bytes) => {
                     let body = *offset..offset + usize::from(entry.body_bytes);
                     self.unpack_aside(entry, body, bytes.filter(|_| wanted))?
@@ -208,7 +208,8 @@ impl Unpacking {
             Encoding::Zero if is_zero(target) => {}
             Encoding::Zero => target.fill(0),
             Encoding::Same => {
-                let place = u16::from_le_bytes([self.aside[body.start], self.aside[body.start + 1]]);
+                let place =
+                    u16::from_le_bytes([self.aside[body.start], self.aside[body.start + 1]]);
                 let kept = self.kept.len();
                 let content = self.kept.content(place);
                 let content = content.ok_or(BatchError::NotKept { page, place, kept })?;
@@ -216,7 +217,7 @@ impl Unpacking {
             }
             Encoding::Lz4 => {
                 let unpacked = lz4_flex::block::decompress_into(&self.aside[body], target);
-                if unpacked != Ok(PAGE) {
+                if unpacked.ok() != Some(PAGE) {
                     return Err(BatchError::Compressed { page });
                 }
             }
@@ -283,7 +284,7 @@ impl Coming {
     /// Where its body goes, unless in place.
     fn aside(&self) -> Option<Range<usize>> {
         match self.place {
-            Place::InPlace => None,
+            Place::Memory => None,
             Place::Aside(offset) | Place::Abandoned(offset) => {
                 Some(offset..offset + usize::from(self.entry.body_bytes))
             }

@@ -1,11 +1,11 @@
 //! Sending batches over a bulk connection, straight from the guest's memory.
 
-use crate::connection::BulkStream;
 use super::draft::{Content, Draft, Segment};
 use super::kept::Repetitions;
+use crate::connection::BulkStream;
 use bytes::{Bytes, BytesMut};
-use lazycopy_migration::PageMessage;
 use lazycopy_guest::Pages;
+use lazycopy_migration::PageMessage;
 use lazycopy_protocol::control::PlaneCounts;
 use lazycopy_protocol::plane::BATCH_HEADER_BYTES;
 use std::collections::VecDeque;
@@ -53,7 +53,7 @@ impl Writer {
         }
     }
 
-    /// Whether it takes another batch.
+    /// Whether it takes another batch: everything has been written.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -152,4 +152,3 @@ impl Waiting {
         pieces
     }
 }
-

@@ -8,11 +8,11 @@ use crate::connection::Connection;
 use crate::handshake::{Agreement, await_beginning};
 use crate::migration::{DestinationSide, Driver, Log, Machine, SourceSide, drive};
 use crate::plane::set_up;
-use lazycopy_link::LinkSpec;
 use lazycopy_guest::Guest;
+use lazycopy_link::LinkSpec;
 use lazycopy_migration::{Side, SourceInput, Verdict};
 use lazycopy_protocol::control::{
-    HostSnapshot, MigrationId, SideEnded, SideReport, StartMigration, VmPhase,
+    HostSnapshot, MigrationId, PlaneCounts, SideEnded, SideReport, StartMigration, VmPhase,
 };
 use lazycopy_protocol::peer::{Offer, uncertainty_in_model_time};
 use lazycopy_units::Duration;
@@ -28,6 +28,7 @@ struct Books {
     slip: Duration,
     out_of_order: u64,
     before: HostSnapshot,
+    plane: Option<PlaneCounts>,
 }
 
 impl Books {
@@ -46,7 +47,8 @@ impl Books {
         let slip = driver.slip().as_nanos().saturating_add(uncertainty.as_nanos());
         let slip = Duration::from_nanos(slip);
         let out_of_order = driver.out_of_order();
-        Books { migration, side, verdict, report, slip, out_of_order, before }
+        let plane = None;
+        Books { migration, side, verdict, report, slip, out_of_order, before, plane }
     }
 }
 
@@ -78,7 +80,8 @@ impl Vm {
         let uncertainty = uncertainty_in_model_time(agreement.uncertainty_ns, scale);
         let report = SideReport::Source(driver.machine.report());
         let verdict = driver.machine.verdict();
-        let books = Books::new(&driver, start.migration, verdict, report, uncertainty, before);
+        let mut books = Books::new(&driver, start.migration, verdict, report, uncertainty, before);
+        books.plane = driver.machine.plane_counts();
         let (guest, log) = driver.machine.into_parts();
         self.end(books, guest, log, clock)
     }
@@ -163,6 +166,7 @@ impl Vm {
             before: books.before,
             after,
             events: events.len() as u64,
+            plane: books.plane,
         };
         self.host.side_ended(ended, events);
         match guest {

@@ -56,6 +56,7 @@ pub fn create_with(vm: &str, spec: GuestSpec, change: impl FnOnce(&mut CreateVm)
         time_scale: TIME_SCALE,
         disk_latency: Duration::ZERO,
         warmup_accesses: WARMUP,
+        real_memory: false,
     };
     change(&mut create);
     ServerCommand::CreateVm(create)
@@ -74,7 +75,7 @@ pub fn migration(
         destination: "b".to_owned(),
         destination_address: address.to_owned(),
         parameters: parameters.clone(),
-        link: link(),
+        link: link().into(),
         watch_events: false,
     }))
 }

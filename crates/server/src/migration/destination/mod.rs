@@ -7,7 +7,7 @@ use super::{GREATEST_LAG, Log, Pumped, Received, Side};
 use crate::connection::BulkStream;
 use crate::vm::{Request, Vm};
 use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, PageContents, Timeout};
-use lazycopy_link::{LinkSpec, PlaneParameters};
+use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{
     Context, Destination, DestinationInput, DestinationOutput, DestinationReport, Event, EventKind,
     LinkMessage, Notice, Outcome, PageMessage, Reply, ResidencyList, Verdict,
@@ -38,6 +38,8 @@ pub(crate) struct DestinationSide {
     destination: Destination,
     spec: Arc<GuestSpec>,
     contents: PageContents,
+    /// The page plane, where there is no modelled link.
+    plane: Option<Box<DestinationPlane>>,
     latency: Duration,
     /// After its end, how long the source's last word is waited for, in model time.
     patience: Duration,
@@ -66,12 +68,7 @@ const PATIENCE_SECS: u64 = 10;
 impl DestinationSide {
     /// The destination of the guest that is offered, and for which one stands by; where there is
     /// no modelled link, its pages are received into that memory.
-    pub(crate) fn new(
-        standing_by: Guest,
-        memory: Option<Memory>,
-        offer: &Offer,
-        log: Log,
-    ) -> Self {
+    pub(crate) fn new(standing_by: Guest, memory: Option<Memory>, offer: &Offer, log: Log) -> Self {
         let spec = Arc::clone(standing_by.spec());
         let seed = spec.seed;
         let mut destination = Destination::new(Arc::clone(&spec), offer.parameters.clone());
@@ -79,10 +76,7 @@ impl DestinationSide {
         if let Some(memory) = memory {
             destination.receive_into(memory);
         }
-        let latency = match &offer.link {
-            LinkSpec::Modelled(link) => link.latency,
-            LinkSpec::Unlimited(_) => Duration::ZERO,
-        };
+        let latency = offer.link.latency();
         let patience = Duration::from_secs(PATIENCE_SECS.saturating_mul(offer.time_scale));
         DestinationSide {
             destination,
@@ -258,6 +252,9 @@ impl DestinationSide {
     }
 
     fn source_lost(&mut self, reason: String) -> DestinationSideInput {
+        if let Some(plane) = &mut self.plane {
+            plane.give_up();
+        }
         self.undelivered += 1;
         DestinationSideInput::Machine(DestinationInput::SourceLost { reason })
     }
@@ -276,7 +273,12 @@ impl Machine for DestinationSide {
                 self.undelivered -= 1;
                 self.pages_arrived(now, batch);
             }
-            DestinationSideInput::SourceOverdue => self.source_is_done = true,
+            DestinationSideInput::SourceOverdue => {
+                self.source_is_done = true;
+                if let Some(plane) = &mut self.plane {
+                    plane.give_up();
+                }
+            }
         }
     }
 
@@ -345,8 +347,7 @@ impl Side for DestinationSide {
                 return Ok(self.deliver(now, DestinationSideInput::Pages(batch)));
             }
             (PeerFrame::Page(bytes), None) => {
-                let contents = PageContents::of(&self.spec);
-                let (page, at) = decode_page(&contents, self.spec.pages, &bytes)
+                let (page, at) = decode_page(&self.contents, self.spec.pages, &bytes)
                     .map_err(|error| error.to_string())?;
                 let input = DestinationInput::Arrived(LinkMessage::Page(page));
                 return Ok(self.deliver(at, DestinationSideInput::Machine(input)));
@@ -367,6 +368,9 @@ impl Side for DestinationSide {
             }
             PeerMessage::Released => {
                 self.source_is_done = true;
+                if let Some(plane) = &mut self.plane {
+                    plane.await_end();
+                }
                 Ok(Received::Farewell)
             }
             PeerMessage::Withdrawn { verdict } => {
@@ -410,7 +414,7 @@ impl Side for DestinationSide {
         Ok(Pumped { progressed, received })
     }
 
-    async fn bulk_ready(&self) {
+    async fn bulk_ready(&mut self) {
         match &self.plane {
             None => std::future::pending().await,
             Some(plane) => plane.readable().await,
@@ -425,7 +429,8 @@ impl Side for DestinationSide {
 
     /// What has come and is not due yet counts: pages that come late are part of the books, too.
     fn is_over(&self) -> bool {
-        self.ended_at.is_some() && self.source_is_done && self.undelivered == 0
+        let all_came = self.plane.as_ref().is_none_or(|plane| plane.has_ended());
+        self.ended_at.is_some() && self.source_is_done && all_came && self.undelivered == 0
     }
 
     fn answer(&mut self, vm: &Vm, request: Request) -> Option<DestinationSideInput> {

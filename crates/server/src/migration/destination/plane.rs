@@ -2,6 +2,7 @@
 
 use crate::connection::BulkStream;
 use crate::plane::{Arrived, ReadError, Reader, Unpacking};
+use futures_util::FutureExt;
 use lazycopy_guest::GuestSpec;
 use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{Destination, PageMessage};
@@ -19,9 +20,9 @@ const LAST_WORD_DEADLINE: Duration = Duration::from_secs(2);
 /// The number of the control connection; bulk connections follow.
 const CONTROL: usize = 0;
 
-/// A bulk connection has ended.
+/// A bulk connection has ended before the source's last word.
 #[derive(Debug)]
-struct Broken {
+struct Overdue {
     reason: String,
     since: WallInstant,
 }
@@ -39,7 +40,9 @@ pub(super) struct DestinationPlane {
     /// By connection, how many batches the machine has taken, and of how many the source knows.
     taken: Vec<u64>,
     acknowledged: Vec<u64>,
-    broken: Option<Broken>,
+    overdue: Option<Overdue>,
+    /// The source has said its last word.
+    parted: bool,
 }
 
 impl DestinationPlane {
@@ -58,7 +61,8 @@ impl DestinationPlane {
             context: None,
             taken: vec![0; connections],
             acknowledged: vec![0; connections],
-            broken: None,
+            overdue: None,
+            parted: false,
         }
     }
 
@@ -91,38 +95,61 @@ impl DestinationPlane {
     /// Reads a batch from each bulk connection, where one has come. Whether anything was read.
     ///
     /// # Errors
-    /// In words, what is wrong with a batch, or that a connection was lost without a word.
+    /// In words, what is wrong with a batch, or that a connection has ended without a word.
     pub(super) fn read(
         &mut self,
         destination: &mut Destination,
         batches: &mut Vec<Batch>,
     ) -> Result<bool, String> {
-        if let Some(broken) = &self.broken {
-            return match broken.since.elapsed() > LAST_WORD_DEADLINE {
-                true => Err(broken.reason.clone()),
-                false => Ok(false),
-            };
+        if let Some(overdue) = &self.overdue
+            && overdue.since.elapsed() > LAST_WORD_DEADLINE
+        {
+            return Err(overdue.reason.clone());
         }
         let mut progressed = false;
         for (reader, connection) in self.readers.iter_mut().zip(CONTROL + 1..) {
             if destination.is_past_context() {
                 reader.pass_fence();
             }
-            match reader.read(destination) {
-                Ok(Arrived::Nothing) => {}
-                Ok(Arrived::Some) => progressed = true,
+            let reason = match reader.read(destination) {
+                Ok(Arrived::Nothing) => continue,
+                Ok(Arrived::Some) => {
+                    progressed = true;
+                    continue;
+                }
                 Ok(Arrived::Pages(pages)) => {
                     progressed = true;
                     batches.push(Batch { connection, pages });
+                    continue;
                 }
-                Err(ReadError::Lost(reason)) => {
-                    self.broken = Some(Broken { reason, since: WallInstant::now() });
-                    return Ok(progressed);
-                }
+                Ok(Arrived::End) => "it closed a bulk connection without a word".to_owned(),
+                Err(ReadError::Lost(reason)) => reason,
                 Err(ReadError::Wrong(error)) => return Err(error.to_string()),
+            };
+            reader.end();
+            let since = WallInstant::now();
+            if !self.parted {
+                self.overdue.get_or_insert(Overdue { reason, since });
             }
         }
         Ok(progressed)
+    }
+
+    /// The source has said its last word: what is still under way may come, and nothing more.
+    pub(super) fn await_end(&mut self) {
+        self.overdue = None;
+        self.parted = true;
+    }
+
+    /// The source is lost, or has taken the guest back: nothing is awaited any more.
+    pub(super) fn give_up(&mut self) {
+        self.readers.clear();
+        self.overdue = None;
+    }
+
+    /// Whether nothing more can come over the bulk connections.
+    pub(super) fn has_ended(&self) -> bool {
+        self.readers.iter().all(Reader::has_ended)
     }
 
     /// The machine has taken a batch of that connection. What the source is to be told, now and
@@ -139,10 +166,17 @@ impl DestinationPlane {
 
     /// Waits until there is more to read, or the source's last word is overdue.
     pub(super) async fn readable(&self) {
-        if let Some(broken) = &self.broken {
-            return tokio::time::sleep_until((broken.since + LAST_WORD_DEADLINE).into()).await;
-        }
-        let each = self.readers.iter().map(|reader| Box::pin(reader.readable()));
+        let overdue = async {
+            match &self.overdue {
+                Some(overdue) => {
+                    tokio::time::sleep_until((overdue.since + LAST_WORD_DEADLINE).into()).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        // With none to wait for there is still one.
+        let each = self.readers.iter().map(Reader::readable);
+        let each = each.map(|readable| readable.boxed()).chain([overdue.boxed()]);
         futures_util::future::select_all(each).await;
     }
 }

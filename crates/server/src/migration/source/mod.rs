@@ -342,11 +342,7 @@ impl Machine for SourceSide {
 }
 
 impl Side for SourceSide {
-    fn receive(
-        &mut self,
-        now: Instant,
-        frame: PeerFrame,
-    ) -> Result<Received<SourceInput>, String> {
+    fn receive(&mut self, now: Instant, frame: PeerFrame) -> Result<Received<SourceInput>, String> {
         let (deliver_at, reply) = match (frame, &mut self.way) {
             (PeerFrame::Message(PeerMessage::Reply { deliver_at, reply }), _) => {
                 (deliver_at, reply)
@@ -384,7 +380,7 @@ impl Side for SourceSide {
         }
     }
 
-    async fn bulk_ready(&self) {
+    async fn bulk_ready(&mut self) {
         match &self.way {
             Way::Modelled { .. } => std::future::pending().await,
             Way::Plane(plane) => plane.writable().await,
@@ -420,8 +416,13 @@ impl Side for SourceSide {
         }
     }
 
+    /// Pages that are of no use any more are part of the books, too.
     fn is_over(&self) -> bool {
-        self.ended
+        let flushed = match &self.way {
+            Way::Plane(plane) if self.source.report().released_at.is_some() => plane.is_flushed(),
+            _ => true,
+        };
+        self.ended && flushed
     }
 
     fn answer(&mut self, vm: &Vm, request: Request) -> Option<SourceInput> {

@@ -83,6 +83,11 @@ impl SourcePlane {
         self.writers.iter().position(Writer::has_room)
     }
 
+    /// Whether everything has been written.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.writers.iter().all(Writer::has_room)
+    }
+
     /// Whether a page was taken from the machine that is in no batch yet.
     pub(super) fn carries(&self) -> bool {
         self.carried.is_some()
