@@ -13,6 +13,9 @@ struct Links {
 }
 
 /// A doubly linked list, one node per page: for guests whose nodes fit the caches.
+///
+/// What a miss does is inlined by order, and stamps come last: the compiler would else look up
+/// again what it has at hand.
 #[derive(Debug)]
 pub(super) struct Linked<S> {
     oldest: u32,
@@ -34,7 +37,7 @@ impl<S: Stamps> Linked<S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn unlink(&mut self, page: u32) {
         let Links { older, newer } = self.links[page as usize];
         match older {
@@ -47,7 +50,7 @@ impl<S: Stamps> Linked<S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn link_newest(&mut self, page: u32) {
         let older = self.newest;
         self.links[page as usize] = Links { older, newer: NONE };
@@ -80,13 +83,13 @@ impl<S: Stamps> LruOrder for Linked<S> {
         self.flags[page as usize] = flags;
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert_newest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
+        self.flags[page as usize] = flags;
+        self.link_newest(page);
         if let Some(stamp) = stamp {
             self.stamps.bring(page, stamp);
         }
-        self.flags[page as usize] = flags;
-        self.link_newest(page);
     }
 
     fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
@@ -123,13 +126,14 @@ impl<S: Stamps> LruOrder for Linked<S> {
         self.stamps.leave(page);
     }
 
-    #[inline]
+    #[inline(always)]
     fn pop_oldest(&mut self) -> (u32, u64, u8) {
         let page = self.oldest;
         self.unlink(page);
+        let flags = std::mem::replace(&mut self.flags[page as usize], S::EVICTED);
         let stamp = self.stamp(page);
         self.leave(page);
-        (page, stamp, std::mem::replace(&mut self.flags[page as usize], S::EVICTED))
+        (page, stamp, flags)
     }
 
     #[inline]

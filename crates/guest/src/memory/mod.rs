@@ -17,7 +17,7 @@ pub(crate) use access::Touch;
 use in_pages::StampedPages;
 use lazycopy_pages::Pages;
 use lazycopy_units::PageNumber;
-use order::{DIRTY, LEFT, LruOrder, Order, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
+use order::{DIRTY, LEFT, LruOrder, Order, Other, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
 use std::io;
 
 /// A page that had to leave memory.
@@ -98,17 +98,9 @@ impl Memory {
 
     /// Gives up every page. A memory of real bytes keeps its mapping.
     pub fn clear(&mut self) {
-        let cleared = match self.take_order().into_pages() {
-            Some(mut pages) => {
-                // Where each page has a frame they are likely to come back as they were.
-                if self.frames < self.pages {
-                    pages.discard_all_but([]);
-                }
-                Order::in_pages(pages, self.frames)
-            }
-            None => Order::new(self.pages, self.frames),
-        };
-        *self = Memory::of(self.pages, self.frames, cleared);
+        let (pages, frames) = (self.pages, self.frames);
+        let order = self.take_order().cleared(pages, frames);
+        *self = Memory::of(pages, frames, order);
     }
 
     /// Leaves one without pages in its place.
@@ -195,38 +187,9 @@ impl Memory {
         if frames == self.frames {
             return;
         }
-        self.order = match self.order.pages() {
-            Some(_) => self.order_in_pages(frames),
-            None => self.order_beside_pages(frames),
-        };
+        self.order = self.take_order().with_frames(self.pages, frames);
         self.frames = frames;
         self.free = frames - resident;
-    }
-
-    /// The same order for so many frames.
-    fn order_beside_pages(&self, frames: u32) -> Order {
-        let mut order = Order::new(self.pages, frames);
-        for page in self.iter_lru() {
-            let flags = self.flags(page);
-            let stamp = with_order!(&self.order, lru => lru.stamp(page.0));
-            with_order!(&mut order, lru => lru.insert_newest(page.0, Some(stamp), flags));
-        }
-        order
-    }
-
-    /// The same order for so many frames, over the same bytes.
-    fn order_in_pages(&mut self, frames: u32) -> Order {
-        let by_number: Vec<PageNumber> = self.iter().collect();
-        let by_use: Vec<_> = self.iter_lru().map(|page| (page, self.flags(page))).collect();
-        let mut pages = self.take_order().into_pages().expect("its pages are real bytes");
-        if frames < self.pages {
-            pages.discard_all_but(by_number);
-        }
-        let mut order = Order::in_pages(pages, frames);
-        for (page, flags) in by_use {
-            with_order!(&mut order, lru => lru.insert_newest(page.0, None, flags));
-        }
-        order
     }
 
     /// Makes a resident page the most recent one.
@@ -335,7 +298,7 @@ fn flags_of(dirty: bool) -> u8 {
 }
 
 /// Installs a page as the most recent one in a free frame, or in that of the least recent page.
-#[inline]
+#[inline(always)]
 fn install(
     lru: &mut impl LruOrder,
     free: &mut u32,

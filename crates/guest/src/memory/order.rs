@@ -2,7 +2,7 @@
 //! structures, with the stamps beside the pages or in them.
 
 use super::ages::{Ages, Entry, MOST_PAGES};
-use super::in_pages::{MarkedPages, StampedPages};
+use super::in_pages::{InPages, StampedPages};
 use super::linked::Linked;
 use super::ring::Ring;
 
@@ -53,7 +53,7 @@ pub(super) trait LruOrder {
 
     /// The least recent page, of at least one, leaves for one that was not resident and becomes
     /// the most recent one; which it was, its stamp and its flags until now.
-    #[inline]
+    #[inline(always)]
     fn replace_oldest(&mut self, page: u32, stamp: Option<u64>, flags: u8) -> (u32, u64, u8) {
         let victim = self.pop_oldest();
         self.insert_newest(page, stamp, flags);
@@ -78,12 +78,18 @@ pub(super) enum Order {
     Linked(Linked<Vec<u64>>),
     /// Large guests that page.
     Ring(Ring),
+    /// Others.
+    Other(Other),
+}
+
+/// Structures apart: a choice between more than three is made by a table, which would cost small
+/// guests more than anything else here.
+#[derive(Debug)]
+pub(super) enum Other {
     /// Large guests whose pages all have a frame.
     Ages(Ages<Vec<Entry>>),
-    /// Guests of real bytes that page: what counts there is to load a page.
-    LinkedInPages(Linked<StampedPages>),
-    /// Guests of real bytes whose pages all have a frame.
-    AgesInPages(Ages<MarkedPages>),
+    /// Guests whose pages are real bytes.
+    InPages(InPages),
 }
 
 /// Evaluates an expression with the structure at hand, each by code of its own.
@@ -92,9 +98,8 @@ macro_rules! with_order {
         match $order {
             Order::Linked($lru) => $do,
             Order::Ring($lru) => $do,
-            Order::Ages($lru) => $do,
-            Order::LinkedInPages($lru) => $do,
-            Order::AgesInPages($lru) => $do,
+            Order::Other(Other::Ages($lru)) => $do,
+            Order::Other(Other::InPages($lru)) => $do,
         }
     };
 }
@@ -109,51 +114,57 @@ impl Order {
         } else if frames < pages {
             Order::Ring(Ring::new(pages, frames))
         } else {
-            Order::Ages(Ages::new(vec![Entry::default(); count]))
+            Order::Other(Other::Ages(Ages::new(vec![Entry::default(); count])))
         }
     }
 
     /// Of no resident page yet, over real bytes.
     pub(super) fn in_pages(pages: StampedPages, frames: u32) -> Self {
-        let count = pages.pages.count();
-        if frames < count || count > MOST_PAGES {
-            Order::LinkedInPages(Linked::new(count, pages))
-        } else {
-            Order::AgesInPages(Ages::new(MarkedPages::new(pages)))
-        }
+        Order::Other(Other::InPages(InPages::new(pages, frames)))
     }
 
     /// The real bytes of its pages, where it has them.
     pub(super) fn pages(&self) -> Option<&StampedPages> {
         match self {
-            Order::LinkedInPages(lru) => Some(&lru.stamps),
-            Order::AgesInPages(lru) => Some(&lru.entries.pages),
-            Order::Linked(_) | Order::Ring(_) | Order::Ages(_) => None,
+            Order::Other(Other::InPages(lru)) => Some(lru.pages()),
+            _ => None,
         }
     }
 
     /// As [`Order::pages`], to change them.
     pub(super) fn pages_mut(&mut self) -> Option<&mut StampedPages> {
         match self {
-            Order::LinkedInPages(lru) => Some(&mut lru.stamps),
-            Order::AgesInPages(lru) => Some(&mut lru.entries.pages),
-            Order::Linked(_) | Order::Ring(_) | Order::Ages(_) => None,
+            Order::Other(Other::InPages(lru)) => Some(lru.pages_mut()),
+            _ => None,
         }
     }
 
-    /// As [`Order::pages`]; nothing else is left of it.
-    pub(super) fn into_pages(self) -> Option<StampedPages> {
+    /// With no page resident.
+    pub(super) fn cleared(self, pages: u32, frames: u32) -> Self {
         match self {
-            Order::LinkedInPages(lru) => Some(lru.stamps),
-            Order::AgesInPages(lru) => Some(lru.entries.pages),
-            Order::Linked(_) | Order::Ring(_) | Order::Ages(_) => None,
+            Order::Other(Other::InPages(lru)) => Order::Other(Other::InPages(lru.cleared(frames))),
+            _ => Order::new(pages, frames),
         }
+    }
+
+    /// The same order for so many frames, which hold what is resident.
+    pub(super) fn with_frames(self, pages: u32, frames: u32) -> Self {
+        if let Order::Other(Other::InPages(lru)) = self {
+            return Order::Other(Other::InPages(lru.with_frames(frames)));
+        }
+        let mut resized = Order::new(pages, frames);
+        with_order!(&self, lru => for page in lru.iter() {
+            let (stamp, flags) = (lru.stamp(page), lru.flags(page));
+            with_order!(&mut resized, lru => lru.insert_newest(page, Some(stamp), flags));
+        });
+        resized
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::in_pages::MarkedPages;
     use crate::memory::tests::stamped_pages;
     use proptest::prelude::*;
     use std::collections::VecDeque;
@@ -304,10 +315,10 @@ mod tests {
     #[test]
     fn the_structure_is_chosen_by_size_and_by_whether_the_guest_pages() {
         assert!(matches!(Order::new(50, 20), Order::Linked(_)));
-        assert!(matches!(Order::new(LARGE_PAGES, LARGE_PAGES), Order::Ages(_)));
+        assert!(matches!(Order::new(LARGE_PAGES, LARGE_PAGES), Order::Other(Other::Ages(_))));
         assert!(matches!(Order::new(LARGE_PAGES, 10), Order::Ring(_)));
-        let in_pages = |frames| Order::in_pages(stamped_pages(PAGES), frames);
-        assert!(matches!(in_pages(PAGES), Order::AgesInPages(_)));
-        assert!(matches!(in_pages(PAGES - 1), Order::LinkedInPages(_)));
+        let in_pages = |frames| InPages::new(stamped_pages(PAGES), frames);
+        assert!(matches!(in_pages(PAGES), InPages::Ages(_)));
+        assert!(matches!(in_pages(PAGES - 1), InPages::Linked(_)));
     }
 }
