@@ -134,7 +134,7 @@ impl Laboratory {
         let mut alive = self.servers.clone();
         loop {
             let manager_ended = self.manager.try_wait()?.is_some();
-            alive.retain(|pid| kill(Pid::from_raw(*pid), None).is_ok());
+            alive.retain(|pid| self.is_server(*pid));
             if manager_ended && alive.is_empty() {
                 self.servers.clear();
                 return Ok(());
@@ -143,6 +143,13 @@ impl Laboratory {
             std::thread::sleep(LOOK_AGAIN);
         }
     }
+
+    /// Whether a process is a server of this manager: its number may be another's by now.
+    fn is_server(&self, pid: i32) -> bool {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.contains(&format!("--manager {} ", self.address))
+    }
 }
 
 /// What fails in the midst leaves nothing behind.
@@ -150,7 +157,7 @@ impl Drop for Laboratory {
     fn drop(&mut self) {
         let _ = self.manager.kill();
         let _ = self.manager.wait();
-        for server in &self.servers {
+        for server in self.servers.iter().filter(|pid| self.is_server(**pid)) {
             let _ = kill(Pid::from_raw(*server), Signal::SIGKILL);
         }
     }

@@ -26,6 +26,7 @@ use anyhow::Result;
 use children::Role;
 use clap::{Args, Parser, Subcommand};
 use sockets::SocketOptions;
+use std::process::ExitCode;
 
 /// Bytes in a MiB.
 const MIB: usize = 1 << 20;
@@ -86,8 +87,17 @@ enum What {
     },
 }
 
-fn main() -> Result<()> {
-    let Arguments { options, what, bench: _ } = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Arguments { options, what, bench: _ }: Arguments) -> Result<()> {
     match what {
         Some(What::Child { role }) => children::play(&serde_json::from_str::<Role>(&role)?),
         Some(What::Stream) => {
