@@ -315,7 +315,7 @@ async fn what_a_server_says_of_migrations_that_never_were_is_not_believed() {
         destination: "b".to_owned(),
         destination_address: String::new(),
         parameters: paper.migration_parameters(),
-        link: paper.link().into(),
+        link: paper.link(),
         watch_events: false,
     };
     a.end(&start, Outcome::Lost, source_report()).await;

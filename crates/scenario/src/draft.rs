@@ -76,7 +76,8 @@ impl Draft {
     }
 
     /// Overrides one key: `KEY=VALUE` as in `link.bandwidth=1Gbit/s`. The value is TOML, or else
-    /// a bare string. Where `guest.workload.kind` changes, the keys of the kind before are gone.
+    /// a bare string. Where `guest.workload.kind` changes, the keys of the kind before are gone;
+    /// those of `[link]`, where `link.bandwidth` becomes `"unlimited"` or is no longer.
     /// A recorded program's file is relative to the working directory here.
     ///
     /// # Errors

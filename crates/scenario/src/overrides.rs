@@ -1,11 +1,15 @@
 //! Overrides: entries that are put into the document before it is typed.
 
 use crate::error::ScenarioError;
+use crate::link_table::UNLIMITED;
 use crate::preset::Preset;
 use toml::{Table, Value};
 
 /// The table whose keys depend on one of them.
 const WORKLOAD: [&str; 2] = ["guest", "workload"];
+
+/// The key on which those of its table depend.
+const BANDWIDTH: [&str; 2] = ["link", "bandwidth"];
 
 /// Entries that were asked for together.
 #[derive(Clone, Debug)]
@@ -40,9 +44,9 @@ impl Override {
         Override { origin: format!("--preset {preset}"), entries }
     }
 
-    /// Whether it chooses the kind of workload, which decides the keys beside it.
+    /// Whether it chooses the kind of workload or link, which decides the keys beside it.
     pub(crate) fn chooses_kind(&self) -> bool {
-        self.entries.iter().any(|(path, _)| is_kind(path))
+        self.entries.iter().any(|(path, _)| is_kind(path) || *path == BANDWIDTH)
     }
 
     /// Puts the entries into the document.
@@ -83,9 +87,18 @@ fn put(document: &mut Table, path: &[String], value: Value) -> Result<(), String
     if is_kind(path) && table.get("kind") != Some(&value) {
         *table = of_kind(value);
     } else {
+        let before = table.get(last);
+        if path == BANDWIDTH && before.is_some_and(|it| is_unlimited(it) != is_unlimited(&value)) {
+            table.clear();
+        }
         table.insert(last.clone(), value);
     }
     Ok(())
+}
+
+/// Whether a bandwidth says that no link is modelled.
+fn is_unlimited(bandwidth: &Value) -> bool {
+    bandwidth.as_str() == Some(UNLIMITED)
 }
 
 /// A workload of another kind: the keys of the kind before go with it.

@@ -3,11 +3,10 @@
 use crate::draft::Draft;
 use crate::error::ScenarioError;
 use crate::fleet::FleetScenario;
-use crate::table::serialize_link;
-use crate::{duration_text, workload_table};
+use crate::{duration_text, link_table, workload_table};
 use chacha20::ChaCha8Rng;
 use lazycopy_guest::{GuestSpec, ResidentAtStart, TraceSummary, WorkloadSpec};
-use lazycopy_link::LinkParameters;
+use lazycopy_link::LinkSpec;
 use lazycopy_migration::{
     Direction, MigrationParameters, PrePaging, PushOrder, RoundParameters, Scheme, StopRule,
 };
@@ -40,9 +39,9 @@ pub struct Scenario {
     pub time_scale: u64,
     /// The guest.
     pub guest: GuestScenario,
-    /// The link from the source to the destination.
-    #[serde(serialize_with = "serialize_link")]
-    pub link: LinkParameters,
+    /// The link from the source to the destination, or none.
+    #[serde(serialize_with = "link_table::serialize")]
+    pub link: LinkSpec,
     /// What loads from the shared storage take.
     pub disk: DiskScenario,
     /// How the guest is moved.
@@ -241,8 +240,8 @@ impl Scenario {
         }
     }
 
-    /// The link from the source to the destination.
-    pub fn link(&self) -> LinkParameters {
-        self.link
+    /// The link from the source to the destination, or none.
+    pub fn link(&self) -> LinkSpec {
+        self.link.clone()
     }
 }

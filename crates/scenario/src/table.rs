@@ -1,13 +1,13 @@
 //! The document as it is written: which keys there are, which may be absent.
 
 use crate::fleet::FleetScenario;
+use crate::link_table::LinkTable;
 use crate::scenario::{DiskScenario, GuestScenario, MigrationScenario, Scenario};
 use crate::{duration_text, workload_table};
 use lazycopy_guest::{ResidentAtStart, TraceSummary, WorkloadSpec};
-use lazycopy_link::LinkParameters;
 use lazycopy_migration::{Direction, PrePaging, PushOrder, RoundParameters, Scheme, StopRule};
 use lazycopy_units::{Duration, Rate};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// The paper says nothing of the context's size: a page.
 pub(crate) const DEFAULT_CONTEXT_BYTES: u64 = 4_096;
@@ -48,15 +48,6 @@ pub(crate) struct GuestTable {
     pub(crate) workload: WorkloadSpec,
     #[serde(default)]
     resident_at_start: ResidentAtStart,
-}
-
-/// [`LinkParameters`] in human units.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LinkTable {
-    bandwidth: Rate,
-    #[serde(with = "duration_text")]
-    latency: Duration,
 }
 
 #[derive(Deserialize)]
@@ -153,7 +144,7 @@ impl ScenarioTable {
             measured_accesses: self.measured_accesses,
             time_scale: self.time_scale,
             guest: self.guest.into_guest(recording)?,
-            link: LinkParameters { bandwidth: self.link.bandwidth, latency: self.link.latency },
+            link: self.link.into_link()?,
             disk: self.disk,
             migration: self.migration.into_migration(),
             fleet: self.fleet,
@@ -196,12 +187,4 @@ impl GuestTable {
             workload: self.workload,
         })
     }
-}
-
-/// Serializes [`LinkParameters`] in human units.
-pub(crate) fn serialize_link<S: serde::Serializer>(
-    link: &LinkParameters,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    LinkTable { bandwidth: link.bandwidth, latency: link.latency }.serialize(serializer)
 }

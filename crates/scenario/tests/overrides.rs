@@ -30,8 +30,11 @@ fn a_value_is_toml_or_else_a_bare_string() {
         "seed=9",
     ])
     .unwrap();
-    assert_eq!(scenario.link.bandwidth, Rate::from_bytes_per_sec(125_000_000).unwrap());
-    assert_eq!(scenario.link.latency, Duration::from_millis(5));
+    assert_eq!(
+        scenario.modelled_link().unwrap().bandwidth,
+        Rate::from_bytes_per_sec(125_000_000).unwrap()
+    );
+    assert_eq!(scenario.modelled_link().unwrap().latency, Duration::from_millis(5));
     assert_eq!(scenario.migration.scheme, Scheme::PostCopy);
     assert_eq!(scenario.migration.max_lead, Some(10));
     assert_eq!((scenario.guest.write_fraction, scenario.seed), (0.25, 9));
@@ -53,7 +56,7 @@ fn a_whole_table_can_be_set() {
     let pages = vec![PageNumber(3), PageNumber(17)];
     assert_eq!(scenario.guest.workload, WorkloadSpec::List { pages });
     let scenario = with(&["link={ bandwidth = \"1kB/s\", latency = \"0s\" }"]).unwrap();
-    assert_eq!(scenario.link.latency, Duration::ZERO);
+    assert_eq!(scenario.modelled_link().unwrap().latency, Duration::ZERO);
 }
 
 #[test]
@@ -74,7 +77,8 @@ fn another_kind_of_workload_takes_the_keys_of_the_kind_before_along() {
 fn an_unknown_key_is_refused_with_the_names_at_its_level() {
     assert_eq!(
         refused(&["link.bandwith=1Gbit/s"]),
-        "--set link.bandwith=1Gbit/s: unknown field `bandwith`, expected `bandwidth` or `latency`"
+        "--set link.bandwith=1Gbit/s: unknown field `bandwith`, expected one of `bandwidth`, \
+         `latency`, `connections`, `compression`, `page_check`, `congestion`"
     );
     let error = refused(&["gest.pages=3"]);
     assert!(
@@ -197,8 +201,8 @@ proptest! {
             &format!("migration.max_lead={lead}"),
         ])
         .unwrap();
-        prop_assert_eq!(scenario.link.bandwidth.bytes_per_sec(), rate);
-        prop_assert_eq!(scenario.link.latency.as_nanos(), latency);
+        prop_assert_eq!(scenario.modelled_link().unwrap().bandwidth.bytes_per_sec(), rate);
+        prop_assert_eq!(scenario.modelled_link().unwrap().latency.as_nanos(), latency);
         let again = Scenario::from_toml(&scenario.to_toml(), &scenario.name);
         prop_assert_eq!(again, Ok(scenario.clone()));
         let warmup = scenario.warmup(seed);

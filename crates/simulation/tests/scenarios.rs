@@ -39,7 +39,7 @@ fn every_invariant_holds_in_the_shipped_fleets_under_every_scheme() {
             let scenario = scenario(name, &[&format!("migration.scheme={scheme}")]);
             for seed in 1..=10 {
                 let run = simulate_scenario(&scenario, seed, &Options::default()).unwrap();
-                check_fleet(&scenario_fleet(&scenario, seed), &run)
+                check_fleet(&scenario_fleet(&scenario, seed).unwrap(), &run)
                     .unwrap_or_else(|problem| panic!("{name} {scheme} {seed}: {problem}"));
                 assert!(run.runs.iter().all(|run| run.digest_matches() == Some(true)));
             }
@@ -50,7 +50,7 @@ fn every_invariant_holds_in_the_shipped_fleets_under_every_scheme() {
 #[test]
 fn each_guest_of_a_fleet_goes_its_own_way() {
     let scenario = scenario("evacuation", &["fleet.moves=[{guests=3, starts=\"1s\"}]"]);
-    let fleet = scenario_fleet(&scenario, 9);
+    let fleet = scenario_fleet(&scenario, 9).unwrap();
     let seeds: Vec<u64> = fleet.migrations.iter().map(|one| one.guest.seed).collect();
     assert_eq!(seeds[0], 9);
     assert!(seeds[1] != 9 && seeds[2] != 9 && seeds[1] != seeds[2]);

@@ -65,7 +65,7 @@ impl Manager {
             vm: vm.to_owned(),
             destination: to.to_owned(),
             parameters: scenario.migration_parameters(),
-            link: scenario.link().into(),
+            link: scenario.link(),
             scenario,
             watch_events,
         };

@@ -40,7 +40,7 @@ fn request(vm: &str, destination: &str) -> Request {
         vm: vm.to_owned(),
         destination: destination.to_owned(),
         parameters: scenario.migration_parameters(),
-        link: scenario.link().into(),
+        link: scenario.link(),
         scenario,
         watch_events: false,
     }
