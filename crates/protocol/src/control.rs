@@ -235,7 +235,7 @@ pub enum ServerReply {
     /// It is done.
     Done,
     /// A guest.
-    Vm(VmState),
+    Vm(Box<VmState>),
     /// The server and its pool.
     Host(HostState),
     /// Events of a migration.

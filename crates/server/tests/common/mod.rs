@@ -147,7 +147,7 @@ impl Attached {
     pub async fn show(&mut self, vm: &str) -> VmState {
         let command = ServerCommand::ShowVm { vm: vm.to_owned(), limit: MAX_SHOWN_PAGES };
         match self.ask(command).await {
-            Ok(ServerReply::Vm(state)) => state,
+            Ok(ServerReply::Vm(state)) => *state,
             other => panic!("vm show gave {other:?}"),
         }
     }
