@@ -17,7 +17,7 @@ const LAST: usize = PAGE / WORD - 1;
 const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS;
 
 /// Pages that compress well have one of so many fillers: few enough that equal pages are found.
-const PATTERNS: u64 = 16;
+const PATTERNS: u32 = 16;
 /// Words of such a filler, which is repeated through the page.
 const PATTERN_WORDS: usize = 8;
 
@@ -51,10 +51,13 @@ impl Filler {
     }
 }
 
-/// A word of the generator SplitMix64 with that seed.
+/// A word of the generator wyrand (Wang Yi 2019) with that seed: one multiplication, where pages
+/// are made as fast as they are sent.
 #[inline]
 fn random_word(seed: u64, number: usize) -> u64 {
-    spread(seed.wrapping_add((number as u64).wrapping_mul(GOLDEN)))
+    let state = seed.wrapping_add((number as u64).wrapping_mul(0xa076_1d64_78bd_642f));
+    let product = u128::from(state) * u128::from(state ^ 0xe703_7ed1_a0b4_28db);
+    (product >> 64) as u64 ^ product as u64
 }
 
 impl PageContents {
@@ -68,18 +71,19 @@ impl PageContents {
         }
     }
 
-    /// The filler of the page whose first stamp this is.
+    /// The filler of a page; its first stamp is the seed.
     #[inline]
-    fn filler(&self, first_stamp: u64) -> Filler {
-        let drawn = spread(first_stamp.wrapping_add(GOLDEN));
+    fn filler(&self, page_seed: u64) -> Filler {
+        let drawn = spread(page_seed.wrapping_add(GOLDEN));
         let number = drawn >> (u64::BITS - FRACTION_BITS);
         if number < self.zero_below {
             Filler::Zeros
         } else if number < self.compressible_below {
-            let pattern_seed = !self.seed.wrapping_add(drawn % PATTERNS);
-            Filler::Pattern(std::array::from_fn(|number| random_word(pattern_seed, number)))
+            // Seeds that are near each other have nothing in common.
+            let seed = first_stamp(!self.seed, PageNumber(drawn as u32 % PATTERNS));
+            Filler::Pattern(std::array::from_fn(|number| random_word(seed, number)))
         } else {
-            Filler::Random(!first_stamp)
+            Filler::Random(!page_seed)
         }
     }
 

@@ -42,7 +42,8 @@ impl Pages {
     /// # Errors
     /// When the system has no room for so many.
     pub fn map(pages: u32, huge: bool) -> io::Result<Pages> {
-        let bytes = pages as usize * PAGE;
+        let too_many = || io::Error::from(io::ErrorKind::OutOfMemory);
+        let bytes = (pages as usize).checked_mul(PAGE).ok_or_else(too_many)?;
         let in_huge_pages = if huge { bytes - bytes % HUGE_PAGE } else { 0 };
         // The system aligns mappings to its small pages only.
         let slack = if in_huge_pages > 0 { HUGE_PAGE } else { 0 };

@@ -176,6 +176,18 @@ fn a_file_that_is_set_is_relative_to_the_working_directory() {
     assert_eq!(scenario.recording.unwrap().pages, 2);
 }
 
+#[test]
+fn what_pages_consist_of_is_written_down_only_where_it_is_said() {
+    let scenario = with(&["guest.zero_fraction=0.25", "guest.compressible_fraction=0.5"]).unwrap();
+    let spec = scenario.guest_spec(1);
+    assert_eq!((spec.zero_fraction, spec.compressible_fraction), (0.25, 0.5));
+    assert_eq!(Scenario::from_toml(&scenario.to_toml(), &scenario.name), Ok(scenario));
+    let plain = with(&[]).unwrap();
+    assert_eq!(plain.guest_spec(1).zero_fraction + plain.guest_spec(1).compressible_fraction, 0.0);
+    let written = plain.to_toml();
+    assert!(!written.contains("zero_fraction") && !written.contains("compressible"), "{written}");
+}
+
 proptest! {
     #[test]
     fn no_override_makes_the_program_panic_or_changes_another_key(

@@ -136,6 +136,16 @@ fn rules_that_are_broken_are_named_by_their_key() {
             "guest.write_fraction: 1.1 is outside 0 to 1",
         ),
         ("write_fraction = 0.0", "write_fraction = nan", "guest.write_fraction: NaN is outside"),
+        (
+            "write_fraction = 0.0",
+            "zero_fraction = 1.1",
+            "guest.zero_fraction: 1.1 is outside 0 to 1",
+        ),
+        (
+            "write_fraction = 0.0",
+            "zero_fraction = 0.5\ncompressible_fraction = 0.75",
+            "guest.compressible_fraction: 0.75 and guest.zero_fraction, which is 0.5, are more",
+        ),
         ("length = 100", "length = 0", "guest.workload.length: 0 is outside 1 to"),
         (
             "frames = 20",
