@@ -7,8 +7,8 @@ use crate::verification::Verification;
 use lazycopy_migration::{DestinationReport, Event, Metrics, SourceReport};
 use lazycopy_protocol::control::{HostSnapshot, SideEnded, SideReport};
 use lazycopy_results::{
-    PROGRAM_VERSION, ResultsError, RunFiles, RunRecord, SCHEMA_VERSION, forward_lead_mean,
-    merge_events, write_run,
+    PROGRAM_VERSION, PlaneRecord, ResultsError, RunFiles, RunRecord, SCHEMA_VERSION,
+    forward_lead_mean, merge_events, write_run,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,8 @@ pub(crate) fn write(
         (Ok(()), Verification::Different { what }) => Some(what.clone()),
         (Ok(()), _) => None,
     };
-    let mut record = record(case, verification, metrics);
+    let plane = plane(case, reports.0.sent.total());
+    let mut record = record(case, verification, metrics, plane);
     let (before, after) =
         (drawn(case, "before", |side| &side.before), drawn(case, "after", |side| &side.after));
     let files = RunFiles { record: &record, events: &events, before: &before, after: &after };
@@ -80,18 +81,43 @@ fn metrics(
     let (verdict, _) = case.migration.verdict();
     let scheme = case.migration.parameters.scheme;
     let mut metrics = Metrics::from_reports(scheme, source, destination, verdict);
-    metrics.slip_ns = sides(case).map(|side| side.slip.as_nanos()).max();
+    // Without a modelled link instants are the clock's: nothing can be later than they.
+    if !case.migration.link.is_unlimited() {
+        metrics.slip_ns = sides(case).map(|side| side.slip.as_nanos()).max();
+    }
     if let Verification::Equal { measured_time } = verification {
         metrics.reference_measured_time_ns = measured_time.map(|time| time.as_nanos());
     }
     metrics
 }
 
-fn record(case: &Case, verification: &Verification, metrics: Metrics) -> RunRecord {
+/// What went over the sockets for so many pages, as the source tells it.
+fn plane(case: &Case, pages: u64) -> Option<PlaneRecord> {
+    let parameters = case.migration.link.plane()?;
+    let counts = case.migration.reported(Side::Source)?.plane.clone()?;
+    Some(PlaneRecord {
+        bytes_sent: counts.bytes_sent,
+        pages_zero: counts.pages_zero,
+        pages_same: counts.pages_same,
+        pages_compressed: counts.pages_compressed,
+        compression_ratio: PlaneRecord::ratio(pages, counts.body_bytes),
+        connections: parameters.connections,
+        congestion: counts.congestion,
+        checksums: parameters.page_check,
+    })
+}
+
+fn record(
+    case: &Case,
+    verification: &Verification,
+    metrics: Metrics,
+    plane: Option<PlaneRecord>,
+) -> RunRecord {
     let migration = &case.migration;
     let out_of_order = sides(case).map(|side| side.out_of_order).sum();
     // Whoever acts later than by the latency sends messages that come after their instant.
-    let slip_bound = migration.link.latency().as_nanos();
+    let slip_bound = migration.link.modelled().map(|link| link.latency.as_nanos());
+    let is_late = |bound| metrics.slip_ns.is_some_and(|slip| slip > bound) || out_of_order > 0;
     RunRecord {
         schema_version: SCHEMA_VERSION,
         program_version: PROGRAM_VERSION.to_owned(),
@@ -112,9 +138,10 @@ fn record(case: &Case, verification: &Verification, metrics: Metrics) -> RunReco
             Verification::Different { .. } => Some(false),
             Verification::Unknown { .. } => None,
         },
-        slip_bound_ns: Some(slip_bound),
-        slip_exceeded: metrics.slip_ns.is_some_and(|slip| slip > slip_bound) || out_of_order > 0,
+        slip_bound_ns: slip_bound,
+        slip_exceeded: slip_bound.is_some_and(is_late),
         out_of_order,
+        plane,
         metrics,
     }
 }

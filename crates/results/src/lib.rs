@@ -9,6 +9,7 @@ mod directory;
 mod events;
 mod measure;
 mod metric;
+mod plane;
 mod record;
 mod statistics;
 mod sweep;
@@ -28,6 +29,7 @@ pub use directory::{
 pub use events::{forward_lead_mean, merge_events};
 pub use measure::{Measure, Unit};
 pub use metric::{Metric, MetricValue};
+pub use plane::PlaneRecord;
 pub use record::{PROGRAM_VERSION, RecordError, RunRecord, SCHEMA_VERSION};
 pub use statistics::{Difference, Paired, Quantiles, SIGNIFICANCE, Standing, Summary, holm};
 pub use sweep::{
