@@ -116,6 +116,16 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// The same with a further line about guests that were not moved, for people.
+    pub(crate) fn with_note(self, note: &str) -> Self {
+        match self {
+            CommandError::NotAllMoved { text, json } => {
+                CommandError::NotAllMoved { text: format!("{text}\n{note}"), json }
+            }
+            other => other,
+        }
+    }
+
     /// For machines.
     pub fn json(&self) -> Value {
         match self {

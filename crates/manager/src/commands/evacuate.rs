@@ -55,16 +55,15 @@ impl Manager {
         self.change(|state| state.fleet.end_evacuation(from));
         let json = json!({ "server": from, "draining": drain });
         let (what, undo) = (format!("server \"{from}\""), format!("server undrain {from}"));
-        let mut report = report.reply(&what, json);
-        if drain {
-            let note = format!("\nServer \"{from}\" takes no guests until: {undo}");
-            match &mut report {
-                Ok(reply) => reply.text.push_str(&note),
-                Err(CommandError::NotAllMoved { text, .. }) => text.push_str(&note),
-                Err(_) => {}
-            }
+        let report = report.reply(&what, json);
+        if !drain {
+            return report;
         }
-        report
+        let note = format!("Server \"{from}\" takes no guests until: {undo}");
+        match report {
+            Ok(reply) => Ok(Reply::new(format!("{}\n{note}", reply.text), reply.json)),
+            Err(error) => Err(error.with_note(&note)),
+        }
     }
 
     async fn carry_out(

@@ -31,7 +31,8 @@ struct Totals {
     gone: usize,
     /// From the first request to the end of the last source's part, by the manager's clock.
     wall_ns: Option<u64>,
-    /// The same in model time, where all have one time scale.
+    /// The same in model time, where all have one time scale: what the processes need to agree on
+    /// each migration is in it, `time_scale` times.
     model_ns: Option<u64>,
     pages: u64,
     bytes: u64,
@@ -128,9 +129,9 @@ impl Report {
             share => format!("{share} at once, each with 1/{share} of its link"),
         };
         format!(
-            "{} migrations completed, {} did not; {}{}, {share}; {} pages, {} bytes.",
+            "{} of {} migrations completed in {}{}, {share}; {} pages, {} bytes.",
             totals.completed,
-            totals.not_completed,
+            totals.completed + totals.not_completed,
             time(totals.wall_ns),
             model.unwrap_or_default(),
             totals.pages,

@@ -26,29 +26,20 @@ impl Manager {
         if options.dry_run {
             return Ok(Reply::new(text, json));
         }
-        let report = self.carry_out_rebalancing(options, &plan, &text).await;
-        self.change(|state| state.fleet.end_rebalancing());
-        if plan.moves.is_empty() {
-            return Ok(Reply::new(text, json));
-        }
-        report.reply("the servers", json)
-    }
-
-    async fn carry_out_rebalancing(
-        &self,
-        options: &GangOptions,
-        plan: &Rebalancing,
-        text: &str,
-    ) -> Report {
         let gang = Gang::new(options, plan.moves.len(), None);
-        if !plan.moves.is_empty() {
-            self.notice(text);
-        }
         let errands = plan.moves.iter().map(|step| {
             let moved = step.moved.clone();
             self.travel(&gang, Errand { vm: moved.vm, from: moved.from, to: Some(moved.to) })
         });
-        Report::new(join_all(errands).await, &gang)
+        let report = Report::new(join_all(errands).await, &gang);
+        self.change(|state| state.fleet.end_rebalancing());
+        if plan.moves.is_empty() {
+            return Ok(Reply::new(text, json));
+        }
+        match report.reply("the servers", json) {
+            Ok(reply) => Ok(Reply::new(format!("{text}\n\n{}", reply.text), reply.json)),
+            Err(error) => Err(error.with_note(&format!("\n{text}"))),
+        }
     }
 }
 
