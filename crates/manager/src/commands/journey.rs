@@ -133,7 +133,8 @@ impl Manager {
             if let Some(fate) = self.left(errand, attempts) {
                 return fate;
             }
-            let to = match planned.take().map_or_else(|| self.another(gang, errand, attempts), Ok) {
+            let to = planned.take().filter(|to| gang.elsewhere.is_none() || self.is_open(to));
+            let to = match to.map_or_else(|| self.another(gang, errand, attempts), Ok) {
                 Ok(to) => to,
                 Err(no_room) => {
                     let why = attempts.last().map_or(no_room, Attempt::reason);
@@ -172,6 +173,11 @@ impl Manager {
                 Some(Fate::Gone { why })
             }
         }
+    }
+
+    /// Whether a server takes guests: one of the plan may be gone since, or be draining.
+    fn is_open(&self, server: &str) -> bool {
+        self.read(|state| state.fleet.open_server(server).is_ok())
     }
 
     /// Another server for a guest that the plan has no place for, or that did not get there.

@@ -32,7 +32,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When there is none of that name, or it is gone, or it is draining.
-    pub(super) fn open_server(&self, name: &str) -> Result<&Server, FleetError> {
+    pub fn open_server(&self, name: &str) -> Result<&Server, FleetError> {
         let server = self.server(name)?;
         match server.draining {
             true => Err(FleetError::Draining { server: name.to_owned() }),
