@@ -6,6 +6,7 @@ mod common;
 mod commands;
 mod demonstration;
 mod endings;
+mod evacuations;
 mod faults;
 mod migrations;
 mod prompt;

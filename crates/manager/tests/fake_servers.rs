@@ -326,3 +326,6 @@ async fn what_a_server_says_of_migrations_that_never_were_is_not_believed() {
     command.await.unwrap().expect("the guest is where it was");
     assert!(laboratory.command("results").await.unwrap().unwrap().contains("No migration"));
 }
+
+#[path = "fake_servers/gangs.rs"]
+mod gangs;

@@ -49,7 +49,20 @@ impl Manager {
         to: &str,
         settings: &[(String, String)],
     ) -> Result<MigrationId, CommandError> {
-        let (definition, policy, watch_events) = self.read(|state| {
+        let scenario = self.migration_scenario(vm, settings).await?;
+        self.begin_migration(vm, to, scenario).await
+    }
+
+    /// What a guest would migrate by: its scenario, the policy over it, `settings` over both.
+    ///
+    /// # Errors
+    /// When there is no such guest, or a setting is wrong.
+    pub(super) async fn migration_scenario(
+        &self,
+        vm: &str,
+        settings: &[(String, String)],
+    ) -> Result<Scenario, CommandError> {
+        let (definition, policy) = self.read(|state| {
             let definition = state.fleet.vm(vm)?.definition.clone();
             let policy: Vec<(String, String)> = state
                 .fleet
@@ -57,17 +70,29 @@ impl Manager {
                 .settings()
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect();
-            Ok::<_, FleetError>((definition, policy, state.level != EventLevel::Off))
+            Ok::<_, FleetError>((definition, policy))
         })?;
-        let set = merged(policy, settings)?;
-        let scenario = Arc::new(scenario_of(definition, set).await?);
+        scenario_of(definition, merged(policy, settings)?).await
+    }
+
+    /// Begins a migration by a scenario.
+    ///
+    /// # Errors
+    /// When it cannot be, or the source or the destination refuses.
+    pub(super) async fn begin_migration(
+        &self,
+        vm: &str,
+        to: &str,
+        scenario: Scenario,
+    ) -> Result<MigrationId, CommandError> {
+        let scenario = Arc::new(scenario);
         let request = Request {
             vm: vm.to_owned(),
             destination: to.to_owned(),
             parameters: scenario.migration_parameters(),
             link: scenario.link(),
             scenario,
-            watch_events,
+            watch_events: self.read(|state| state.level != EventLevel::Off),
         };
         let (message, connection) = self.change(|state| -> Result<_, FleetError> {
             let message = state.fleet.begin_migration(request)?;
@@ -166,7 +191,7 @@ pub(super) fn result_json(ended: &Ended) -> Value {
     json
 }
 
-fn explicit_settings(scheme: Option<Scheme>, set: &[KeyValue]) -> Vec<(String, String)> {
+pub(super) fn explicit_settings(scheme: Option<Scheme>, set: &[KeyValue]) -> Vec<(String, String)> {
     let scheme = scheme.map(|scheme| ("migration.scheme".to_owned(), scheme.to_string()));
     let set = set.iter().map(|set| (full_key(&set.key), set.value.clone()));
     scheme.into_iter().chain(set).collect()

@@ -111,6 +111,12 @@ impl Migration {
         }
     }
 
+    /// Whether the source has nothing more to send: it has said so, or will say nothing any more.
+    /// What is left of the run, the measured accesses above all, needs the link no longer.
+    pub fn has_left_the_link(&self) -> bool {
+        !self.awaits(Side::Source)
+    }
+
     /// How it ended, once it is over.
     pub fn ended(&self) -> Option<&Ended> {
         match &self.progress {

@@ -4,22 +4,29 @@
 //! servers say by themselves. It refuses what cannot be ([`FleetError`]) and says what follows
 //! from what happened.
 
+mod balance;
 mod endings;
 mod error;
+mod gang;
 mod migration;
 mod moving;
+mod placement;
 mod policy;
+mod room;
 mod verdict;
 
+pub use balance::{BalancingMove, Pool, Rebalancing, balance};
 pub use error::FleetError;
+pub use gang::{Evacuation, Stay, fair_share};
 pub use migration::{Account, Ended, Migration, Progress, Request, Side};
+pub use placement::{Load, Move, Placement, Room, spread};
 pub use policy::{Policy, full_key};
 pub use verdict::{Whereabouts, compose};
 
 use crate::definition::Definition;
 use crate::grammar::Name;
 use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerHello, VmPhase, VmSummary};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The most ended migrations that are remembered; their run directories are not touched.
@@ -38,6 +45,8 @@ pub struct Server {
     pub version: String,
     /// Frames of its memory for guests.
     pub frames: u64,
+    /// Whether it takes no further guests.
+    pub draining: bool,
 }
 
 /// A guest.
@@ -79,6 +88,13 @@ pub struct Fleet {
     servers: BTreeMap<String, Server>,
     vms: BTreeMap<String, Vm>,
     migrations: BTreeMap<MigrationId, Migration>,
+    /// The migrations that have not ended, by their guest.
+    moving: BTreeMap<String, MigrationId>,
+    /// Servers whose guests are moved off.
+    evacuating: BTreeSet<String>,
+    rebalancing: bool,
+    /// Guests that a plan will move, and the servers that keep frames for them.
+    promised: BTreeMap<String, String>,
     /// What later migrations are asked for with.
     pub policy: Policy,
     last_migration: u64,
@@ -100,9 +116,10 @@ impl Fleet {
         self.migrations.iter().map(|(id, migration)| (*id, migration))
     }
 
-    /// Those that have not ended.
+    /// Those that have not ended, in the order of their beginning.
     pub fn running(&self) -> impl Iterator<Item = (MigrationId, &Migration)> {
-        self.migrations().filter(|(_, migration)| !migration.is_over())
+        let ids: BTreeSet<MigrationId> = self.moving.values().copied().collect();
+        ids.into_iter().filter_map(|id| Some((id, self.migrations.get(&id)?)))
     }
 
     /// Those whose end nobody who waited for it has been told.
@@ -166,7 +183,8 @@ impl Fleet {
 
     /// The migration of a guest that runs.
     pub fn migration_of(&self, vm: &str) -> Option<(MigrationId, &Migration)> {
-        self.running().find(|(_, migration)| migration.vm == vm)
+        let id = *self.moving.get(vm)?;
+        Some((id, self.migrations.get(&id)?))
     }
 
     /// Whether a server may be started under that name.
@@ -213,7 +231,10 @@ impl Fleet {
         for summary in vms {
             self.adopt(&name, summary);
         }
-        self.servers.insert(name, Server { connected: true, address, pid, version, frames });
+        // A server that comes back while it is drained is not filled again.
+        let draining = self.servers.get(&name).is_some_and(|known| known.draining);
+        let server = Server { connected: true, address, pid, version, frames, draining };
+        self.servers.insert(name, server);
         Ok(())
     }
 
@@ -242,7 +263,7 @@ impl Fleet {
                 list.push(*id);
             }
         }
-        let migrating = |vm: &str| self.migrations.values().any(|m| !m.is_over() && m.vm == vm);
+        let migrating = |vm: &str| self.moving.contains_key(vm);
         loss.vms = self
             .vms
             .iter()
@@ -292,30 +313,6 @@ impl Fleet {
     /// A guest is no more, or was not created after all.
     pub fn forget_vm(&mut self, vm: &str) {
         self.vms.remove(vm);
-    }
-
-    /// Whether the guest fits the frames that are left on a server.
-    fn fits(&self, vm: &str, needed: u32, server: &str) -> Result<(), FleetError> {
-        let frames = self.server(server)?.frames;
-        let free = frames.saturating_sub(self.frames_taken(server));
-        if u64::from(needed) <= free {
-            return Ok(());
-        }
-        let (vm, server) = (vm.to_owned(), server.to_owned());
-        Err(FleetError::DoesNotFit { vm, server, needed: needed.into(), free, frames })
-    }
-
-    /// Frames that guests on a server, and guests on their way to it, take. A stopped guest takes
-    /// none.
-    pub fn frames_taken(&self, server: &str) -> u64 {
-        let arriving = |vm: &str| {
-            self.migration_of(vm).is_some_and(|(_, migration)| migration.destination == server)
-        };
-        self.vms
-            .iter()
-            .filter(|(name, vm)| (vm.server == server && !vm.is_idle()) || arriving(name))
-            .map(|(_, vm)| u64::from(vm.frames))
-            .sum()
     }
 }
 

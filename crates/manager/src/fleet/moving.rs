@@ -1,7 +1,9 @@
 //! Migrations, from their beginning to where the guest is in the end.
 
 use super::{Ended, Fleet, FleetError, MAX_REMEMBERED, Migration, Request, Vm, Whereabouts};
+use crate::definition::Definition;
 use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, VmPhase, VmSummary};
+use std::sync::Arc;
 
 impl Fleet {
     /// Begins a migration: the message for the source, or why there will be none.
@@ -16,6 +18,7 @@ impl Fleet {
         }
         self.fits(&request.vm, vm.frames, &request.destination)?;
         let source = vm.server.clone();
+        self.promised.remove(&request.vm);
         self.last_migration += 1;
         let id = MigrationId(self.last_migration);
         let message = StartMigration {
@@ -27,9 +30,29 @@ impl Fleet {
             link: request.link.clone(),
             watch_events: request.watch_events,
         };
+        self.moving.insert(request.vm.clone(), id);
         self.migrations.insert(id, Migration::new(request, source));
         self.forget_oldest();
         Ok(message)
+    }
+
+    /// Whether a guest that has no memory, being stopped, may be defined on another server instead
+    /// of its own: what it is.
+    ///
+    /// # Errors
+    /// When it is migrating, its definition is not known, or the server does not take it.
+    pub fn may_relocate(&self, vm: &str, to: &str) -> Result<Arc<Definition>, FleetError> {
+        let guest = self.settled_vm(vm)?;
+        self.fits(vm, guest.frames, to)?;
+        guest.definition.clone().ok_or_else(|| FleetError::NoDefinition { vm: vm.to_owned() })
+    }
+
+    /// A guest without memory is defined on another server now, stopped.
+    pub fn relocated(&mut self, vm: &str, to: &str) {
+        if let Some(vm) = self.vms.get_mut(vm) {
+            vm.server = to.to_owned();
+            vm.phase = VmPhase::Stopped;
+        }
     }
 
     fn forget_oldest(&mut self) {
@@ -43,7 +66,9 @@ impl Fleet {
 
     /// The source refused: there was no migration.
     pub fn migration_refused(&mut self, id: MigrationId) {
-        self.migrations.remove(&id);
+        if let Some(migration) = self.migrations.remove(&id) {
+            self.moving.remove(&migration.vm);
+        }
     }
 
     /// A side's part is over. Returns whether nothing is left to wait for.
@@ -88,6 +113,7 @@ impl Fleet {
         let (vm, whereabouts) = (migration.vm.clone(), ended.whereabouts);
         let destination = migration.destination.clone();
         migration.end(ended);
+        self.moving.remove(&vm);
         match whereabouts {
             Whereabouts::Source => self.set_phase(&vm, VmPhase::Running),
             Whereabouts::Destination => {

@@ -3,6 +3,8 @@ use lazycopy_migration::{DestinationReport, Outcome, SourceReport, Verdict};
 use lazycopy_protocol::control::{HostSnapshot, HostState, SideEnded, SideReport};
 use lazycopy_units::Duration;
 
+mod gangs;
+
 const FRAMES: u64 = 50;
 
 fn hello(name: &str) -> ServerHello {

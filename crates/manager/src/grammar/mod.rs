@@ -1,7 +1,9 @@
 //! The command language: one grammar for the prompt, script files, piped input and the TCP port.
 
+mod server;
 mod words;
 
+pub use server::{DEFAULT_PARALLEL, GangOptions, MAX_PARALLEL, ServerAction};
 pub use words::{EventLevel, KeyValue, MAX_NAME_BYTES, Name};
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
@@ -23,7 +25,7 @@ struct Line {
 /// What a user can tell the manager.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Start, list, show and stop servers
+    /// Start, list, show, empty, even out and stop servers
     #[command(subcommand)]
     Server(ServerAction),
     /// Create, run and look at guests
@@ -56,34 +58,6 @@ pub enum Command {
     /// End the manager and the servers that it started
     #[command(alias = "exit")]
     Quit {
-        /// Even if guests or migrations are lost
-        #[arg(long)]
-        force: bool,
-    },
-}
-
-/// What can be done with servers.
-#[derive(Clone, Debug, PartialEq, Subcommand)]
-pub enum ServerAction {
-    /// Start a server on this machine
-    Start {
-        /// Its name
-        name: Name,
-        /// Frames of memory for guests
-        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-        frames: Option<u64>,
-    },
-    /// List the servers
-    List,
-    /// Show a server and its pool of guests
-    Show {
-        /// Its name
-        name: String,
-    },
-    /// End a server
-    Stop {
-        /// Its name
-        name: String,
         /// Even if guests or migrations are lost
         #[arg(long)]
         force: bool,
