@@ -1,7 +1,7 @@
 //! Messages between the two servers of a migration. They share one connection, made by the
 //! source; each carries the model instant of its delivery.
 
-use crate::control::MigrationId;
+use crate::control::{MigrationId, Watch};
 use lazycopy_guest::{DiskContents, GuestSpec, Registers};
 use lazycopy_link::LinkParameters;
 use lazycopy_migration::{MigrationParameters, Notice, Reply, Residency, Verdict};
@@ -91,8 +91,8 @@ pub struct Offer {
     pub parameters: MigrationParameters,
     /// The link.
     pub link: LinkParameters,
-    /// Whether the destination sends each event to the manager at once.
-    pub watch_events: bool,
+    /// Which events the destination sends to the manager at once.
+    pub watch: Watch,
 }
 
 /// The context of a guest in a frame.

@@ -2,7 +2,7 @@
 
 use crate::definition::{Definition, is_of_migration};
 use crate::fleet::{Ended, FleetError, Request, full_key};
-use crate::grammar::{EventLevel, KeyValue, Migrate, MigrateAction};
+use crate::grammar::{KeyValue, Migrate, MigrateAction};
 use crate::manager::Manager;
 use crate::render::run_table;
 use crate::reply::{CommandError, Reply};
@@ -49,7 +49,7 @@ impl Manager {
         to: &str,
         settings: &[(String, String)],
     ) -> Result<MigrationId, CommandError> {
-        let (definition, policy, watch_events) = self.read(|state| {
+        let (definition, policy, watch) = self.read(|state| {
             let definition = state.fleet.vm(vm)?.definition.clone();
             let policy: Vec<(String, String)> = state
                 .fleet
@@ -57,7 +57,7 @@ impl Manager {
                 .settings()
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect();
-            Ok::<_, FleetError>((definition, policy, state.level != EventLevel::Off))
+            Ok::<_, FleetError>((definition, policy, state.level.watch()))
         })?;
         let set = merged(policy, settings)?;
         let scenario = Arc::new(scenario_of(definition, set).await?);
@@ -67,7 +67,7 @@ impl Manager {
             parameters: scenario.migration_parameters(),
             link: scenario.link(),
             scenario,
-            watch_events,
+            watch,
         };
         let (message, connection) = self.change(|state| -> Result<_, FleetError> {
             let message = state.fleet.begin_migration(request)?;

@@ -79,6 +79,8 @@ pub struct Fleet {
     servers: BTreeMap<String, Server>,
     vms: BTreeMap<String, Vm>,
     migrations: BTreeMap<MigrationId, Migration>,
+    /// Those of them that have not ended, by guest.
+    running: BTreeMap<String, MigrationId>,
     /// What later migrations are asked for with.
     pub policy: Policy,
     last_migration: u64,
@@ -100,9 +102,11 @@ impl Fleet {
         self.migrations.iter().map(|(id, migration)| (*id, migration))
     }
 
-    /// Those that have not ended.
+    /// Those that have not ended, in the order of their beginning.
     pub fn running(&self) -> impl Iterator<Item = (MigrationId, &Migration)> {
-        self.migrations().filter(|(_, migration)| !migration.is_over())
+        let mut ids: Vec<MigrationId> = self.running.values().copied().collect();
+        ids.sort_unstable();
+        ids.into_iter().filter_map(|id| Some((id, self.migrations.get(&id)?)))
     }
 
     /// Those whose end nobody who waited for it has been told.
@@ -166,7 +170,8 @@ impl Fleet {
 
     /// The migration of a guest that runs.
     pub fn migration_of(&self, vm: &str) -> Option<(MigrationId, &Migration)> {
-        self.running().find(|(_, migration)| migration.vm == vm)
+        let id = *self.running.get(vm)?;
+        Some((id, self.migrations.get(&id)?))
     }
 
     /// Whether a server may be started under that name.
@@ -242,7 +247,7 @@ impl Fleet {
                 list.push(*id);
             }
         }
-        let migrating = |vm: &str| self.migrations.values().any(|m| !m.is_over() && m.vm == vm);
+        let migrating = |vm: &str| self.running.contains_key(vm);
         loss.vms = self
             .vms
             .iter()

@@ -1,7 +1,9 @@
 //! Migrations, from their beginning to where the guest is in the end.
 
 use super::{Ended, Fleet, FleetError, MAX_REMEMBERED, Migration, Request, Vm, Whereabouts};
-use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, VmPhase, VmSummary};
+use lazycopy_protocol::control::{
+    MigrationId, SideEnded, StartMigration, Transfer, VmPhase, VmSummary,
+};
 
 impl Fleet {
     /// Begins a migration: the message for the source, or why there will be none.
@@ -25,8 +27,9 @@ impl Fleet {
             destination_address,
             parameters: request.parameters.clone(),
             link: request.link,
-            watch_events: request.watch_events,
+            watch: request.watch,
         };
+        self.running.insert(request.vm.clone(), id);
         self.migrations.insert(id, Migration::new(request, source));
         self.forget_oldest();
         Ok(message)
@@ -43,7 +46,16 @@ impl Fleet {
 
     /// The source refused: there was no migration.
     pub fn migration_refused(&mut self, id: MigrationId) {
-        self.migrations.remove(&id);
+        if let Some(migration) = self.migrations.remove(&id) {
+            self.running.remove(&migration.vm);
+        }
+    }
+
+    /// A running migration has come so far.
+    pub fn progressed(&mut self, id: MigrationId, transfer: Transfer) {
+        if let Some(migration) = self.migrations.get_mut(&id).filter(|it| !it.is_over()) {
+            migration.transfer = transfer;
+        }
     }
 
     /// A side's part is over. Returns whether nothing is left to wait for.
@@ -88,6 +100,7 @@ impl Fleet {
         let (vm, whereabouts) = (migration.vm.clone(), ended.whereabouts);
         let destination = migration.destination.clone();
         migration.end(ended);
+        self.running.remove(&vm);
         match whereabouts {
             Whereabouts::Source => self.set_phase(&vm, VmPhase::Running),
             Whereabouts::Destination => {

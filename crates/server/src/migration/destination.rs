@@ -1,7 +1,7 @@
 //! The destination's side: its machine, and the messages to and from the source.
 
 use super::driver::{Drained, Machine};
-use super::{Log, Received, Side};
+use super::{Herald, Log, Received, Side};
 use crate::vm::{Request, Vm};
 use lazycopy_guest::{Disk, Guest, GuestSpec, Timeout};
 use lazycopy_migration::{
@@ -36,6 +36,7 @@ pub(crate) struct DestinationSide {
     context_came: bool,
     frames: Vec<PeerFrame>,
     log: Log,
+    herald: Herald,
     /// Messages of the source that have come and are not due yet.
     undelivered: u64,
     ended_at: Option<Instant>,
@@ -67,6 +68,7 @@ impl DestinationSide {
             context_came: false,
             frames: Vec::new(),
             log,
+            herald: Herald::new(offer.migration),
             undelivered: 0,
             ended_at: None,
             overdue_scheduled: false,
@@ -176,6 +178,9 @@ impl Machine for DestinationSide {
         match input {
             DestinationSideInput::Machine(input) => {
                 self.undelivered -= 1;
+                if let DestinationInput::Arrived(message) = &input {
+                    self.herald.arrived(message);
+                }
                 self.destination.handle_input(now, input);
             }
             DestinationSideInput::SourceOverdue => self.source_is_done = true,
@@ -286,7 +291,8 @@ impl Side for DestinationSide {
         None
     }
 
-    fn publish(&self, vm: &Vm) {
+    fn publish(&mut self, vm: &Vm) {
         vm.publish(VmPhase::MigratingIn, self.guest());
+        self.herald.tell(&vm.host, self.destination.report());
     }
 }

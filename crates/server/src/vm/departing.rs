@@ -89,7 +89,7 @@ impl Vm {
             time_scale: self.definition.time_scale,
             parameters: start.parameters.clone(),
             link: start.link,
-            watch_events: start.watch_events,
+            watch: start.watch,
         }
     }
 

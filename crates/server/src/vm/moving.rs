@@ -58,7 +58,7 @@ impl Vm {
     ) -> Life {
         let scale = self.definition.time_scale;
         let clock = ModelClock::from_zero(agreement.zero, scale);
-        let log = Log::new(Arc::clone(&self.host), start.migration, start.watch_events);
+        let log = Log::new(Arc::clone(&self.host), start.migration, start.watch);
         let mut driver = Driver::new(SourceSide::new(guest, start.parameters, start.link, log));
         driver.begin(clock, SourceInput::Requested);
         let before = self.host.snapshot(driver.machine.guest());
@@ -90,7 +90,7 @@ impl Vm {
                 return life;
             }
         };
-        let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch_events);
+        let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch);
         let mut driver = Driver::new(DestinationSide::new(standing_by, &offer, log));
         let before = self.host.snapshot(None);
         let agreement = match await_beginning(connection).await {
@@ -134,9 +134,9 @@ impl Vm {
             out_of_order: books.out_of_order,
             before: books.before,
             after,
-            events: events.len() as u64,
+            events: events.events(),
         };
-        self.host.side_ended(ended, events);
+        self.host.side_ended(ended, events.into_runs());
         match guest {
             Some(guest) => Life::Ordinary(Ordinary::going_on(guest, clock, &self.definition)),
             None => Life::Gone,
