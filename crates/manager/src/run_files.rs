@@ -4,15 +4,51 @@ use crate::fleet::Side;
 use crate::recording::Case;
 use crate::render::figure;
 use crate::verification::Verification;
-use lazycopy_migration::{DestinationReport, Event, Metrics, SourceReport};
+use lazycopy_migration::{DestinationReport, Event, EventRun, Metrics, SourceReport};
 use lazycopy_protocol::control::{HostSnapshot, SideEnded, SideReport};
 use lazycopy_results::{
-    PROGRAM_VERSION, PlaneRecord, ResultsError, RunFiles, RunRecord, SCHEMA_VERSION,
-    forward_lead_mean, merge_events, write_run,
+    ForwardLead, PROGRAM_VERSION, PlaneRecord, ResultsError, RunRecord, RunWriter, SCHEMA_VERSION,
+    merge_events,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use tokio::sync::mpsc;
+
+/// The most events of one side that are written; what lies beyond stays out of the run's files:
+/// several times the pages of the largest guest, and some gigabytes.
+const MAX_EVENTS: usize = 1 << 25;
+
+/// The events of one side, as they come from its server.
+pub(crate) type Pieces = mpsc::Receiver<Vec<EventRun>>;
+
+/// A run whose events are written, and what follows from them.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    directory: Result<RunWriter, ResultsError>,
+    forward_lead_mean: Option<f64>,
+}
+
+/// Begins a run's directory below `out`: writes the events of both sides while they come, merged,
+/// none of them held longer than that takes. Blocks until both sides have no more.
+pub(crate) fn begin(out: &Path, case: &Case, source: Pieces, destination: Pieces) -> Begun {
+    let mut lead = ForwardLead::of(case.migration.parameters.scheme);
+    let mut directory = RunWriter::begin(out, &run_name(case));
+    for event in merge_events(events(source), events(destination)) {
+        lead.note(&event);
+        if let Ok(writer) = &mut directory
+            && let Err(problem) = writer.event(&event)
+        {
+            directory = Err(problem);
+        }
+    }
+    Begun { directory, forward_lead_mean: lead.mean() }
+}
+
+fn events(mut pieces: Pieces) -> impl Iterator<Item = Event> {
+    let pieces = std::iter::from_fn(move || pieces.blocking_recv());
+    pieces.flatten().flat_map(EventRun::events).take(MAX_EVENTS)
+}
 
 /// What was written of a run.
 #[derive(Debug)]
@@ -26,18 +62,11 @@ pub(crate) struct Written {
     pub wrong: Option<String>,
 }
 
-/// Writes a run's directory below `out`.
-pub(crate) fn write(
-    out: &Path,
-    case: &Case,
-    verification: &Verification,
-    events: [Vec<Event>; 2],
-) -> Written {
-    let [source, destination] = events;
-    let events = merge_events(source, destination);
+/// Writes the rest of a run's directory.
+pub(crate) fn finish(begun: Begun, case: &Case, verification: &Verification) -> Written {
     let reports = reports(case);
     let mut metrics = metrics(case, verification, &reports);
-    metrics.forward_lead_mean = forward_lead_mean(&events);
+    metrics.forward_lead_mean = begun.forward_lead_mean;
     let wrong = match (metrics.check(&reports.0, &reports.1), verification) {
         (Err(problem), _) => Some(format!("its parts do not add up: {problem}")),
         (Ok(()), Verification::Different { what }) => Some(what.clone()),
@@ -47,8 +76,7 @@ pub(crate) fn write(
     let mut record = record(case, verification, metrics, plane);
     let (before, after) =
         (drawn(case, "before", |side| &side.before), drawn(case, "after", |side| &side.after));
-    let files = RunFiles { record: &record, events: &events, before: &before, after: &after };
-    let directory = write_run(out, files);
+    let directory = begun.directory.and_then(|writer| writer.finish(&record, &before, &after));
     if let Ok(directory) = &directory
         && let Some(name) = directory.file_name()
     {
@@ -121,7 +149,7 @@ fn record(
     RunRecord {
         schema_version: SCHEMA_VERSION,
         program_version: PROGRAM_VERSION.to_owned(),
-        run: run_name(case),
+        run: String::new(),
         preset: case
             .definition
             .as_ref()

@@ -7,14 +7,17 @@ use lazycopy_manager::children::Launcher;
 use lazycopy_manager::console::Console;
 use lazycopy_manager::grammar::EventLevel;
 use lazycopy_manager::{Manager, Settings};
-use lazycopy_migration::{DestinationReport, Outcome, PageCounts, Side, SourceReport, Verdict};
+use lazycopy_migration::{
+    Cause, DestinationReport, Event, EventKind, EventRun, Fate, Outcome, PageCounts, Side,
+    SourceReport, Verdict,
+};
 use lazycopy_protocol::control::{
     CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, PROTOCOL_VERSION, ServerCommand,
-    ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer,
+    ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer, Watch,
 };
 use lazycopy_protocol::frame::JsonCodec;
-use lazycopy_results::load_run;
-use lazycopy_units::{Duration, Instant};
+use lazycopy_results::{load_events, load_run};
+use lazycopy_units::{Duration, Instant, PageNumber};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -124,6 +127,17 @@ impl FakeServer {
 
     /// Ends its side of a migration, and lets the manager forget it.
     async fn end(&mut self, start: &StartMigration, outcome: Outcome, report: SideReport) {
+        self.end_with(start, outcome, report, 0).await;
+    }
+
+    /// As [`FakeServer::end`], with so many events to fetch.
+    async fn end_with(
+        &mut self,
+        start: &StartMigration,
+        outcome: Outcome,
+        report: SideReport,
+        events: u64,
+    ) {
         let host = HostState {
             server: self.name.clone(),
             frames: 1_000,
@@ -144,10 +158,20 @@ impl FakeServer {
             out_of_order: 0,
             before: snapshot.clone(),
             after: snapshot,
-            events: 0,
+            events,
             plane: None,
         };
         self.say(FromServer::MigrationEnded(Box::new(ended))).await;
+    }
+
+    /// Gives the piece of its events that is asked for, which begins with that entry.
+    async fn tells(&mut self, first: u64, events: Vec<EventRun>, last: bool) {
+        let (id, command) = self.command().await;
+        assert!(
+            matches!(command, ServerCommand::FetchEvents { from, .. } if from == first),
+            "{command:?}"
+        );
+        self.reply(id, Ok(ServerReply::Events { events, last })).await;
     }
 
     async fn forgets(&mut self) {
@@ -228,6 +252,41 @@ async fn a_guest_that_equals_its_reference_run_is_told_to() {
     assert!(record.metrics.reference_measured_time_ns.is_some());
     assert_eq!(record.slip_bound_ns, Some(200_000_000));
     assert_eq!((record.metrics.slip_ns, record.slip_exceeded), (Some(3_000_000), false));
+}
+
+fn page_event(side: Side, nanos: u64, kind: EventKind) -> Event {
+    Event { at: Instant::from_nanos(nanos), side, kind }
+}
+
+#[tokio::test]
+async fn the_events_of_both_sides_are_fetched_in_pieces_and_written_one_by_one() {
+    let mut laboratory = Laboratory::open().await;
+    let mut a = FakeServer::introduce(&mut laboratory, "a").await;
+    let mut b = FakeServer::introduce(&mut laboratory, "b").await;
+    laboratory.guest(&mut a, "vm create v --on a").await;
+    let waited = laboratory.command("migrate v --to b --scheme post-copy --wait");
+    let start = a.migrate().await;
+    let sent = |nanos, page| {
+        let cause = Cause::Background;
+        page_event(Side::Source, nanos, EventKind::PageSent { page: PageNumber(page), cause })
+    };
+    let arrived = |nanos, page| {
+        let (page, cause, fate) = (PageNumber(page), Cause::Background, Fate::Installed);
+        page_event(Side::Destination, nanos, EventKind::PageArrived { page, cause, fate })
+    };
+    let run = |first, count| EventRun { first, count, step: Duration::from_nanos(10) };
+    a.end_with(&start, Outcome::Failed, source_report(), 4).await;
+    let report = SideReport::Destination(DestinationReport::default());
+    b.end_with(&start, Outcome::Failed, report, 2).await;
+    a.tells(0, vec![sent(5, 40).into(), run(sent(10, 3), 2)], false).await;
+    a.tells(2, vec![sent(40, 9).into()], true).await;
+    b.tells(0, vec![run(arrived(20, 40), 2)], true).await;
+    tokio::join!(a.forgets(), b.forgets());
+    waited.await.unwrap().expect_err("the sides say that it has failed");
+    let run = std::fs::read_dir(laboratory.out.path()).unwrap().next().unwrap().unwrap();
+    let expected =
+        [sent(5, 40), sent(10, 3), sent(20, 4), arrived(20, 40), arrived(30, 41), sent(40, 9)];
+    assert_eq!(load_events(&run.path()).unwrap(), expected);
 }
 
 #[tokio::test]
@@ -316,7 +375,7 @@ async fn what_a_server_says_of_migrations_that_never_were_is_not_believed() {
         destination_address: String::new(),
         parameters: paper.migration_parameters(),
         link: paper.link(),
-        watch_events: false,
+        watch: Watch::Off,
     };
     a.end(&start, Outcome::Lost, source_report()).await;
     a.reply(12_345, Ok(ServerReply::Done)).await;

@@ -3,7 +3,8 @@
 use lazycopy_guest::{GuestSnapshot, GuestSpec};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{
-    DestinationReport, Event, MigrationParameters, Side, SourceReport, Verdict,
+    DestinationReport, Event, EventKind, EventRun, MigrationParameters, PageCounts, Side,
+    SourceReport, Verdict,
 };
 use lazycopy_units::Duration;
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,13 @@ pub enum FromServer {
         /// What.
         event: Event,
     },
+    /// How far a running migration is: from the destination, now and then.
+    Progress {
+        /// Which migration.
+        migration: MigrationId,
+        /// How far.
+        transfer: Transfer,
+    },
     /// This side of a migration has ended; sent once, by each side that took part.
     MigrationEnded(Box<SideEnded>),
     /// A guest failed by itself (its trace is broken) and was stopped.
@@ -167,12 +175,12 @@ pub enum ServerCommand {
         /// Which.
         migration: MigrationId,
     },
-    /// The events of an ended migration from number `from` on, at most [`EVENTS_PER_FRAME`].
+    /// The events of an ended migration from entry `from` on, at most [`ENTRIES_PER_FRAME`].
     /// Answered by `Events`.
     FetchEvents {
         /// Which.
         migration: MigrationId,
-        /// Number of the first, from 0.
+        /// Number of the first entry, from 0.
         from: u64,
     },
     /// Forget the events of an ended migration. Answered by `Done`.
@@ -191,8 +199,9 @@ pub enum ServerCommand {
 /// stays small.
 pub const MAX_SHOWN_PAGES: u32 = 4_096;
 
-/// Events per [`ServerReply::Events`], so that a frame stays far below its limit.
-pub const EVENTS_PER_FRAME: u64 = 4_096;
+/// Entries per [`ServerReply::Events`]: some hundred kilobytes, so that the manager holds little
+/// of each migration's events however many end at once.
+pub const ENTRIES_PER_FRAME: u64 = 1_024;
 
 /// A guest to create.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -227,8 +236,47 @@ pub struct StartMigration {
     pub parameters: MigrationParameters,
     /// The link, a migration's own, or none.
     pub link: LinkSpec,
-    /// Whether both sides send each event to the manager while the migration runs.
-    pub watch_events: bool,
+    /// Which events both sides send to the manager while the migration runs.
+    pub watch: Watch,
+}
+
+/// Which events of a running migration are sent to the manager at once. What is not is in the
+/// result all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watch {
+    /// None.
+    #[default]
+    Off,
+    /// The steps of the migration as a whole: a few, however large the guest is.
+    Milestones,
+    /// Each page and each fault, too.
+    All,
+}
+
+impl Watch {
+    /// Whether an event is sent.
+    pub fn shows(self, kind: &EventKind) -> bool {
+        match self {
+            Watch::Off => false,
+            Watch::Milestones => kind.is_milestone(),
+            Watch::All => true,
+        }
+    }
+}
+
+/// How far a migration is, seen from the destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Pages that have arrived.
+    pub arrived: PageCounts,
+    /// Pages that arrive in all, known once the context has come: those before it, and those that
+    /// its residency list still misses. A forward context drops some of these and adds others.
+    pub expected: Option<u64>,
+    /// Bytes of the pages and the context that have arrived.
+    pub bytes: u64,
+    /// Page faults of the migration that are over.
+    pub faults: u64,
 }
 
 /// What a command gave.
@@ -243,8 +291,8 @@ pub enum ServerReply {
     Host(HostState),
     /// Events of a migration.
     Events {
-        /// They, in the order of their happening.
-        events: Vec<Event>,
+        /// They, in the order of their instants.
+        events: Vec<EventRun>,
         /// Whether these are the last.
         last: bool,
     },

@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 
 /// The largest payload between the manager and a server or `ctl`: a guest with a written-out
-/// queue of a million pages, or [`EVENTS_PER_FRAME`](crate::control::EVENTS_PER_FRAME) events,
+/// queue of a million pages, or [`ENTRIES_PER_FRAME`](crate::control::ENTRIES_PER_FRAME) events,
 /// fits easily; what garbage can make a process set aside stays small.
 pub const MAX_CONTROL_FRAME: usize = 16 << 20;
 

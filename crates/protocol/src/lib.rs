@@ -7,7 +7,7 @@
 //!   <------- ToServer::Welcome                        ToCtl::Reply -->
 //!   <------- ToServer::Command
 //!   FromServer::Reply ------->
-//!   FromServer::Event, MigrationEnded ------->
+//!   FromServer::Event, Progress, MigrationEnded ------->
 //!
 //! source server                                   destination server
 //!   PeerMessage::Offer ----------------------------------->

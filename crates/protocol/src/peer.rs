@@ -1,7 +1,7 @@
 //! Messages between the two servers of a migration. They share one connection, made by the
 //! source; each carries the model instant of its delivery.
 
-use crate::control::MigrationId;
+use crate::control::{MigrationId, Watch};
 use lazycopy_guest::{GuestSpec, Registers};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{MigrationParameters, Notice, Reply, Verdict};
@@ -104,8 +104,8 @@ pub struct Offer {
     pub parameters: MigrationParameters,
     /// The link, or none.
     pub link: LinkSpec,
-    /// Whether the destination sends each event to the manager at once.
-    pub watch_events: bool,
+    /// Which events the destination sends to the manager at once.
+    pub watch: Watch,
 }
 
 /// The context of a guest in a frame.

@@ -211,7 +211,7 @@ fn lists_that_are_cut_or_name_a_page_that_is_not_there_are_refused() {
 #[test]
 fn the_fullest_frame_of_events_is_far_below_the_limit() {
     use lazycopy_migration::{Event, EventKind, FaultEnd, Side};
-    use lazycopy_protocol::control::EVENTS_PER_FRAME;
+    use lazycopy_protocol::control::ENTRIES_PER_FRAME;
     let event = Event {
         at: Instant::MAX,
         side: Side::Destination,
@@ -221,7 +221,7 @@ fn the_fullest_frame_of_events_is_far_below_the_limit() {
             stalled: lazycopy_units::Duration::from_nanos(u64::MAX),
         },
     };
-    let events = vec![event; EVENTS_PER_FRAME as usize];
+    let events = vec![event.into(); ENTRIES_PER_FRAME as usize];
     let result = Ok(ServerReply::Events { events, last: false });
     let mut stream = BytesMut::new();
     AtServer::new().encode(FromServer::Reply { id: 1, result }, &mut stream).unwrap();

@@ -7,10 +7,10 @@ use crate::records::Records;
 use crate::timer::Timer;
 use crate::vm::{self, Action, Arriving, Definition, Request};
 use lazycopy_guest::Guest;
-use lazycopy_migration::Event;
+use lazycopy_migration::{Event, EventRun};
 use lazycopy_protocol::control::{
     FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, PROTOCOL_VERSION,
-    ServerCommand, ServerHello, ServerReply, SideEnded,
+    ServerCommand, ServerHello, ServerReply, SideEnded, Transfer,
 };
 use lazycopy_protocol::peer::Offer;
 use std::collections::{BTreeMap, VecDeque};
@@ -234,8 +234,13 @@ impl Host {
         let _ = self.watched.try_send(FromServer::Event { migration, event: event.clone() });
     }
 
+    /// Shows the manager how far a migration is, as [`Host::show_event`].
+    pub(crate) fn show_progress(&self, migration: MigrationId, transfer: Transfer) {
+        let _ = self.watched.try_send(FromServer::Progress { migration, transfer });
+    }
+
     /// A side of a migration has ended: its events can be fetched, and the manager is told.
-    pub(crate) fn side_ended(&self, ended: SideEnded, events: Vec<Event>) {
+    pub(crate) fn side_ended(&self, ended: SideEnded, events: Vec<EventRun>) {
         lock(&self.records).keep(ended.migration, events);
         self.report(FromServer::MigrationEnded(Box::new(ended)));
     }

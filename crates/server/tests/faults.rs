@@ -12,7 +12,7 @@ use lazycopy_guest::{PageContents, WorkloadSpec};
 use lazycopy_migration::{
     Cause, EventKind, MigrationParameters, Notice, Outcome, PageMessage, Scheme,
 };
-use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerCommand, VmPhase};
+use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerCommand, VmPhase, Watch};
 use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
 use lazycopy_protocol::page::encode_page;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
@@ -31,7 +31,7 @@ async fn begin(fleet: &mut Fleet, scheme: Scheme) {
     fleet.a.done(create_with("g", spec(6), |it| it.time_scale = SLOW_TIME_SCALE)).await;
     fleet.a.done(start("g")).await;
     let parameters = MigrationParameters { measured_accesses: 10, ..parameters(scheme) };
-    let migrate = fleet.migration_with(NUMBER, "g", &parameters, |it| it.watch_events = true);
+    let migrate = fleet.migration_with(NUMBER, "g", &parameters, |it| it.watch = Watch::All);
     fleet.a.done(migrate).await;
 }
 
@@ -167,7 +167,7 @@ fn offer(pages: u32) -> Offer {
         time_scale: TIME_SCALE,
         parameters: parameters(Scheme::StopAndCopy),
         link: common::link().into(),
-        watch_events: false,
+        watch: Watch::Off,
     }
 }
 

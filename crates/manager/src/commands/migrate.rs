@@ -2,7 +2,7 @@
 
 use crate::definition::{Definition, is_of_migration};
 use crate::fleet::{Ended, FleetError, Request, full_key};
-use crate::grammar::{EventLevel, KeyValue, Migrate, MigrateAction};
+use crate::grammar::{KeyValue, Migrate, MigrateAction};
 use crate::manager::Manager;
 use crate::render::run_table;
 use crate::reply::{CommandError, Reply};
@@ -92,7 +92,7 @@ impl Manager {
             parameters: scenario.migration_parameters(),
             link: scenario.link(),
             scenario,
-            watch_events: self.read(|state| state.level != EventLevel::Off),
+            watch: self.read(|state| state.level.watch()),
         };
         let (message, connection) = self.change(|state| -> Result<_, FleetError> {
             let message = state.fleet.begin_migration(request)?;

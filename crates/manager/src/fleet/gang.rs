@@ -1,7 +1,7 @@
 //! Moving many guests at once: which, where to, and which share of the link each has.
 
 use super::{Fleet, FleetError, Load, Move, Pool, Rebalancing, Room, Vm, balance, spread};
-use lazycopy_link::LinkParameters;
+use lazycopy_link::{LinkParameters, LinkSpec};
 use lazycopy_protocol::control::VmPhase;
 use lazycopy_units::Rate;
 use std::collections::BTreeSet;
@@ -40,11 +40,13 @@ impl Evacuation {
 ///
 /// The share is fixed for the whole migration: what one leaves unused, or no longer needs, the
 /// others do not get. So their sum is never more than the link has, and each run is one that can
-/// be made again by itself.
-pub fn fair_share(link: LinkParameters, sharers: u64) -> LinkParameters {
+/// be made again by itself. Where no link is modelled the sockets share what there is among
+/// themselves.
+pub fn fair_share(link: LinkSpec, sharers: u64) -> LinkSpec {
+    let LinkSpec::Modelled(link) = link else { return link };
     let share = (link.bandwidth.bytes_per_sec() / sharers.max(1)).max(1);
     let bandwidth = Rate::from_bytes_per_sec(share).unwrap_or(link.bandwidth);
-    LinkParameters { bandwidth, ..link }
+    LinkSpec::Modelled(LinkParameters { bandwidth, ..link })
 }
 
 impl Fleet {

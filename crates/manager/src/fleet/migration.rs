@@ -3,7 +3,7 @@
 use super::verdict::{self, Whereabouts, compose};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{MigrationParameters, Verdict};
-use lazycopy_protocol::control::SideEnded;
+use lazycopy_protocol::control::{SideEnded, Transfer, Watch};
 use lazycopy_results::RunRecord;
 use lazycopy_scenario::Scenario;
 use std::path::PathBuf;
@@ -24,8 +24,8 @@ pub struct Request {
     pub link: LinkSpec,
     /// The scenario that both are from.
     pub scenario: Arc<Scenario>,
-    /// Whether the servers send its events while it runs.
-    pub watch_events: bool,
+    /// Which of its events the servers send while it runs.
+    pub watch: Watch,
 }
 
 /// What is known of one side.
@@ -85,6 +85,8 @@ pub struct Migration {
     pub scenario: Arc<Scenario>,
     /// How far it is.
     pub progress: Progress,
+    /// What has been transferred, as last told while it runs.
+    pub transfer: Transfer,
     /// Whether somebody who waited for it has been told how it ended.
     pub told: bool,
 }
@@ -94,7 +96,8 @@ impl Migration {
         let Request { vm, destination, parameters, link, scenario, .. } = request;
         let progress =
             Progress::Running { source: Account::Awaited, destination: Account::Awaited };
-        Migration { vm, source, destination, parameters, link, scenario, progress, told: false }
+        let (transfer, told) = (Transfer::default(), false);
+        Migration { vm, source, destination, parameters, link, scenario, progress, transfer, told }
     }
 
     /// Whether it has ended and its result is written.

@@ -2,7 +2,9 @@
 
 use super::{Ended, Fleet, FleetError, MAX_REMEMBERED, Migration, Request, Vm, Whereabouts};
 use crate::definition::Definition;
-use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, VmPhase, VmSummary};
+use lazycopy_protocol::control::{
+    MigrationId, SideEnded, StartMigration, Transfer, VmPhase, VmSummary,
+};
 use std::sync::Arc;
 
 impl Fleet {
@@ -28,7 +30,7 @@ impl Fleet {
             destination_address,
             parameters: request.parameters.clone(),
             link: request.link.clone(),
-            watch_events: request.watch_events,
+            watch: request.watch,
         };
         self.moving.insert(request.vm.clone(), id);
         self.migrations.insert(id, Migration::new(request, source));
@@ -68,6 +70,13 @@ impl Fleet {
     pub fn migration_refused(&mut self, id: MigrationId) {
         if let Some(migration) = self.migrations.remove(&id) {
             self.moving.remove(&migration.vm);
+        }
+    }
+
+    /// A running migration has come so far.
+    pub fn progressed(&mut self, id: MigrationId, transfer: Transfer) {
+        if let Some(migration) = self.migrations.get_mut(&id).filter(|it| !it.is_over()) {
+            migration.transfer = transfer;
         }
     }
 

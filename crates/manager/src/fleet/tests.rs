@@ -1,6 +1,6 @@
 use super::*;
 use lazycopy_migration::{DestinationReport, Outcome, SourceReport, Verdict};
-use lazycopy_protocol::control::{HostSnapshot, HostState, SideEnded, SideReport};
+use lazycopy_protocol::control::{HostSnapshot, HostState, SideEnded, SideReport, Transfer, Watch};
 use lazycopy_units::Duration;
 
 mod gangs;
@@ -44,7 +44,7 @@ fn request(vm: &str, destination: &str) -> Request {
         parameters: scenario.migration_parameters(),
         link: scenario.link(),
         scenario,
-        watch_events: false,
+        watch: Watch::Off,
     }
 }
 
@@ -193,6 +193,21 @@ fn a_migration_that_the_source_refused_never_was() {
     fleet.migration_refused(id);
     assert_eq!(fleet.running().count(), 0);
     fleet.settled_vm("v").unwrap();
+}
+
+#[test]
+fn the_last_word_of_how_far_it_is_holds_while_it_runs() {
+    let mut fleet = fleet();
+    let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+    assert_eq!(fleet.running().map(|(id, _)| id).collect::<Vec<_>>(), [id]);
+    let transfer = Transfer { bytes: 7, ..Transfer::default() };
+    fleet.progressed(id, transfer);
+    fleet.progressed(MigrationId(id.0 + 1), Transfer::default());
+    assert_eq!(fleet.migration_of("v").unwrap().1.transfer, transfer);
+    conclude(&mut fleet, id);
+    assert!(fleet.migration_of("v").is_none() && fleet.running().next().is_none());
+    fleet.progressed(id, Transfer::default());
+    assert_eq!(fleet.migration(id).unwrap().transfer, transfer);
 }
 
 #[test]

@@ -45,7 +45,8 @@ pub enum Command {
         /// The file: one command a line; '#' begins a comment
         file: PathBuf,
     },
-    /// Which events of running migrations are printed
+    /// Which events of running migrations are printed. Pages and faults are told of migrations that
+    /// begin while the level is "all", and of no others
     Events {
         /// all (or on), milestones, off; without it the level is shown
         level: Option<EventLevel>,

@@ -120,7 +120,11 @@ async fn so_many_migrate_at_once_as_are_allowed_each_with_its_share_of_the_link(
     let evacuated = fleet.laboratory.command("server evacuate a --parallel 2 --to b");
     let (first, second) = (fleet.a.begun().await, fleet.a.begun().await);
     for start in [&first, &second] {
-        assert_eq!(start.link.bandwidth.to_string(), "4112B/s", "half of 8224B/s");
+        assert_eq!(
+            start.link.modelled().unwrap().bandwidth.to_string(),
+            "4112B/s",
+            "half of 8224B/s"
+        );
     }
     fleet.source_is_up_to_date().await;
     assert!(fleet.a.begun.try_recv().is_err(), "a third one has to wait");
@@ -145,7 +149,10 @@ async fn a_migration_that_fails_is_tried_once_more_with_another_server() {
     let mut fleet = Fleet::open(1, None).await;
     let evacuated = fleet.laboratory.command("server evacuate a");
     let first = fleet.a.begun().await;
-    assert_eq!((&*first.destination, first.link.bandwidth.bytes_per_sec()), ("b", 8224));
+    assert_eq!(
+        (&*first.destination, first.link.modelled().unwrap().bandwidth.bytes_per_sec()),
+        ("b", 8224)
+    );
     fleet.a.fail(&first, Outcome::Failed);
     fleet.b.fail_to_receive(&first);
     let second = fleet.a.begun().await;

@@ -6,11 +6,13 @@
 
 mod destination;
 mod driver;
+mod herald;
 mod log;
 mod source;
 
 pub(crate) use destination::DestinationSide;
 pub(crate) use driver::{Driver, Machine};
+pub(crate) use herald::Herald;
 pub(crate) use log::Log;
 pub(crate) use source::SourceSide;
 
@@ -59,7 +61,7 @@ pub(crate) trait Side: Machine + Sized {
     fn answer(&mut self, vm: &Vm, request: Request) -> Option<Self::Input>;
 
     /// Tells the others what the guest is doing.
-    fn publish(&self, vm: &Vm);
+    fn publish(&mut self, vm: &Vm);
 }
 
 /// What the bulk connections gave.

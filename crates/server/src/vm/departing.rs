@@ -116,7 +116,7 @@ impl Vm {
             time_scale: self.definition.time_scale,
             parameters: start.parameters.clone(),
             link: start.link.clone(),
-            watch_events: start.watch_events,
+            watch: start.watch,
         }
     }
 

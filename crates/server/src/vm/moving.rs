@@ -62,7 +62,7 @@ impl Vm {
     ) -> Life {
         let scale = self.definition.time_scale;
         let clock = ModelClock::from_zero(agreement.zero, scale);
-        let log = Log::new(Arc::clone(&self.host), start.migration, start.watch_events);
+        let log = Log::new(Arc::clone(&self.host), start.migration, start.watch);
         let (parameters, bulk) = (start.parameters, agreement.bulk);
         let side = SourceSide::new(guest, parameters, &start.link, bulk, log);
         let mut driver = Driver::new(side);
@@ -98,7 +98,7 @@ impl Vm {
                 return life;
             }
         };
-        let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch_events);
+        let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch);
         let mut side = DestinationSide::new(standing_by, memory, &offer, log);
         let before = self.host.snapshot(None);
         let agreement = match self.begin_to_arrive(connection, &offer, &mut side).await {
@@ -165,10 +165,10 @@ impl Vm {
             out_of_order: books.out_of_order,
             before: books.before,
             after,
-            events: events.len() as u64,
+            events: events.events(),
             plane: books.plane,
         };
-        self.host.side_ended(ended, events);
+        self.host.side_ended(ended, events.into_runs());
         match guest {
             Some(guest) => Life::Ordinary(Ordinary::going_on(guest, clock, &self.definition)),
             None => Life::Gone,

@@ -6,7 +6,7 @@ use lazycopy_migration::{
     DestinationReport, Metrics, MigrationParameters, Outcome, PushOrder, Scheme, Side, SourceReport,
 };
 use lazycopy_protocol::control::{
-    CreateVm, MigrationId, ServerCommand, SideEnded, SideReport, StartMigration,
+    CreateVm, MigrationId, ServerCommand, SideEnded, SideReport, StartMigration, Watch,
 };
 use lazycopy_units::{Duration, Rate};
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub fn migration(
         destination_address: address.to_owned(),
         parameters: parameters.clone(),
         link: link().into(),
-        watch_events: false,
+        watch: Watch::Off,
     }))
 }
 

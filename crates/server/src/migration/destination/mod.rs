@@ -3,7 +3,7 @@
 mod plane;
 
 use super::driver::{Drained, Machine};
-use super::{GREATEST_LAG, Log, Pumped, Received, Side};
+use super::{GREATEST_LAG, Herald, Log, Pumped, Received, Side};
 use crate::connection::BulkStream;
 use crate::vm::{Request, Vm};
 use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, PageContents, Timeout};
@@ -50,6 +50,7 @@ pub(crate) struct DestinationSide {
     context_came: bool,
     frames: VecDeque<PeerFrame>,
     log: Log,
+    herald: Herald,
     /// Messages of the source that have come and are not due yet.
     undelivered: u64,
     ended_at: Option<Instant>,
@@ -91,6 +92,7 @@ impl DestinationSide {
             context_came: false,
             frames: VecDeque::new(),
             log,
+            herald: Herald::new(offer.migration),
             undelivered: 0,
             ended_at: None,
             overdue_scheduled: false,
@@ -217,7 +219,9 @@ impl DestinationSide {
     /// Hands the pages of a batch to the machine. What it does not install takes no memory.
     fn pages_arrived(&mut self, now: Instant, batch: Batch) {
         for page in &batch.pages {
-            let input = DestinationInput::Arrived(LinkMessage::Page(*page));
+            let message = LinkMessage::Page(*page);
+            self.herald.arrived(&message);
+            let input = DestinationInput::Arrived(message);
             self.destination.handle_input(now, input);
         }
         if let Some(memory) = self.destination.memory_mut() {
@@ -267,6 +271,9 @@ impl Machine for DestinationSide {
         match input {
             DestinationSideInput::Machine(input) => {
                 self.undelivered -= 1;
+                if let DestinationInput::Arrived(message) = &input {
+                    self.herald.arrived(message);
+                }
                 self.destination.handle_input(now, input);
             }
             DestinationSideInput::Pages(batch) => {
@@ -438,7 +445,8 @@ impl Side for DestinationSide {
         None
     }
 
-    fn publish(&self, vm: &Vm) {
+    fn publish(&mut self, vm: &Vm) {
         vm.publish(VmPhase::MigratingIn, self.guest());
+        self.herald.tell(&vm.host, self.destination.report());
     }
 }

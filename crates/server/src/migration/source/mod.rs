@@ -444,7 +444,7 @@ impl Side for SourceSide {
         None
     }
 
-    fn publish(&self, vm: &Vm) {
+    fn publish(&mut self, vm: &Vm) {
         vm.publish(VmPhase::MigratingOut, self.guest());
     }
 }
