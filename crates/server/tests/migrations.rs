@@ -187,7 +187,9 @@ async fn who_watches_the_milestones_is_told_how_far_it_is_and_of_no_single_page(
     let migrate = fleet.migration_with(4, "g", &parameters(Scheme::PostCopy), |it| {
         it.watch = Watch::Milestones;
         // A tenth of the usual: the push takes a second of wall time.
-        it.link.bandwidth = Rate::from_bytes_per_sec(822).unwrap();
+        if let LinkSpec::Modelled(link) = &mut it.link {
+            link.bandwidth = Rate::from_bytes_per_sec(822).unwrap();
+        }
     });
     fleet.a.done(migrate).await;
     let (mut resumed, mut told) = (false, Vec::new());
