@@ -70,6 +70,8 @@ pub struct Guest {
     pace: Pace,
     leaves_stamps: bool,
     progress: Option<ProgressLog>,
+    /// No miss is noticed before, see [`Guest::keep_up`].
+    clock_reads: Instant,
 }
 
 impl std::fmt::Debug for Guest {
@@ -154,6 +156,7 @@ impl Guest {
             pace: Pace::default(),
             leaves_stamps: false,
             progress: None,
+            clock_reads: Instant::ZERO,
             spec,
         }
     }
@@ -358,6 +361,13 @@ impl Guest {
     /// When the last access was completed.
     pub fn completed_at(&self) -> Instant {
         self.completed_at
+    }
+
+    /// For drivers whose instants are the clock's, which reads `now`: an access that is due by
+    /// more than `lag` begins then, and a miss is not noticed before `now`.
+    pub fn keep_up(&mut self, now: Instant, lag: Duration) {
+        self.hold_until(now.saturating_sub(lag));
+        self.clock_reads = now;
     }
 
     /// The pending access of a running guest begins at `at`, if it was to begin before.

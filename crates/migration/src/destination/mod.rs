@@ -10,7 +10,7 @@ use crate::report::DestinationReport;
 use arrivals::Arrivals;
 use following::{Effect, Following};
 use lazycopy_guest::{Guest, GuestSpec, Memory, Timeout};
-use lazycopy_units::{Instant, PageNumber};
+use lazycopy_units::{Duration, Instant, PageNumber};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -155,11 +155,11 @@ impl Destination {
         !matches!(self.state, State::AwaitingContext { .. })
     }
 
-    /// For drivers whose instants are the clock's: an access that was due before `earliest`
-    /// begins then, and those after it accordingly.
-    pub fn hold_until(&mut self, earliest: Instant) {
+    /// For drivers whose instants are the clock's: the guest falls behind it by `lag` at most,
+    /// see [`Guest::keep_up`].
+    pub fn keep_up(&mut self, now: Instant, lag: Duration) {
         if let State::Following(following) | State::Settled(following) = &mut self.state {
-            following.guest.hold_until(earliest);
+            following.guest.keep_up(now, lag);
         }
     }
 

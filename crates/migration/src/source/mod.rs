@@ -16,7 +16,7 @@ use crate::prediction::{HISTORY, order_by_need};
 use crate::report::SourceReport;
 pub use exchange::{SourceInput, SourceOutput};
 use lazycopy_guest::{Guest, Memory, Timeout};
-use lazycopy_units::{Instant, PageNumber};
+use lazycopy_units::{Duration, Instant, PageNumber};
 use pushing::{Effect, Pushing};
 use rounds::{Choice, Rounds};
 use std::collections::VecDeque;
@@ -203,12 +203,12 @@ impl Source {
         }
     }
 
-    /// For drivers whose instants are the clock's: an access that was due before `earliest`
-    /// begins then, and those after it accordingly.
-    pub fn hold_until(&mut self, earliest: Instant) {
+    /// For drivers whose instants are the clock's: what runs here falls behind it by `lag` at
+    /// most, see [`Guest::keep_up`].
+    pub fn keep_up(&mut self, now: Instant, lag: Duration) {
         match &mut self.state {
-            State::Pushing(pushing) => pushing.hold_until(earliest),
-            State::Rounds(rounds) => rounds.hold_until(earliest),
+            State::Pushing(pushing) => pushing.keep_up(now, lag),
+            State::Rounds(rounds) => rounds.keep_up(now, lag),
             State::Resident(_) | State::Suspended(_) | State::Gone => {}
         }
     }

@@ -8,7 +8,7 @@ use crate::message::{Cause, Context, LinkMessage, Notice, PageMessage};
 use crate::page_set::PageSet;
 use crate::parameters::MigrationParameters;
 use lazycopy_guest::{Guest, Memory, ProgressLog, ProgressRun, Stop, Timeout, TimeoutKind, Victim};
-use lazycopy_units::{Instant, PageNumber};
+use lazycopy_units::{Duration, Instant, PageNumber};
 use std::sync::Arc;
 
 /// What a step here gave, in the order of its happening.
@@ -119,9 +119,9 @@ impl Pushing {
         self.guest.memory_mut()
     }
 
-    /// What was due before `earliest` is due then.
-    pub(super) fn hold_until(&mut self, earliest: Instant) {
-        self.guest.hold_until(earliest);
+    /// See [`Guest::keep_up`].
+    pub(super) fn keep_up(&mut self, now: Instant, lag: Duration) {
+        self.guest.keep_up(now, lag);
     }
 
     /// A transmission has ended. After the context's, the forward context resumes.

@@ -125,9 +125,9 @@ impl Rounds {
         &self.guest
     }
 
-    /// What was due before `earliest` is due then.
-    pub(super) fn hold_until(&mut self, earliest: Instant) {
-        self.guest.hold_until(earliest);
+    /// See [`Guest::keep_up`].
+    pub(super) fn keep_up(&mut self, now: Instant, lag: Duration) {
+        self.guest.keep_up(now, lag);
     }
 
     pub(super) fn round(&self) -> u32 {

@@ -430,7 +430,7 @@ impl Side for DestinationSide {
 
     fn keep_up(&mut self, now: Instant) {
         if self.plane.is_some() {
-            self.destination.hold_until(now.saturating_sub(GREATEST_LAG));
+            self.destination.keep_up(now, GREATEST_LAG);
         }
     }
 

@@ -389,7 +389,7 @@ impl Side for SourceSide {
 
     fn keep_up(&mut self, now: Instant) {
         if let Way::Plane(_) = &self.way {
-            self.source.hold_until(now.saturating_sub(GREATEST_LAG));
+            self.source.keep_up(now, GREATEST_LAG);
         }
     }
 
