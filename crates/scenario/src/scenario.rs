@@ -151,6 +151,9 @@ pub struct MigrationScenario {
     pub sticky_pivot: bool,
     /// A page that the guest writes as a whole at the destination is exempt from transfer.
     pub whole_page_writes: bool,
+    /// The most that the background push sends per second; `None`: what the link gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push_rate: Option<Rate>,
 }
 
 impl Scenario {
@@ -237,6 +240,7 @@ impl Scenario {
                 sticky_pivot: migration.sticky_pivot,
             },
             whole_page_writes: migration.whole_page_writes,
+            push_rate: migration.push_rate,
         }
     }
 

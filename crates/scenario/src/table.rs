@@ -87,6 +87,7 @@ struct MigrationTable {
     sticky_pivot: Option<bool>,
     #[serde(default)]
     whole_page_writes: bool,
+    push_rate: Option<Rate>,
 }
 
 impl MigrationTable {
@@ -114,6 +115,7 @@ impl MigrationTable {
             direction: self.direction,
             sticky_pivot: self.sticky_pivot.unwrap_or(self.direction != Direction::Dual),
             whole_page_writes: self.whole_page_writes,
+            push_rate: self.push_rate,
         }
     }
 }

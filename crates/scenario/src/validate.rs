@@ -163,6 +163,7 @@ impl Scenario {
         let bounds = [
             (network, transfer),
             self.first_round(),
+            self.slowest_push(),
             self.slowest_access(),
             self.fleet.as_ref().map_or(("fleet.moves.starts", 0), FleetScenario::last_start),
             ("warmup_accesses", self.thinking(warmup)),
@@ -206,6 +207,13 @@ impl Scenario {
             }
             None => ("migration.bandwidth_cap", 0),
         }
+    }
+
+    /// What the background push takes at most at the rate to which it is held, in nanoseconds.
+    fn slowest_push(&self) -> (&'static str, u128) {
+        let page = self.migration.push_rate.map(|rate| rate.time_for(PAGE_MESSAGE_BYTES));
+        let page = u128::from(page.unwrap_or_default().as_nanos());
+        ("migration.push_rate", page.saturating_mul(u128::from(self.guest.frames)))
     }
 
     /// From an access to the next at most, while rounds slow the guest down: in nanoseconds, with

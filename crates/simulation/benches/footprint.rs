@@ -65,6 +65,7 @@ fn migration(scheme: Scheme, working_set: &str, pages: u32) -> Migration {
             rounds: Default::default(),
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
         link: LinkParameters {
             // 100 Gbit/s: 64 GiB within the ten seconds.

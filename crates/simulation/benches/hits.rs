@@ -46,6 +46,7 @@ fn migration(scheme: Scheme) -> Migration {
             rounds: Default::default(),
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
         link: LinkParameters {
             bandwidth: Rate::from_bytes_per_sec(500_000_000).expect("it is above zero"),

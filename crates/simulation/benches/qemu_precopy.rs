@@ -182,6 +182,7 @@ fn migration((limit, written): Cell, position: u32, assumptions: &Assumptions) -
             rounds,
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
     }
 }

@@ -37,6 +37,7 @@ fn restless(scheme: Scheme) -> Migration {
             rounds: Default::default(),
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
         link: LinkParameters {
             bandwidth: Rate::from_bytes_per_sec(8_224).unwrap(),

@@ -71,6 +71,7 @@ fn migrate_by(
             rounds,
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
     };
     let run = simulate(&migration).unwrap();

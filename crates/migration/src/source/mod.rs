@@ -214,12 +214,16 @@ impl Source {
     }
 
     fn note_link(&mut self, at: Instant) {
-        let wants = match &self.state {
-            State::Suspended(_) => true,
+        let from = match &self.state {
+            State::Suspended(_) => Some(Instant::ZERO),
             State::Pushing(pushing) => pushing.wants_link(),
-            State::Resident(_) | State::Rounds(_) | State::Gone => false,
+            State::Resident(_) | State::Rounds(_) | State::Gone => None,
         };
-        self.link_wanted_since = if wants { self.link_wanted_since.or(Some(at)) } else { None };
+        self.link_wanted_since = from.map(|from| match self.link_wanted_since {
+            // What is held to a rate wants the link when it may have it.
+            Some(since) if since >= from && since <= at => since,
+            _ => from.max(at),
+        });
     }
 
     /// Whether the point of no return has been passed.

@@ -102,6 +102,7 @@ pub fn parameters(scheme: Scheme) -> MigrationParameters {
         rounds: lazycopy_migration::RoundParameters::default(),
         pre_paging: lazycopy_migration::PrePaging::default(),
         whole_page_writes: false,
+        push_rate: None,
     }
 }
 

@@ -144,6 +144,7 @@ pub fn parameters(think_time: u64) -> impl Strategy<Value = MigrationParameters>
                 rounds,
                 pre_paging,
                 whole_page_writes,
+                push_rate: None,
             }
         },
     )

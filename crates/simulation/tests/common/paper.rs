@@ -50,6 +50,7 @@ pub fn migration(scheme: Scheme, guest: GuestSpec) -> Migration {
             rounds: Default::default(),
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
         link: LinkParameters {
             bandwidth: Rate::from_bytes_per_sec(BANDWIDTH).unwrap(),
