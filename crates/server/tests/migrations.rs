@@ -7,9 +7,11 @@ use common::{
     destination_report, parameters, source_report, spec, start,
 };
 use lazycopy_guest::{GuestSpec, Registers, WorkloadSpec, reference_run, summarize_trace};
-use lazycopy_link::{LinkParameters, LinkSpec};
+use lazycopy_link::{LinkParameters, LinkSpec, PlaneParameters};
 use lazycopy_migration::{Event, EventKind, Scheme, Side};
-use lazycopy_protocol::control::{FromServer, MigrationId, ServerCommand, SideEnded, VmPhase};
+use lazycopy_protocol::control::{
+    FromServer, MigrationId, ServerCommand, SideEnded, StartMigration, VmPhase,
+};
 use lazycopy_units::{Duration, Instant, Rate};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -132,6 +134,33 @@ async fn a_recorded_program_is_moved_in_the_midst_of_its_second_lap() {
     fleet.a.done(migrate).await;
     let (source, destination) = fleet.both_ended(1).await;
     check_end(&recorded, &source, &destination);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_is_moved_over_a_link_of_the_kind_that_it_was_created_for() {
+    let mut fleet = Fleet::start().await;
+    fleet.a.done(create("modelled", 1)).await;
+    let real = create_with("real", spec(1), |it| (it.time_scale, it.real_memory) = (1, true));
+    fleet.a.done(real).await;
+    let parameters = parameters(Scheme::PostCopy);
+    let over_none = |it: &mut StartMigration| it.link = PlaneParameters::default().into();
+    let migrate = fleet.migration_with(1, "modelled", &parameters, over_none);
+    let refusal = fleet.a.refusal(migrate).await;
+    assert!(refusal.contains("\"modelled\" was created for a modelled link"), "{refusal}");
+    assert!(refusal.contains("create it with link.bandwidth = \"unlimited\""), "{refusal}");
+    let migrate = fleet.migration(2, "real", &parameters);
+    let refusal = fleet.a.refusal(migrate).await;
+    assert!(refusal.contains("\"real\" was created for an unlimited link"), "{refusal}");
+    for connections in [0, 17] {
+        let migrate = fleet.migration_with(3, "real", &parameters, |it| {
+            it.link = PlaneParameters { connections, ..PlaneParameters::default() }.into();
+        });
+        let refusal = fleet.a.refusal(migrate).await;
+        assert!(refusal.contains(&format!("link.connections: {connections} is")), "{refusal}");
+    }
+    for vm in ["modelled", "real"] {
+        assert_eq!(fleet.a.show(vm).await.summary.phase, VmPhase::Created, "{vm} is where it was");
+    }
 }
 
 fn fast_link(bytes_per_sec: u64) -> LinkSpec {
