@@ -21,7 +21,7 @@ fn in_virtual_time(scheme: Scheme, seed: u64) -> Run {
         guest: Arc::new(spec(seed)),
         warmup_accesses: WARMUP,
         parameters: parameters(scheme),
-        link: link().into(),
+        link: link(),
     };
     simulate(&migration).unwrap()
 }
