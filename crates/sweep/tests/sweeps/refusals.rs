@@ -22,7 +22,12 @@ fn an_axis_is_named_with_what_is_wrong_with_it() {
     let axis = |text: &str| format!("[[axes]]\n{text}\n");
     refuses(
         &axis("key = \"link.bandwith\"\nvalues = [\"1kB/s\"]"),
-        &["cell 0", "axis \"link.bandwith\"", "there is no such key", "expected one of `bandwidth`"],
+        &[
+            "cell 0",
+            "axis \"link.bandwith\"",
+            "there is no such key",
+            "expected one of `bandwidth`",
+        ],
     );
     refuses(&axis("key = \"nothing\"\nvalues = [1]"), &["axis \"nothing\"", "no such key"]);
     refuses(&axis("key = \"seed.more\"\nvalues = [1]"), &["axis \"seed.more\"", "no keys"]);
