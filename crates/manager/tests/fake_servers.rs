@@ -3,6 +3,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use lazycopy_guest::{GuestSpec, Registers, reference_run};
+use lazycopy_link::{Compression, LinkSpec, PlaneParameters};
 use lazycopy_manager::children::Launcher;
 use lazycopy_manager::console::Console;
 use lazycopy_manager::grammar::EventLevel;
@@ -12,12 +13,22 @@ use lazycopy_migration::{
     SourceReport, Verdict,
 };
 use lazycopy_protocol::control::{
+<<<<<<< HEAD
     CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, PROTOCOL_VERSION, ServerCommand,
     ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer, Watch,
 };
 use lazycopy_protocol::frame::JsonCodec;
 use lazycopy_results::{load_events, load_run};
 use lazycopy_units::{Duration, Instant, PageNumber};
+=======
+    CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, PROTOCOL_VERSION, PlaneCounts,
+    ServerCommand, ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer,
+};
+use lazycopy_protocol::frame::JsonCodec;
+use lazycopy_results::load_run;
+use lazycopy_units::{Duration, Instant};
+use serde_json::Value;
+>>>>>>> hb2
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -127,16 +138,27 @@ impl FakeServer {
 
     /// Ends its side of a migration, and lets the manager forget it.
     async fn end(&mut self, start: &StartMigration, outcome: Outcome, report: SideReport) {
+<<<<<<< HEAD
         self.end_with(start, outcome, report, 0).await;
     }
 
     /// As [`FakeServer::end`], with so many events to fetch.
+=======
+        self.end_with(start, outcome, report, |_| ()).await;
+    }
+
+    /// The same with something else to say.
+>>>>>>> hb2
     async fn end_with(
         &mut self,
         start: &StartMigration,
         outcome: Outcome,
         report: SideReport,
+<<<<<<< HEAD
         events: u64,
+=======
+        change: impl FnOnce(&mut SideEnded),
+>>>>>>> hb2
     ) {
         let host = HostState {
             server: self.name.clone(),
@@ -145,7 +167,7 @@ impl FakeServer {
             vms: Vec::new(),
         };
         let snapshot = HostSnapshot { host, guest: None };
-        let ended = SideEnded {
+        let mut ended = SideEnded {
             migration: start.migration,
             vm: start.vm.clone(),
             side: match report {
@@ -161,6 +183,7 @@ impl FakeServer {
             events,
             plane: None,
         };
+        change(&mut ended);
         self.say(FromServer::MigrationEnded(Box::new(ended))).await;
     }
 
@@ -229,6 +252,7 @@ async fn migration(
     let created =
         laboratory.guest(&mut a, "vm create v --on a --set guest.write_fraction=0.5").await;
     assert_eq!((created.warmup_accesses, created.time_scale), (200, 50));
+    assert!(!created.real_memory);
     let waited = laboratory.command("migrate v --to b --scheme post-copy --wait");
     let start = a.migrate().await;
     assert_eq!(start.destination_address, "b.example:1");
@@ -252,6 +276,76 @@ async fn a_guest_that_equals_its_reference_run_is_told_to() {
     assert!(record.metrics.reference_measured_time_ns.is_some());
     assert_eq!(record.slip_bound_ns, Some(200_000_000));
     assert_eq!((record.metrics.slip_ns, record.slip_exceeded), (Some(3_000_000), false));
+    assert_eq!(record.plane, None);
+    let text = std::fs::read_to_string(run.path().join("result.json")).unwrap();
+    assert!(!text.contains("\"plane\""), "{text}");
+}
+
+/// What a source says besides its report in [`unlimited_migration`].
+fn counts() -> PlaneCounts {
+    PlaneCounts {
+        bytes_sent: 50_000,
+        body_bytes: 40_960,
+        pages_zero: 2,
+        pages_same: 3,
+        pages_compressed: 15,
+        congestion: "reno".to_owned(),
+    }
+}
+
+/// The directory of a migration of a guest over an unlimited link, by servers that are late.
+async fn unlimited_migration(plane: Option<PlaneCounts>) -> serde_json::Value {
+    let mut laboratory = Laboratory::open().await;
+    let mut a = FakeServer::introduce(&mut laboratory, "a").await;
+    let mut b = FakeServer::introduce(&mut laboratory, "b").await;
+    let line = "vm create v --on a --set link.bandwidth=unlimited --set link.connections=4 --set \
+                link.compression=lz4 --set time_scale=1";
+    let created = laboratory.guest(&mut a, line).await;
+    assert!(created.real_memory);
+    assert_eq!(created.time_scale, 1);
+    let waited = laboratory
+        .command("migrate v --to b --scheme post-copy --set link.page_check=false --wait");
+    let start = a.migrate().await;
+    let expected = PlaneParameters {
+        connections: 4,
+        compression: Compression::Lz4,
+        page_check: false,
+        congestion: None,
+    };
+    assert_eq!(start.link, LinkSpec::Unlimited(expected));
+    a.end_with(&start, Outcome::Completed, source_report(), |ended| {
+        (ended.plane, ended.out_of_order) = (plane, 7);
+    })
+    .await;
+    let truth = destination_report(&created.spec, 100);
+    b.end(&start, Outcome::Completed, SideReport::Destination(truth)).await;
+    tokio::join!(a.forgets(), b.forgets());
+    waited.await.unwrap().unwrap();
+    let run = std::fs::read_dir(laboratory.out.path()).unwrap().next().unwrap().unwrap();
+    assert_eq!(load_run(&run.path()).unwrap().digest_matches, Some(true));
+    let text = std::fs::read_to_string(run.path().join("result.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn a_result_tells_what_went_over_the_sockets_and_the_clock_is_never_late() {
+    let result = unlimited_migration(Some(counts())).await;
+    let plane = serde_json::json!({
+        "bytes_sent": 50_000, "pages_zero": 2, "pages_same": 3, "pages_compressed": 15,
+        "compression_ratio": 2.0, "connections": 4, "congestion": "reno", "checksums": false,
+    });
+    assert_eq!(result["plane"], plane);
+    assert_eq!(result["scenario"]["link"]["bandwidth"], "unlimited");
+    assert_eq!((&result["slip_ns"], &result["slip_bound_ns"]), (&Value::Null, &Value::Null));
+    assert_eq!(result["slip_exceeded"], false);
+}
+
+#[tokio::test]
+async fn a_source_that_does_not_tell_its_counts_leaves_them_out_of_the_result() {
+    let nothing_sent = PlaneCounts { body_bytes: 0, ..counts() };
+    let result = unlimited_migration(Some(nothing_sent)).await;
+    assert_eq!(result["plane"]["compression_ratio"], Value::Null, "a ratio of nothing");
+    assert_eq!(unlimited_migration(None).await.get("plane"), None);
 }
 
 fn page_event(side: Side, nanos: u64, kind: EventKind) -> Event {

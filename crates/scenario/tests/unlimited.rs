@@ -94,7 +94,7 @@ fn keys_that_do_not_fit_an_unlimited_link_are_refused_by_name() {
         ("congestion = 1", "expected a string"),
     ] {
         let error = unlimited(keys).unwrap_err();
-        assert!(error.contains(expected) && error.contains("^^"), "{keys}: {error}");
+        assert!(error.contains(expected) && error.contains(" ^"), "{keys}: {error}");
     }
 }
 

@@ -8,7 +8,12 @@ use common::{
     parameters, source_report, spec, start,
 };
 use futures_util::{SinkExt, StreamExt};
+<<<<<<< HEAD
 use lazycopy_guest::{PageContents, WorkloadSpec};
+=======
+use lazycopy_guest::WorkloadSpec;
+use lazycopy_link::PlaneParameters;
+>>>>>>> hb2
 use lazycopy_migration::{
     Cause, EventKind, MigrationParameters, Notice, Outcome, PageMessage, Scheme,
 };
@@ -187,6 +192,19 @@ async fn play_source(fleet: &Fleet, offer: Offer) -> (Peer, PeerMessage) {
 async fn begin_now(peer: &mut Peer) {
     let begin = PeerMessage::Begin { zero_clock_ns: 0, uncertainty_ns: 0 };
     peer.send(PeerFrame::Message(begin)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_source_offers_over_an_unlimited_link_is_looked_at_by_key() {
+    let fleet = Fleet::start().await;
+    let unlimited = |connections| PlaneParameters { connections, ..PlaneParameters::default() };
+    for (connections, key) in [(17, "link.connections: 17"), (0, "link.connections: 0")] {
+        let link = unlimited(connections).into();
+        let offer = Offer { link, time_scale: 1, ..offer(50) };
+        let (_peer, answer) = play_source(&fleet, offer).await;
+        let PeerMessage::Refuse { reason } = answer else { panic!("{answer:?}") };
+        assert!(reason.contains(key), "{reason}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
