@@ -13,22 +13,14 @@ use lazycopy_migration::{
     SourceReport, Verdict,
 };
 use lazycopy_protocol::control::{
-<<<<<<< HEAD
-    CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, PROTOCOL_VERSION, ServerCommand,
-    ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer, Watch,
+    CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, PROTOCOL_VERSION, PlaneCounts,
+    ServerCommand, ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer,
+    Watch,
 };
 use lazycopy_protocol::frame::JsonCodec;
 use lazycopy_results::{load_events, load_run};
 use lazycopy_units::{Duration, Instant, PageNumber};
-=======
-    CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, PROTOCOL_VERSION, PlaneCounts,
-    ServerCommand, ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer,
-};
-use lazycopy_protocol::frame::JsonCodec;
-use lazycopy_results::load_run;
-use lazycopy_units::{Duration, Instant};
 use serde_json::Value;
->>>>>>> hb2
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -138,27 +130,16 @@ impl FakeServer {
 
     /// Ends its side of a migration, and lets the manager forget it.
     async fn end(&mut self, start: &StartMigration, outcome: Outcome, report: SideReport) {
-<<<<<<< HEAD
-        self.end_with(start, outcome, report, 0).await;
-    }
-
-    /// As [`FakeServer::end`], with so many events to fetch.
-=======
         self.end_with(start, outcome, report, |_| ()).await;
     }
 
     /// The same with something else to say.
->>>>>>> hb2
     async fn end_with(
         &mut self,
         start: &StartMigration,
         outcome: Outcome,
         report: SideReport,
-<<<<<<< HEAD
-        events: u64,
-=======
         change: impl FnOnce(&mut SideEnded),
->>>>>>> hb2
     ) {
         let host = HostState {
             server: self.name.clone(),
@@ -180,7 +161,7 @@ impl FakeServer {
             out_of_order: 0,
             before: snapshot.clone(),
             after: snapshot,
-            events,
+            events: 0,
             plane: None,
         };
         change(&mut ended);
@@ -369,9 +350,9 @@ async fn the_events_of_both_sides_are_fetched_in_pieces_and_written_one_by_one()
         page_event(Side::Destination, nanos, EventKind::PageArrived { page, cause, fate })
     };
     let run = |first, count| EventRun { first, count, step: Duration::from_nanos(10) };
-    a.end_with(&start, Outcome::Failed, source_report(), 4).await;
+    a.end_with(&start, Outcome::Failed, source_report(), |it| it.events = 4).await;
     let report = SideReport::Destination(DestinationReport::default());
-    b.end_with(&start, Outcome::Failed, report, 2).await;
+    b.end_with(&start, Outcome::Failed, report, |it| it.events = 2).await;
     a.tells(0, vec![sent(5, 40).into(), run(sent(10, 3), 2)], false).await;
     a.tells(2, vec![sent(40, 9).into()], true).await;
     b.tells(0, vec![run(arrived(20, 40), 2)], true).await;

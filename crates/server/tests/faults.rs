@@ -8,12 +8,8 @@ use common::{
     parameters, source_report, spec, start,
 };
 use futures_util::{SinkExt, StreamExt};
-<<<<<<< HEAD
 use lazycopy_guest::{PageContents, WorkloadSpec};
-=======
-use lazycopy_guest::WorkloadSpec;
 use lazycopy_link::PlaneParameters;
->>>>>>> hb2
 use lazycopy_migration::{
     Cause, EventKind, MigrationParameters, Notice, Outcome, PageMessage, Scheme,
 };
