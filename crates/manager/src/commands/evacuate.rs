@@ -9,24 +9,6 @@ use crate::manager::Manager;
 use crate::reply::{CommandError, Reply};
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::sync::Semaphore;
-
-impl Gang {
-    /// As many of `migrations` guests at once as the options allow, each with its share.
-    pub(super) fn new(
-        options: &GangOptions,
-        migrations: usize,
-        elsewhere: Option<Vec<String>>,
-    ) -> Gang {
-        let at_once = usize::from(options.parallel).min(migrations.max(1));
-        Gang {
-            settings: explicit_settings(options.scheme, &options.set),
-            sharers: at_once as u64,
-            turns: Semaphore::new(at_once),
-            elsewhere,
-        }
-    }
-}
 
 impl Manager {
     /// Moves every guest off a server; with `drain` it takes no others from now on.

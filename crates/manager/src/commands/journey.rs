@@ -1,6 +1,8 @@
 //! One guest's way to another server, among many that are moved at once.
 
+use super::migrate::explicit_settings;
 use crate::fleet::{Ended, Migration, Whereabouts, fair_share};
+use crate::grammar::GangOptions;
 use crate::manager::Manager;
 use lazycopy_migration::Outcome;
 use lazycopy_protocol::control::MigrationId;
@@ -11,6 +13,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// two are a reason to look.
 const MAX_ATTEMPTS: usize = 2;
 
+/// Migrations of one command whose runs are not over, those whose sources are through included:
+/// half of those whose events a server keeps until the manager has fetched them.
+const MAX_OPEN_RUNS: usize = 512;
+
 /// What the guests of one command have in common.
 #[derive(Debug)]
 pub(super) struct Gang {
@@ -19,10 +25,26 @@ pub(super) struct Gang {
     /// How many share the link.
     pub sharers: u64,
     /// As many as may be on their way at once.
-    pub turns: Semaphore,
+    turns: Semaphore,
+    /// As many as may not be over.
+    open_runs: Semaphore,
     /// Whether a guest whose migration fails may go elsewhere: to one of these servers, or any
     /// other where none is named.
     pub elsewhere: Option<Vec<String>>,
+}
+
+impl Gang {
+    /// As many of `migrations` guests at once as the options allow, each with its share of the link.
+    pub fn new(options: &GangOptions, migrations: usize, elsewhere: Option<Vec<String>>) -> Gang {
+        let at_once = usize::from(options.parallel).min(migrations.max(1));
+        Gang {
+            settings: explicit_settings(options.scheme, &options.set),
+            sharers: at_once as u64,
+            turns: Semaphore::new(at_once),
+            open_runs: Semaphore::new(MAX_OPEN_RUNS),
+            elsewhere,
+        }
+    }
 }
 
 /// A guest, and where it is to go.
@@ -110,6 +132,11 @@ impl Journey {
     }
 }
 
+/// The turns of a gang last as long as it does.
+fn no_turn() -> Fate {
+    Fate::Remains { why: "there are no turns any more".to_owned() }
+}
+
 impl Manager {
     /// Moves a guest as soon as it is its turn. Waits for a migration of it that runs already.
     pub(super) async fn travel(&self, gang: &Gang, errand: Errand) -> Journey {
@@ -127,9 +154,8 @@ impl Manager {
     async fn travel_on(&self, gang: &Gang, errand: &Errand, attempts: &mut Vec<Attempt>) -> Fate {
         let mut planned = errand.to.clone();
         loop {
-            let Ok(turn) = gang.turns.acquire().await else {
-                return Fate::Remains { why: "there are no turns any more".to_owned() };
-            };
+            let Ok(_open) = gang.open_runs.acquire().await else { return no_turn() };
+            let Ok(turn) = gang.turns.acquire().await else { return no_turn() };
             if let Some(fate) = self.left(errand, attempts) {
                 return fate;
             }
