@@ -3,7 +3,6 @@
 use crate::{roundtrip, stream};
 use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -128,10 +127,4 @@ pub fn say(line: &impl Serialize) -> Result<()> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{}", serde_json::to_string(line)?)?;
     Ok(output.flush()?)
-}
-
-/// The system's monotonic clock, which all processes share, in nanoseconds.
-pub fn now_ns() -> Result<u64> {
-    let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
-    Ok(u64::try_from(now.as_nanos())?)
 }

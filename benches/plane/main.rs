@@ -60,6 +60,9 @@ struct Options {
     /// Send and receive buffer of each socket, in KiB [default: the system's own tuning]
     #[arg(long, global = true, value_name = "KIB")]
     buffer: Option<usize>,
+    /// How long to wait, in all, for moments at which others leave the processors alone, in seconds
+    #[arg(long, global = true, default_value_t = 0)]
+    patience: u32,
 }
 
 impl Options {

@@ -1,10 +1,11 @@
 //! A bare round trip: a request as small as one for a page, a response as large as one page, one at
 //! a time between two processes that do nothing else.
 
+use crate::Options;
 use crate::children::{Child, Listening, Part, say};
+use crate::conditions::{Moment, Patience, others};
 use crate::figures::quantile;
 use crate::sockets::{SocketOptions, agreed, congestion_of};
-use crate::{Options, conditions};
 use anyhow::Result;
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -55,13 +56,23 @@ pub struct RoundTrips {
     pub p99_us: f64,
     /// The longest.
     pub most_us: f64,
-    /// The congestion control of the socket.
-    pub congestion: String,
+    /// How many processors others used meanwhile.
+    pub others: f64,
+}
+
+/// What the asking side says at its end.
+#[derive(Serialize, Deserialize)]
+pub struct Asked {
+    first: Moment,
+    last: Moment,
+    trips: RoundTrips,
+    congestion: String,
 }
 
 /// What the answering side says at its end.
 #[derive(Serialize, Deserialize)]
 pub struct Answered {
+    own: f64,
     congestion: String,
 }
 
@@ -101,18 +112,20 @@ impl Exchange {
         let answerer = Child::start(Part::Answer(self.clone()), answering)?;
         let Listening { address } = answerer.line()?;
         let asker = Child::start(Part::Ask(self.clone(), address), asking)?;
-        let trips: RoundTrips = asker.end()?;
+        let Asked { first, last, trips, congestion } = asker.end()?;
         let answered: Answered = answerer.end()?;
-        agreed(&trips.congestion, &answered.congestion)?;
-        Ok(trips)
+        agreed(&congestion, &answered.congestion)?;
+        let own = last.own - first.own + answered.own;
+        Ok(RoundTrips { others: others(&first, &last, own), ..trips })
     }
 
     /// The part of the side that asks.
-    pub fn ask(&self, address: SocketAddr) -> Result<RoundTrips> {
+    pub fn ask(&self, address: SocketAddr) -> Result<Asked> {
         let mut stream = self.sockets.connect(address)?;
         stream.set_nodelay(true)?;
         let mut response = [0; RESPONSE_BYTES];
         let mut trips = Vec::with_capacity(self.count as usize);
+        let first = Moment::now()?;
         for number in 0..WARM_UP + self.count {
             let begun = Instant::now();
             stream.write_all(&[1; REQUEST_BYTES])?;
@@ -121,14 +134,16 @@ impl Exchange {
                 trips.push(begun.elapsed().as_nanos() as f64 / 1000.0);
             }
         }
+        let last = Moment::now()?;
         trips.sort_by(f64::total_cmp);
-        Ok(RoundTrips {
+        let trips = RoundTrips {
             least_us: quantile(&trips, 0.0),
             median_us: quantile(&trips, 0.5),
             p99_us: quantile(&trips, 0.99),
             most_us: quantile(&trips, 1.0),
-            congestion: congestion_of(&stream)?,
-        })
+            others: 0.0,
+        };
+        Ok(Asked { first, last, trips, congestion: congestion_of(&stream)? })
     }
 
     /// The part of the side that answers: until the other closes.
@@ -138,6 +153,7 @@ impl Exchange {
         let (mut stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
         let congestion = congestion_of(&stream)?;
+        let begun = Moment::now()?;
         let mut request = [0; REQUEST_BYTES];
         let response = [2; RESPONSE_BYTES];
         loop {
@@ -147,7 +163,7 @@ impl Exchange {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Answered { congestion })
+        Ok(Answered { own: Moment::now()?.own - begun.own, congestion })
     }
 }
 
@@ -162,14 +178,17 @@ pub fn report(options: &Options, arguments: &RoundTripArguments) -> Result<()> {
         "\nbare round trip, {REQUEST_BYTES} bytes out and {RESPONSE_BYTES} back, TCP_NODELAY,"
     );
     println!("{} of each, turn and turn about, in microseconds", arguments.count);
-    println!("  processes on  least   median      p99       most");
+    println!("  processes on  least   median      p99       most  processors of others");
+    let mut patience = Patience::of(options.patience);
     for _ in 0..options.repeats {
         for place in &places {
-            let RoundTrips { least_us, median_us, p99_us, most_us, .. } = exchange.run(*place)?;
+            patience.await_quiet()?;
+            let RoundTrips { least_us, median_us, p99_us, most_us, others } =
+                exchange.run(*place)?;
             let name = place.name();
-            println!("  {name:12} {least_us:6.1} {median_us:8.1} {p99_us:8.1} {most_us:10.1}");
+            print!("  {name:12} {least_us:6.1} {median_us:8.1} {p99_us:8.1} {most_us:10.1}");
+            println!("  {others:5.2}");
         }
     }
-    println!("  load {}", conditions::load());
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! A plain stream: one process sends its memory over one connection, another receives it into
 //! memory that nobody has touched.
 
-use crate::children::{Child, Listening, Part, now_ns, say};
+use crate::children::{Child, Listening, Part, say};
+use crate::conditions::{Moment, Patience, UNDISTURBED, others};
 use crate::figures::{listed, median};
 use crate::sockets::{SocketOptions, agreed, congestion_of};
-use crate::{Options, conditions, mapping};
+use crate::{Options, mapping};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
@@ -27,14 +28,16 @@ pub struct Transfer {
 /// What the sender says at its end.
 #[derive(Serialize, Deserialize)]
 pub struct Sent {
-    first_ns: u64,
+    first: Moment,
+    last: Moment,
     congestion: String,
 }
 
 /// What the receiver says at its end.
 #[derive(Serialize, Deserialize)]
 pub struct Received {
-    last_ns: u64,
+    first: Moment,
+    last: Moment,
     congestion: String,
     huge_bytes: u64,
 }
@@ -42,8 +45,10 @@ pub struct Received {
 /// What came of one stream.
 #[derive(Clone, Debug)]
 pub struct Streamed {
-    /// From the first byte's sending to the last one's receipt, in bytes per nanosecond (GB/s).
+    /// From the first byte's sending to the last one's receipt, in GB/s.
     pub goodput: f64,
+    /// How many processors others used meanwhile.
+    pub others: f64,
     /// The congestion control that both sockets had.
     pub congestion: String,
     /// The share of the received memory that lies in huge pages.
@@ -58,9 +63,11 @@ impl Transfer {
         let sender = Child::start(Part::Send(self.clone(), address), None)?;
         let sent: Sent = sender.end()?;
         let received: Received = receiver.end()?;
-        let took = received.last_ns.saturating_sub(sent.first_ns).max(1);
+        let own = [&sent.first, &received.first].map(|moment| moment.own);
+        let own = sent.last.own + received.last.own - own[0] - own[1];
         Ok(Streamed {
-            goodput: self.bytes as f64 / took as f64,
+            goodput: self.bytes as f64 / 1e9 / (received.last.at - sent.first.at),
+            others: others(&sent.first, &received.last, own),
             congestion: agreed(&sent.congestion, &received.congestion)?.to_owned(),
             huge_share: received.huge_bytes as f64 / self.bytes as f64,
         })
@@ -70,11 +77,11 @@ impl Transfer {
     pub fn send(&self, address: SocketAddr) -> Result<Sent> {
         let memory = mapping::filled(self.bytes)?;
         let mut stream = self.sockets.connect(address)?;
-        let first_ns = now_ns()?;
+        let first = Moment::now()?;
         for chunk in memory.chunks(self.chunk) {
             stream.write_all(chunk)?;
         }
-        Ok(Sent { first_ns, congestion: congestion_of(&stream)? })
+        Ok(Sent { first, last: Moment::now()?, congestion: congestion_of(&stream)? })
     }
 
     /// The receiver's part: it says where it listens, then what it received.
@@ -83,6 +90,7 @@ impl Transfer {
         let listener = self.sockets.listen()?;
         say(&Listening { address: listener.local_addr()? })?;
         let (mut stream, _) = listener.accept()?;
+        let first = Moment::now()?;
         let mut filled = 0;
         while filled < self.bytes {
             let room = self.chunk.min(self.bytes - filled);
@@ -91,33 +99,71 @@ impl Transfer {
                 read => filled += read,
             }
         }
-        let last_ns = now_ns()?;
+        let last = Moment::now()?;
         mapping::check(&memory)?;
         let congestion = congestion_of(&stream)?;
-        Ok(Received { last_ns, congestion, huge_bytes: mapping::huge_bytes()? })
+        Ok(Received { first, last, congestion, huge_bytes: mapping::huge_bytes()? })
     }
 }
 
-/// Measures and prints: every size in turn, as often as asked for. A first stream does not count: on
-/// a machine that is itself a guest, memory used for the first time is slow.
-pub fn report(options: &Options) -> Result<()> {
-    let transfer =
-        |chunk| Transfer { bytes: options.bytes(), chunk, sockets: options.sockets() }.run();
-    let Streamed { congestion, huge_share, .. } = transfer(CHUNKS[1])?;
-    let mut goodputs = CHUNKS.map(|_| Vec::new());
-    for _ in 0..options.repeats {
-        for (chunk, goodputs) in CHUNKS.into_iter().zip(&mut goodputs) {
-            goodputs.push(transfer(chunk)?.goodput);
+/// What came of one size of writes, stream by stream.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Bytes of a write.
+    pub chunk: usize,
+    /// Each stream that counts: the undisturbed ones, or all where each was disturbed.
+    pub streams: Vec<Streamed>,
+}
+
+impl Measured {
+    /// Goodput of each, in GB/s.
+    pub fn goodputs(&self) -> Vec<f64> {
+        self.streams.iter().map(|stream| stream.goodput).collect()
+    }
+
+    fn keep_undisturbed(&mut self) {
+        if self.streams.iter().any(|stream| stream.others <= UNDISTURBED) {
+            self.streams.retain(|stream| stream.others <= UNDISTURBED);
         }
     }
+}
+
+/// Measures: every size in turn, as often as asked for. A first stream does not count: on a machine
+/// that is itself a guest, memory used for the first time is slow.
+pub fn measure(options: &Options) -> Result<Vec<Measured>> {
+    let transfer = |chunk| {
+        let transfer = Transfer { bytes: options.bytes(), chunk, sockets: options.sockets() };
+        transfer.run()
+    };
+    transfer(CHUNKS[1])?;
+    let mut patience = Patience::of(options.patience);
+    let mut measured = CHUNKS.map(|chunk| Measured { chunk, streams: Vec::new() }).to_vec();
+    for _ in 0..options.repeats {
+        for one in &mut measured {
+            patience.await_quiet()?;
+            one.streams.push(transfer(one.chunk)?);
+        }
+    }
+    measured.iter_mut().for_each(Measured::keep_undisturbed);
+    Ok(measured)
+}
+
+/// Measures and prints.
+pub fn report(options: &Options) -> Result<()> {
+    let measured = measure(options)?;
+    let Some(Streamed { congestion, huge_share, .. }) = measured[0].streams.first() else {
+        return Ok(());
+    };
     println!("\nplain stream of {} MiB, {congestion}, received into a fresh mapping", options.size);
     println!("({:.0} % of it huge pages), in GB/s", huge_share * 100.0);
-    for (chunk, goodputs) in CHUNKS.into_iter().zip(&goodputs) {
-        let (middle, best) = (median(goodputs), goodputs.iter().copied().fold(0.0, f64::max));
-        let each = listed(goodputs);
-        println!("  {:4} KiB a write: {middle:.2}, at best {best:.2} (each: {each})", chunk / 1024);
+    for one in &measured {
+        let goodputs = one.goodputs();
+        let disturbance: Vec<f64> = one.streams.iter().map(|stream| stream.others).collect();
+        let (kib, middle, each) = (one.chunk / 1024, median(&goodputs), listed(&goodputs));
+        println!("  {kib:4} KiB a write: {middle:.2} (each: {each})");
+        println!("      processors that others used meanwhile: {}", listed(&disturbance));
     }
-    let best = goodputs.iter().map(|goodputs| median(goodputs)).fold(0.0, f64::max);
-    println!("  its own best: {best:.2}, the higher of the medians; load {}", conditions::load());
+    let best = measured.iter().map(|one| median(&one.goodputs())).fold(0.0, f64::max);
+    println!("  its own best: {best:.2}, the higher of the medians");
     Ok(())
 }
