@@ -47,11 +47,12 @@ pub(crate) struct Connection {
     place: Option<OwnedSemaphorePermit>,
 }
 
-/// A connection without frames, and its place among those that are taken in.
+/// A connection without frames that no runtime serves yet, and its place among those that are
+/// taken in.
 #[derive(Debug)]
 pub(crate) struct BulkStream {
-    pub(crate) stream: TcpStream,
-    _place: Option<OwnedSemaphorePermit>,
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
@@ -85,6 +86,19 @@ impl Connection {
     /// Whether more may be put into the outbox.
     pub(crate) fn has_room(&self) -> bool {
         self.outbox.len() < OUTBOX_ROOM
+    }
+
+    /// Writes what goes without waiting. What goes wrong is told by [`Connection::next`].
+    pub(crate) fn write_now(&mut self) {
+        while !self.outbox.is_empty() {
+            match self.writer.try_write(&self.outbox) {
+                Ok(count) if count > 0 => {
+                    self.outbox.advance(count);
+                    self.last_taken = Instant::now();
+                }
+                _ => return,
+            }
+        }
     }
 
     /// A frame that has come already, if one has.
@@ -144,6 +158,21 @@ impl Connection {
         self.writer.write_all_buf(&mut self.outbox).await.map_err(|error| error.to_string())
     }
 
+    /// The same connection, served by the runtime in whose context this is called.
+    ///
+    /// # Errors
+    /// What the system says about the socket.
+    pub(crate) fn moved_here(mut self) -> io::Result<Self> {
+        let (unread, codec) =
+            (self.frames.read_buffer_mut().split(), std::mem::take(self.frames.decoder_mut()));
+        let reader = self.frames.into_inner();
+        let stream = reader.reunite(self.writer).map_err(io::Error::other)?.into_std()?;
+        let (reader, writer) = TcpStream::from_std(stream)?.into_split();
+        let mut frames = FramedRead::new(reader, codec);
+        frames.read_buffer_mut().unsplit(unread);
+        Ok(Connection { frames, writer, ..self })
+    }
+
     /// The stream itself, for a connection that goes on without frames, and its place.
     ///
     /// # Errors
@@ -155,7 +184,8 @@ impl Connection {
         }
         let reader = self.frames.into_inner();
         let stream = reader.reunite(self.writer).map_err(|error| error.to_string())?;
-        Ok(BulkStream { stream, _place: self.place })
+        let stream = stream.into_std().map_err(|error| error.to_string())?;
+        Ok(BulkStream { stream, place: self.place })
     }
 
     /// Refuses the guest that was offered, and ends the connection.

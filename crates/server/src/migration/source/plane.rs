@@ -1,7 +1,6 @@
 //! The source's end of the page plane: what the machine sends is made batches of.
 
-use crate::connection::BulkStream;
-use crate::plane::{Content, Draft, Freeing, Writer, congestion};
+use crate::plane::{Content, Draft, Freeing, Writer};
 use bytes::Bytes;
 use lazycopy_guest::{GuestSpec, Memory, PageContents};
 use lazycopy_link::{BandwidthMeter, Compression, PlaneParameters};
@@ -41,11 +40,10 @@ impl SourcePlane {
         spec: &GuestSpec,
         parameters: &PlaneParameters,
         forward_context: bool,
-        bulk: Vec<BulkStream>,
+        writers: Vec<Writer>,
     ) -> Self {
-        let congestion = bulk.first().and_then(|bulk| congestion(&bulk.stream).ok());
+        let congestion = writers.first().and_then(|writer| writer.congestion().ok());
         let congestion = congestion.unwrap_or_default();
-        let writers = bulk.into_iter().map(Writer::new).collect();
         SourcePlane {
             writers,
             contents: PageContents::of(spec),
