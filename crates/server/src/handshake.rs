@@ -179,22 +179,28 @@ pub(crate) async fn await_beginning(
                         let seconds = FARTHEST_ZERO.as_secs();
                         format!("the source wants to begin in more than {seconds} s")
                     })?;
-                    return Ok((zero, uncertainty_ns));
+                    let bulk = take_bulk(&mut expected, connections).await;
+                    return Ok((zero, uncertainty_ns, bulk));
                 }
                 other => return Err(unexpected("Ping or Begin", &other)),
             }
         }
     };
-    let (zero, uncertainty_ns) = timeout(HANDSHAKE_DEADLINE, handshake)
+    let (zero, uncertainty_ns, bulk) = timeout(HANDSHAKE_DEADLINE, handshake)
         .await
         .unwrap_or_else(|_| Err("the source did not begin in time".to_owned()))?;
-    // Each was answered before the source said when to begin, so that all of them are here.
-    let bulk: Vec<BulkStream> = std::iter::from_fn(|| expected.try_recv().ok()).collect();
-    if bulk.len() != connections {
-        let opened = bulk.len();
-        return Err(format!("the source opened {opened} of {connections} bulk connections"));
-    }
     Ok(Agreement { connection, zero, uncertainty_ns, bulk })
+}
+
+/// The bulk connections, when each of them has been handed over by the task that took it in.
+async fn take_bulk(expected: &mut mpsc::Receiver<BulkStream>, count: usize) -> Vec<BulkStream> {
+    let mut bulk = Vec::new();
+    while bulk.len() < count
+        && let Some(stream) = expected.recv().await
+    {
+        bulk.push(stream);
+    }
+    bulk
 }
 
 fn send(connection: &mut Connection, message: PeerMessage) -> Result<(), String> {
