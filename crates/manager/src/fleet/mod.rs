@@ -334,14 +334,11 @@ impl Fleet {
     /// Frames that guests on a server, and guests on their way to it, take. A stopped guest takes
     /// none.
     pub fn frames_taken(&self, server: &str) -> u64 {
-        let arriving = |vm: &str| {
-            self.migration_of(vm).is_some_and(|(_, migration)| migration.destination == server)
-        };
-        self.vms
-            .iter()
-            .filter(|(name, vm)| (vm.server == server && !vm.is_idle()) || arriving(name))
-            .map(|(_, vm)| u64::from(vm.frames))
-            .sum()
+        let here = |vm: &&Vm| vm.server == server && !vm.is_idle();
+        let arriving = self.running().filter(|(_, migration)| migration.destination == server);
+        let arriving = arriving.filter_map(|(_, migration)| self.vms.get(&migration.vm));
+        let arriving = arriving.filter(|vm| !here(vm));
+        self.vms.values().filter(here).chain(arriving).map(|vm| u64::from(vm.frames)).sum()
     }
 }
 
