@@ -1,6 +1,8 @@
 //! A manager process with its servers, what is asked of it, and what the system says of them.
 
 #![allow(dead_code, reason = "each benchmark uses what it needs")]
+pub mod sample;
+
 use lazycopy_protocol::control::{CtlReply, CtlRequest, FirstFrame, PROTOCOL_VERSION};
 use serde_json::Value;
 use std::fs;
