@@ -2,9 +2,7 @@
 
 use super::{Ended, Fleet, FleetError, MAX_REMEMBERED, Migration, Request, Vm, Whereabouts};
 use crate::definition::Definition;
-use lazycopy_protocol::control::{
-    MigrationId, SideEnded, StartMigration, Transfer, VmPhase, VmSummary,
-};
+use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, Transfer, VmPhase};
 use std::sync::Arc;
 
 impl Fleet {
@@ -98,8 +96,7 @@ impl Fleet {
         match after.host.vms.into_iter().find(|summary| summary.vm == vm) {
             Some(summary) => {
                 let definition = self.vms.remove(&vm).and_then(|vm| vm.definition);
-                let VmSummary { phase, pages, frames, .. } = summary;
-                self.vms.insert(vm, Vm { server, phase, pages, frames, definition });
+                self.vms.insert(vm, Vm::told_of(summary, server, definition));
             }
             None if self.vms.get(&vm).is_some_and(|known| known.server == server) => {
                 self.vms.remove(&vm);
