@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -33,14 +33,12 @@ pub struct Laboratory {
     address: String,
     servers: Vec<i32>,
     /// Where each migration's results go; gone at the end.
-    directory: TempDir,
+    _directory: TempDir,
 }
 
 /// A process's memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resident {
-    /// Now.
-    pub now: u64,
     /// At most, since it started.
     pub peak: u64,
 }
@@ -59,8 +57,13 @@ impl Laboratory {
             .with_context(|| format!("{MANAGER} does not start"))?;
         let input = manager.stdin.take();
         let output = manager.stdout.take().context("its output is piped")?;
-        let mut laboratory =
-            Laboratory { manager, input, address: String::new(), servers: Vec::new(), directory };
+        let mut laboratory = Laboratory {
+            manager,
+            input,
+            address: String::new(),
+            servers: Vec::new(),
+            _directory: directory,
+        };
         let mut lines = BufReader::new(output).lines();
         let first = lines.next().context("the manager ended at once")??;
         let address = first.strip_prefix(LISTENS).with_context(|| format!("it says: {first}"))?;
@@ -86,24 +89,26 @@ impl Laboratory {
         serde_json::from_str(&answer).with_context(|| format!("{command}: {answer}"))
     }
 
-    /// Creates a guest on a server; each setting is `KEY=VALUE`.
-    pub fn create(&self, vm: &str, on: &str, settings: &[String]) -> Result<Value> {
-        self.ctl(&format!("vm create {vm} --on {on}{}", words(settings)))
-    }
-
-    /// Moves a guest, waits for the end, and gives what the run's `result.json` says. The guest must
-    /// be there whole.
-    pub fn migrate(&self, vm: &str, to: &str, scheme: &str, settings: &[String]) -> Result<Value> {
-        let settings = words(settings);
+    /// Moves a guest, waits for the end, and gives what the run's `result.json` says, and its
+    /// directory. The guest must be there whole.
+    pub fn migrate_into(
+        &self,
+        vm: &str,
+        to: &str,
+        scheme: &str,
+        settings: &[String],
+    ) -> Result<(Value, PathBuf)> {
+        let settings: String = settings.iter().map(|one| format!(" --set {one}")).collect();
         let answer =
             self.ctl(&format!("migrate {vm} --to {to} --scheme {scheme}{settings} --wait"))?;
-        let run = answer["directory"].as_str().context("the answer names no directory")?;
-        let text = std::fs::read_to_string(Path::new(run).join("result.json"))?;
+        let directory = answer["directory"].as_str().context("the answer names no directory")?;
+        let directory = PathBuf::from(directory);
+        let text = std::fs::read_to_string(directory.join("result.json"))?;
         let result: Value = serde_json::from_str(&text)?;
         if result["outcome"] != "completed" || result["digest_matches"] != true {
             bail!("the migration went wrong: {result}");
         }
-        Ok(result)
+        Ok((result, directory))
     }
 
     /// The process of a server.
@@ -123,7 +128,7 @@ impl Laboratory {
             let kib = value.and_then(|value| value.split_whitespace().next());
             Ok(kib.with_context(|| format!("no {key}"))?.parse::<u64>()? * 1024)
         };
-        Ok(Resident { now: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
+        Ok(Resident { peak: bytes("VmHWM:")? })
     }
 
     /// Ends all of them, and fails where one had to be killed.
@@ -161,8 +166,4 @@ impl Drop for Laboratory {
             let _ = kill(Pid::from_raw(*server), Signal::SIGKILL);
         }
     }
-}
-
-fn words(settings: &[String]) -> String {
-    settings.iter().map(|setting| format!(" --set {setting}")).collect()
 }

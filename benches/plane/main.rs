@@ -5,6 +5,9 @@
 //! cargo bench --bench plane                     # all of it
 //! cargo bench --bench plane -- stream           # a plain stream from one process to another
 //! cargo bench --bench plane -- roundtrip        # a bare request and its response
+//! cargo bench --bench plane -- bulk             # the background push against the plain stream
+//! cargo bench --bench plane -- demand           # remote faults against the bare round trip
+//! cargo bench --bench plane -- total            # whole migrations, for .ci/qemu
 //! cargo bench --bench plane -- --size 256 ...   # quickly, with 256 MiB
 //! ```
 //!
@@ -12,15 +15,18 @@
 //! and as huge as a guest's. Whoever measures the product interleaves it with a baseline of the same
 //! options, since a machine's speed changes from one minute to the next.
 
+mod bulk;
 mod children;
 mod conditions;
+mod demand;
 mod figures;
-#[expect(dead_code, reason = "for what drives the product's own processes")]
 mod laboratory;
 mod mapping;
+mod moved;
 mod roundtrip;
 mod sockets;
 mod stream;
+mod total;
 
 use anyhow::Result;
 use children::Role;
@@ -82,6 +88,12 @@ enum What {
     Stream,
     /// A bare request and its response, one at a time
     Roundtrip(roundtrip::RoundTripArguments),
+    /// Goodput of the product's background push against a plain stream's
+    Bulk,
+    /// What a remote fault takes the product, idle against a bare round trip and under the push
+    Demand,
+    /// Total times of the product's migrations, a line each
+    Total,
     /// This program as a child of itself
     #[command(hide = true)]
     Child {
@@ -111,10 +123,21 @@ fn run(Arguments { options, what, bench: _ }: Arguments) -> Result<()> {
             conditions::print();
             roundtrip::report(&options, &arguments)
         }
+        Some(What::Bulk) => {
+            conditions::print();
+            bulk::report(&options)
+        }
+        Some(What::Demand) => {
+            conditions::print();
+            demand::report(&options)
+        }
+        Some(What::Total) => total::report(&options),
         None => {
             conditions::print();
             stream::report(&options)?;
-            roundtrip::report(&options, &roundtrip::RoundTripArguments::default())
+            roundtrip::report(&options, &roundtrip::RoundTripArguments::default())?;
+            bulk::report(&options)?;
+            demand::report(&options)
         }
     }
 }

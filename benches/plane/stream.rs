@@ -128,7 +128,7 @@ impl Measured {
     }
 }
 
-/// Measures: every size in turn, as often as asked for. A first stream does not count: on a machine
+/// Measures: every size in turn, as often as asked for, and prints each as it comes. A first stream does not count: on a machine
 /// that is itself a guest, memory used for the first time is slow.
 pub fn measure(options: &Options) -> Result<Vec<Measured>> {
     let transfer = |chunk| {
@@ -141,7 +141,11 @@ pub fn measure(options: &Options) -> Result<Vec<Measured>> {
     for _ in 0..options.repeats {
         for one in &mut measured {
             patience.await_quiet()?;
-            one.streams.push(transfer(one.chunk)?);
+            let streamed = transfer(one.chunk)?;
+            let Streamed { goodput, others, .. } = streamed;
+            let kib = one.chunk / 1024;
+            println!("  {kib} KiB a write: {goodput:.2} GB/s (others used {others:.2} processors)");
+            one.streams.push(streamed);
         }
     }
     measured.iter_mut().for_each(Measured::keep_undisturbed);
@@ -155,13 +159,12 @@ pub fn report(options: &Options) -> Result<()> {
         return Ok(());
     };
     println!("\nplain stream of {} MiB, {congestion}, received into a fresh mapping", options.size);
-    println!("({:.0} % of it huge pages), in GB/s", huge_share * 100.0);
+    let huge = huge_share * 100.0;
+    println!("({huge:.0} % of it huge pages), in GB/s; the undisturbed ones where there are any");
     for one in &measured {
         let goodputs = one.goodputs();
-        let disturbance: Vec<f64> = one.streams.iter().map(|stream| stream.others).collect();
         let (kib, middle, each) = (one.chunk / 1024, median(&goodputs), listed(&goodputs));
         println!("  {kib:4} KiB a write: {middle:.2} (each: {each})");
-        println!("      processors that others used meanwhile: {}", listed(&disturbance));
     }
     let best = measured.iter().map(|one| median(&one.goodputs())).fold(0.0, f64::max);
     println!("  its own best: {best:.2}, the higher of the medians");

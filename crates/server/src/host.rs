@@ -1,7 +1,7 @@
 //! What the tasks of a server share, and how a command finds the task that carries it out.
 
 use crate::ServerConfig;
-use crate::connection::BulkStream;
+use crate::connection::{BulkStream, Connection};
 use crate::pool::Pool;
 use crate::records::Records;
 use crate::timer::Timer;
@@ -18,7 +18,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
@@ -59,6 +60,9 @@ pub(crate) struct Host {
     /// What guests are woken by.
     pub(crate) timer: Timer,
     tasks: Mutex<JoinSet<()>>,
+    /// What serves connections that outlive the threads of their migrations.
+    runtime: Handle,
+    ended: watch::Sender<bool>,
 }
 
 /// Ends all tasks of a host when it is dropped.
@@ -66,6 +70,7 @@ pub(crate) struct EndTasks(pub(crate) Arc<Host>);
 
 impl Drop for EndTasks {
     fn drop(&mut self) {
+        self.0.ended.send_replace(true);
         lock(&self.0.tasks).abort_all();
     }
 }
@@ -112,6 +117,8 @@ impl Host {
             watched,
             timer: Timer::start()?,
             tasks: Mutex::default(),
+            runtime: Handle::current(),
+            ended: watch::Sender::new(false),
         };
         Ok((Arc::new(host), events))
     }
@@ -158,6 +165,20 @@ impl Host {
     pub(crate) fn snapshot(&self, guest: Option<&Guest>) -> HostSnapshot {
         let guest = guest.map(|guest| guest.snapshot(MAX_SHOWN_PAGES as usize));
         HostSnapshot { host: self.state(), guest }
+    }
+
+    /// Waits for the end of this server: what runs on a thread of its own must end by itself.
+    pub(crate) async fn ended(&self) {
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Ends a connection in the background, as [`Connection::bid_farewell`].
+    pub(crate) fn see_off(&self, connection: Connection) {
+        self.runtime.spawn(async {
+            if let Ok(connection) = connection.moved_here() {
+                connection.bid_farewell().await;
+            }
+        });
     }
 
     /// A guest awaits so many bulk connections of that migration, until what this gives is dropped.

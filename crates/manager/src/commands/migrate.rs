@@ -134,11 +134,14 @@ impl Manager {
     /// When it did not complete.
     pub async fn wait_for(&self, id: MigrationId) -> Result<Reply, CommandError> {
         let found = self.until(|state| match state.fleet.migration(id) {
-            _ if state.quitting => Some(None),
-            Some(migration) => Some(Some((migration.vm.clone(), migration.ended()?.clone()))),
-            None => Some(None),
+            _ if state.quitting => Some(Err(CommandError::Ending)),
+            Some(migration) => Some(Ok(Some((migration.vm.clone(), migration.ended()?.clone())))),
+            None => Some(Ok(None)),
         });
-        let (vm, ended) = found.await.ok_or(CommandError::Ending)?;
+        let Some((vm, ended)) = found.await? else {
+            let text = format!("Migration {} ended well, long ago; see its directory.", id.0);
+            return Ok(Reply::new(text, json!({ "migration": id, "outcome": Value::Null })));
+        };
         self.change(|state| state.fleet.tell(id));
         if ended.verdict.outcome != Outcome::Completed {
             return Err(CommandError::NotCompleted { id, vm, verdict: ended.verdict });

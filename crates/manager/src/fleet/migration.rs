@@ -2,10 +2,11 @@
 
 use super::verdict::{self, Whereabouts, compose};
 use lazycopy_link::LinkSpec;
-use lazycopy_migration::{MigrationParameters, Verdict};
+use lazycopy_migration::{MigrationParameters, Outcome, Verdict};
 use lazycopy_protocol::control::{SideEnded, Transfer, Watch};
 use lazycopy_results::RunRecord;
 use lazycopy_scenario::Scenario;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -68,6 +69,14 @@ pub struct Ended {
     pub wrong: Option<String>,
 }
 
+impl Ended {
+    /// Whether it ended as it should, or as a user has wished.
+    pub fn is_well(&self) -> bool {
+        matches!(self.verdict.outcome, Outcome::Completed | Outcome::Cancelled)
+            && self.wrong.is_none()
+    }
+}
+
 /// A migration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Migration {
@@ -87,6 +96,8 @@ pub struct Migration {
     pub progress: Progress,
     /// What has been transferred, as last told while it runs.
     pub transfer: Transfer,
+    /// Sides whose servers were started anew meanwhile: what they had of the guest is gone.
+    pub started_anew: BTreeSet<Side>,
     /// Whether somebody who waited for it has been told how it ended.
     pub told: bool,
 }
@@ -94,10 +105,18 @@ pub struct Migration {
 impl Migration {
     pub(super) fn new(request: Request, source: String) -> Self {
         let Request { vm, destination, parameters, link, scenario, .. } = request;
-        let progress =
-            Progress::Running { source: Account::Awaited, destination: Account::Awaited };
-        let (transfer, told) = (Transfer::default(), false);
-        Migration { vm, source, destination, parameters, link, scenario, progress, transfer, told }
+        Migration {
+            vm,
+            source,
+            destination,
+            parameters,
+            link,
+            scenario,
+            progress: Progress::Running { source: Account::Awaited, destination: Account::Awaited },
+            transfer: Transfer::default(),
+            started_anew: BTreeSet::new(),
+            told: false,
+        }
     }
 
     /// Whether it has ended and its result is written.
@@ -182,6 +201,15 @@ impl Migration {
             }
         }
         fell_silent
+    }
+
+    /// A server of that name has come that has nothing of what an earlier one had.
+    pub(super) fn server_started_anew(&mut self, server: &str) {
+        for (side, name) in [(Side::Source, &self.source), (Side::Destination, &self.destination)] {
+            if name == server {
+                self.started_anew.insert(side);
+            }
+        }
     }
 
     pub(super) fn silence_all(&mut self) -> bool {

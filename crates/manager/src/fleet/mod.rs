@@ -29,8 +29,13 @@ use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerHello, VmP
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The most ended migrations that are remembered; their run directories are not touched.
-pub const MAX_REMEMBERED: usize = 10_000;
+/// The most ended migrations that are remembered, as many as a large fleet has guests; beyond them
+/// the oldest that ended well, or whose end somebody was told, are forgotten. Their run directories
+/// are not touched.
+pub const MAX_REMEMBERED: usize = 1_000;
+
+/// The most migrations that are remembered although they failed and nobody was told.
+pub const MAX_UNTOLD_FAILURES: usize = 10_000;
 
 /// A server.
 #[derive(Clone, Debug, PartialEq)]
@@ -236,6 +241,10 @@ impl Fleet {
                 return Err(FleetError::GuestElsewhere { vm, on });
             }
         }
+        let is_known = self.servers.get(&name).is_some_and(|known| known.pid == pid);
+        if !is_known {
+            self.server_started_anew(&name, &vms);
+        }
         for summary in vms {
             self.adopt(&name, summary);
         }
@@ -244,6 +253,18 @@ impl Fleet {
         let server = Server { connected: true, address, pid, version, frames, draining };
         self.servers.insert(name, server);
         Ok(())
+    }
+
+    /// A server's process is another one than before: guests on the move that it does not bring
+    /// are not there.
+    fn server_started_anew(&mut self, name: &str, brings: &[VmSummary]) {
+        for (vm, id) in &self.moving {
+            if let Some(migration) = self.migrations.get_mut(id)
+                && !brings.iter().any(|brought| brought.vm == *vm)
+            {
+                migration.server_started_anew(name);
+            }
+        }
     }
 
     /// A guest that a server brought along.

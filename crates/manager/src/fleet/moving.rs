@@ -1,6 +1,9 @@
 //! Migrations, from their beginning to where the guest is in the end.
 
-use super::{Ended, Fleet, FleetError, MAX_REMEMBERED, Migration, Request, Vm, Whereabouts};
+use super::{
+    Ended, Fleet, FleetError, MAX_REMEMBERED, MAX_UNTOLD_FAILURES, Migration, Request, Side, Vm,
+    Whereabouts,
+};
 use crate::definition::Definition;
 use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, Transfer, VmPhase};
 use std::sync::Arc;
@@ -56,18 +59,36 @@ impl Fleet {
     }
 
     fn forget_oldest(&mut self) {
-        if self.migrations.len() > MAX_REMEMBERED {
-            let oldest = self.migrations.iter().find(|(_, migration)| migration.is_over());
+        let over = self.migrations.len() - self.moving.len();
+        if over > MAX_REMEMBERED {
+            let no_matter = |migration: &Migration| {
+                migration.ended().is_some_and(|ended| migration.told || ended.is_well())
+            };
+            let may_go = |migration: &Migration| {
+                no_matter(migration) || migration.is_over() && over > MAX_UNTOLD_FAILURES
+            };
+            let oldest = self.migrations.iter().find(|(_, migration)| may_go(migration));
             if let Some(id) = oldest.map(|(id, _)| *id) {
                 self.migrations.remove(&id);
             }
         }
     }
 
-    /// The source refused: there was no migration.
+    /// The source refused, or is gone: there was no migration. A guest that was on its way is no
+    /// more if its server died meanwhile.
     pub fn migration_refused(&mut self, id: MigrationId) {
-        if let Some(migration) = self.migrations.remove(&id) {
-            self.moving.remove(&migration.vm);
+        let Some(migration) = self.migrations.remove(&id) else { return };
+        self.moving.remove(&migration.vm);
+        if migration.started_anew.contains(&Side::Source) {
+            self.forget_vm(&migration.vm);
+        }
+        self.forget_if_gone(&migration.vm);
+    }
+
+    /// A guest is no more whose server is gone.
+    fn forget_if_gone(&mut self, vm: &str) {
+        if self.vms.get(vm).is_some_and(|vm| self.server(&vm.server).is_err()) {
+            self.forget_vm(vm);
         }
     }
 
@@ -116,7 +137,13 @@ impl Fleet {
     /// A migration is over, its result written: the guest is where the verdict says.
     pub fn conclude(&mut self, id: MigrationId, ended: Ended) {
         let Some(migration) = self.migrations.get_mut(&id) else { return };
-        let (vm, whereabouts) = (migration.vm.clone(), ended.whereabouts);
+        let vm = migration.vm.clone();
+        let is_there = |side| !migration.started_anew.contains(&side);
+        let whereabouts = match ended.whereabouts {
+            Whereabouts::Source if is_there(Side::Source) => Whereabouts::Source,
+            Whereabouts::Destination if is_there(Side::Destination) => Whereabouts::Destination,
+            _ => Whereabouts::Gone,
+        };
         let destination = migration.destination.clone();
         migration.end(ended);
         self.moving.remove(&vm);
@@ -130,9 +157,6 @@ impl Fleet {
             }
             Whereabouts::Gone => self.forget_vm(&vm),
         }
-        let gone = self.vms.get(&vm).is_some_and(|vm| self.server(&vm.server).is_err());
-        if gone {
-            self.forget_vm(&vm);
-        }
+        self.forget_if_gone(&vm);
     }
 }

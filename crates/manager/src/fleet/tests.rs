@@ -259,6 +259,32 @@ fn a_guest_that_migrates_is_lost_with_its_source_unless_the_destination_has_all_
 }
 
 #[test]
+fn what_ended_well_is_forgotten_in_the_end_and_a_failure_when_it_was_told() {
+    let mut fleet = fleet();
+    let migrate = |fleet: &mut Fleet, outcome| {
+        let to = if fleet.vm("v").unwrap().server == "a" { "bb" } else { "a" };
+        let id = fleet.begin_migration(request("v", to)).unwrap().migration;
+        for side in [Side::Source, Side::Destination] {
+            fleet.side_ended(said(id, side, outcome));
+        }
+        assert_eq!(conclude(fleet, id), outcome);
+        id
+    };
+    let well = migrate(&mut fleet, Outcome::Completed);
+    let failed = migrate(&mut fleet, Outcome::Failed);
+    for _ in 0..MAX_REMEMBERED {
+        migrate(&mut fleet, Outcome::Completed);
+    }
+    assert!(fleet.migration(well).is_none());
+    assert!(fleet.migration(failed).is_some(), "nobody knows of it yet");
+    fleet.tell(failed);
+    migrate(&mut fleet, Outcome::Completed);
+    migrate(&mut fleet, Outcome::Completed);
+    assert!(fleet.migration(failed).is_none());
+    assert!(fleet.migrations().count() <= MAX_REMEMBERED + 2);
+}
+
+#[test]
 fn a_migration_between_two_servers_that_are_gone_is_lost() {
     let mut fleet = fleet();
     let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
@@ -266,6 +292,36 @@ fn a_migration_between_two_servers_that_are_gone_is_lost() {
     assert_eq!(fleet.server_lost("bb").concluded, [id]);
     assert_eq!(conclude(&mut fleet, id), Outcome::Lost);
     assert!(fleet.vm("v").is_err());
+}
+
+#[test]
+fn a_guest_is_not_on_a_server_that_was_started_anew_since_it_came() {
+    for restarted in [false, true] {
+        let mut fleet = fleet();
+        let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+        fleet.side_ended(said(id, Side::Destination, Outcome::Completed));
+        fleet.server_lost("bb");
+        let pid = if restarted { 2 } else { 1 };
+        let vms = if restarted { vec![] } else { vec![summary("v", VmPhase::Running)] };
+        fleet.introduce(ServerHello { pid, vms, ..hello("bb") }).unwrap();
+        fleet.side_ended(said(id, Side::Source, Outcome::Completed));
+        conclude(&mut fleet, id);
+        assert_eq!(fleet.vm("v").is_ok(), !restarted);
+    }
+}
+
+#[test]
+fn a_guest_whose_server_dies_while_it_is_asked_to_migrate_is_no_more() {
+    for restarts in [false, true] {
+        let mut fleet = fleet();
+        let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+        fleet.server_lost("a");
+        if restarts {
+            fleet.introduce(ServerHello { pid: 2, ..hello("a") }).unwrap();
+        }
+        fleet.migration_refused(id);
+        assert!(fleet.vm("v").is_err());
+    }
 }
 
 #[test]

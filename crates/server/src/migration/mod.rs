@@ -8,19 +8,23 @@ mod destination;
 mod driver;
 mod herald;
 mod log;
+mod own_thread;
 mod source;
 
 pub(crate) use destination::DestinationSide;
 pub(crate) use driver::{Driver, Machine};
 pub(crate) use herald::Herald;
 pub(crate) use log::Log;
+pub(crate) use own_thread::OwnThread;
 pub(crate) use source::SourceSide;
 
 use crate::clock::{ModelClock, Wake};
 use crate::connection::{Connection, Traffic};
+use crate::host::Host;
 use crate::vm::{Request, Vm};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_units::{Duration, Instant};
+use std::sync::Arc;
 use tracing::warn;
 
 /// A side of a migration: a machine and what surrounds it.
@@ -106,23 +110,27 @@ pub(crate) async fn drive<S: Side>(
     connection: &mut Option<Connection>,
     clock: ModelClock,
 ) {
+    let host = &*Arc::clone(&vm.host);
     loop {
-        take_in_what_has_come(driver, connection, clock);
-        let mut progressed = pump(driver, connection, clock);
+        take_in_what_has_come(host, driver, connection, clock);
+        let mut progressed = pump(host, driver, connection, clock);
         driver.machine.keep_up(clock.now());
         let blocked = connection.as_ref().is_some_and(|connection| !connection.has_room());
         let wake = if blocked { Wake::Never } else { driver.step(clock) };
         let all_sent = send_frames(driver, connection, clock);
+        if let Some(open) = connection {
+            open.write_now();
+        }
         if driver.machine.is_over() && all_sent {
             break;
         }
-        progressed |= pump(driver, connection, clock);
+        progressed |= pump(host, driver, connection, clock);
         driver.machine.publish(vm);
         let readable = driver.scheduled() < MAX_SCHEDULED && driver.machine.accepts_frames();
         let wake = if progressed { Wake::Soon } else { wake };
         tokio::select! {
             biased;
-            traffic = next(connection), if readable => handle(driver, connection, clock, traffic),
+            traffic = next(connection), if readable => handle(host, driver, connection, clock, traffic),
             Some(request) = vm.requests.recv() => {
                 if let Some(input) = driver.machine.answer(vm, request) {
                     driver.handle_now(input);
@@ -136,6 +144,7 @@ pub(crate) async fn drive<S: Side>(
 
 /// Lets the bulk connections go on. Whether they did.
 fn pump<S: Side>(
+    host: &Host,
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     clock: ModelClock,
@@ -143,7 +152,7 @@ fn pump<S: Side>(
     match driver.machine.pump(clock.now()) {
         Ok(pumped) => {
             for received in pumped.received {
-                take_in(driver, connection, clock, Ok(received));
+                take_in(host, driver, connection, clock, Ok(received));
             }
             pumped.progressed
         }
@@ -156,6 +165,7 @@ fn pump<S: Side>(
 
 /// Everything that has come is known before anything is driven, so that it is handled in order.
 fn take_in_what_has_come<S: Side>(
+    host: &Host,
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     clock: ModelClock,
@@ -164,7 +174,7 @@ fn take_in_what_has_come<S: Side>(
         && driver.machine.accepts_frames()
         && let Some(traffic) = connection.as_mut().and_then(Connection::poll_arrived)
     {
-        handle(driver, connection, clock, traffic);
+        handle(host, driver, connection, clock, traffic);
     }
 }
 
@@ -176,6 +186,7 @@ async fn next(connection: &mut Option<Connection>) -> Traffic {
 }
 
 fn handle<S: Side>(
+    host: &Host,
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     clock: ModelClock,
@@ -186,10 +197,11 @@ fn handle<S: Side>(
         Traffic::Lost(reason) => Err(reason),
         Traffic::Arrived(frame) => driver.machine.receive(clock.now(), frame),
     };
-    take_in(driver, connection, clock, received);
+    take_in(host, driver, connection, clock, received);
 }
 
 fn take_in<S: Side>(
+    host: &Host,
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     clock: ModelClock,
@@ -199,15 +211,15 @@ fn take_in<S: Side>(
         Ok(Received::Deliver { at, said, input }) => driver.schedule(at, said, input),
         Ok(Received::DeliverLast(input)) => driver.schedule_last(clock, input),
         Ok(Received::Noted) => {}
-        Ok(Received::Farewell) => part(connection),
+        Ok(Received::Farewell) => part(host, connection),
         Err(reason) => lose(driver, connection, clock, reason),
     }
 }
 
 /// The connection is not needed any more.
-fn part(connection: &mut Option<Connection>) {
+fn part(host: &Host, connection: &mut Option<Connection>) {
     if let Some(connection) = connection.take() {
-        tokio::spawn(connection.bid_farewell());
+        host.see_off(connection);
     }
 }
 

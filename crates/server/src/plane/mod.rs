@@ -22,7 +22,7 @@ pub(crate) use writer::Writer;
 use lazycopy_link::PlaneParameters;
 use socket2::SockRef;
 use std::io;
-use tokio::net::TcpStream;
+use std::os::fd::AsFd;
 
 /// Bytes that the system may hold of a bulk connection at each end. It is what a page may wait
 /// behind at most that is sent in bulk and wanted meanwhile, and what a lost connection takes
@@ -34,7 +34,7 @@ const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 ///
 /// # Errors
 /// When the system has no such congestion control, in words.
-pub(crate) fn set_up(stream: &TcpStream, parameters: &PlaneParameters) -> Result<(), String> {
+pub(crate) fn set_up(stream: &impl AsFd, parameters: &PlaneParameters) -> Result<(), String> {
     let socket = SockRef::from(stream);
     if let Some(name) = &parameters.congestion {
         socket.set_tcp_congestion(name.as_bytes()).map_err(|error| {
@@ -52,7 +52,7 @@ pub(crate) fn set_up(stream: &TcpStream, parameters: &PlaneParameters) -> Result
 ///
 /// # Errors
 /// What the system says about the socket.
-pub(crate) fn congestion(stream: &TcpStream) -> io::Result<String> {
+fn congestion(stream: &impl AsFd) -> io::Result<String> {
     let name = SockRef::from(stream).tcp_congestion()?;
     let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
     Ok(String::from_utf8_lossy(&name[..end]).into_owned())

@@ -7,6 +7,8 @@ use lazycopy_protocol::plane::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchKind, ENTRY_BYTES, decode_entries,
 };
 use std::io;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// What a connection is about to receive.
 #[derive(Debug)]
@@ -61,7 +63,8 @@ pub(crate) enum ReadError {
 /// The destination's end of a bulk connection.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    bulk: BulkStream,
+    stream: TcpStream,
+    _place: Option<OwnedSemaphorePermit>,
     state: State,
     /// Number of the next batch.
     next: u64,
@@ -69,9 +72,14 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// The destination's end of that connection.
-    pub(crate) fn new(bulk: BulkStream, unpacking: Unpacking) -> Self {
-        Reader { bulk, state: State::NEXT, next: 0, unpacking }
+    /// The destination's end of that connection, served by the runtime in whose context this is
+    /// called.
+    ///
+    /// # Errors
+    /// What the system says about the socket.
+    pub(crate) fn new(bulk: BulkStream, unpacking: Unpacking) -> io::Result<Self> {
+        let (stream, place) = (TcpStream::from_std(bulk.stream)?, bulk.place);
+        Ok(Reader { stream, _place: place, state: State::NEXT, next: 0, unpacking })
     }
 
     /// Whether everything that was sent before the hand-over has come.
@@ -101,7 +109,7 @@ impl Reader {
         if self.is_at_fence() || self.has_ended() {
             return std::future::pending().await;
         }
-        let _ = self.bulk.stream.readable().await;
+        let _ = self.stream.readable().await;
     }
 
     /// Receives at most a batch.
@@ -114,19 +122,19 @@ impl Reader {
             let taken = match &mut self.state {
                 State::AtFence | State::Ended => false,
                 State::Header { bytes, filled } => {
-                    let read = self.bulk.stream.try_read(&mut bytes[*filled..]);
+                    let read = self.stream.try_read(&mut bytes[*filled..]);
                     if *filled == 0 && matches!(read, Ok(0)) {
                         return Ok(Arrived::End);
                     }
                     take(read, filled)?
                 }
                 State::Entries { bytes, filled, .. } => {
-                    take(self.bulk.stream.try_read(&mut bytes[*filled..]), filled)?
+                    take(self.stream.try_read(&mut bytes[*filled..]), filled)?
                 }
                 State::Bodies { coming, length, received } if *received < *length => {
                     let pieces = self.unpacking.room(destination, coming, *received);
                     let mut pieces = pieces.ok_or(BatchError::Overlap)?;
-                    take(self.bulk.stream.try_read_vectored(&mut pieces), received)?
+                    take(self.stream.try_read_vectored(&mut pieces), received)?
                 }
                 State::Bodies { .. } => true,
             };

@@ -1,5 +1,6 @@
 //! Sending batches over a bulk connection, straight from the guest's memory.
 
+use super::congestion;
 use super::draft::{Content, Draft, Segment};
 use super::kept::Repetitions;
 use crate::connection::BulkStream;
@@ -11,6 +12,8 @@ use lazycopy_protocol::plane::BATCH_HEADER_BYTES;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Pieces of memory in one system call: the most that Linux takes.
 const MAX_PIECES: usize = 1_024;
@@ -31,7 +34,8 @@ struct Waiting {
 /// The source's end of a bulk connection.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    bulk: BulkStream,
+    stream: TcpStream,
+    _place: Option<OwnedSemaphorePermit>,
     repetitions: Repetitions,
     /// Number of the next batch.
     next: u64,
@@ -42,15 +46,27 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// The source's end of that connection.
-    pub(crate) fn new(bulk: BulkStream) -> Self {
-        Writer {
-            bulk,
+    /// The source's end of that connection, served by the runtime in whose context this is called.
+    ///
+    /// # Errors
+    /// What the system says about the socket.
+    pub(crate) fn new(bulk: BulkStream) -> io::Result<Self> {
+        Ok(Writer {
+            stream: TcpStream::from_std(bulk.stream)?,
+            _place: bulk.place,
             repetitions: Repetitions::default(),
             next: 0,
             waiting: VecDeque::new(),
             last_taken: Instant::now(),
-        }
+        })
+    }
+
+    /// The congestion control of the connection, by its name.
+    ///
+    /// # Errors
+    /// What the system says about the socket.
+    pub(crate) fn congestion(&self) -> io::Result<String> {
+        congestion(&self.stream)
     }
 
     /// Whether it takes another batch: everything has been written.
@@ -99,7 +115,7 @@ impl Writer {
                 self.waiting.pop_front();
                 continue;
             }
-            match self.bulk.stream.try_write_vectored(&pieces) {
+            match self.stream.try_write_vectored(&pieces) {
                 Ok(0) => return Err("the other server closed a bulk connection".to_owned()),
                 Ok(count) => {
                     waiting.written += count;
@@ -125,7 +141,7 @@ impl Writer {
             return std::future::pending().await;
         }
         let deadline = self.last_taken + STALL_DEADLINE;
-        let _ = tokio::time::timeout_at(deadline.into(), self.bulk.stream.writable()).await;
+        let _ = tokio::time::timeout_at(deadline.into(), self.stream.writable()).await;
     }
 }
 

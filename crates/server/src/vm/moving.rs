@@ -6,8 +6,8 @@ use super::{Action, Life, Request, Vm};
 use crate::clock::ModelClock;
 use crate::connection::Connection;
 use crate::handshake::{Agreement, await_beginning};
-use crate::migration::{DestinationSide, Driver, Log, Machine, SourceSide, drive};
-use crate::plane::set_up;
+use crate::migration::{DestinationSide, Driver, Log, Machine, OwnThread, SourceSide};
+use crate::plane::{Writer, set_up};
 use lazycopy_guest::Guest;
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{Side, SourceInput, Verdict};
@@ -16,6 +16,7 @@ use lazycopy_protocol::control::{
 };
 use lazycopy_protocol::peer::{Offer, uncertainty_in_model_time};
 use lazycopy_units::Duration;
+use std::io;
 use std::sync::Arc;
 use tracing::{info, warn};
 
@@ -63,16 +64,32 @@ impl Vm {
         let scale = self.definition.time_scale;
         let clock = ModelClock::from_zero(agreement.zero, scale);
         let log = Log::new(Arc::clone(&self.host), start.migration, start.watch);
-        let (parameters, bulk) = (start.parameters, agreement.bulk);
-        let side = SourceSide::new(guest, parameters, &start.link, bulk, log);
+        let opened = OwnThread::of(&start.link).and_then(|own_thread| {
+            let bulk = agreement.bulk.into_iter().map(Writer::new);
+            let bulk: io::Result<Vec<Writer>> = own_thread.enter(|| bulk.collect());
+            Ok((own_thread, bulk?))
+        });
+        let (own_thread, bulk, problem) = match opened {
+            Ok((own_thread, bulk)) => (Some(own_thread), bulk, None),
+            Err(error) => (None, Vec::new(), Some(error.to_string())),
+        };
+        let side = SourceSide::new(guest, start.parameters, &start.link, bulk, log);
         let mut driver = Driver::new(side);
         driver.begin(clock, SourceInput::Requested);
         let before = self.host.snapshot(driver.machine.guest());
         let mut connection = Some(agreement.connection);
-        drive(self, &mut driver, &mut connection, clock).await;
+        match (own_thread, problem) {
+            (Some(own_thread), _) => {
+                own_thread.drive(self, &mut driver, &mut connection, clock).await;
+            }
+            (None, problem) => {
+                let reason = problem.unwrap_or_default();
+                driver.handle_now(SourceInput::DestinationLost { reason });
+            }
+        }
         if let Some(mut connection) = connection {
             match connection.send(driver.machine.farewell()) {
-                Ok(()) => drop(tokio::spawn(connection.bid_farewell())),
+                Ok(()) => self.host.see_off(connection),
                 Err(error) => warn!(%error, "the destination cannot be told of the end"),
             }
         }
@@ -101,8 +118,9 @@ impl Vm {
         let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch);
         let mut side = DestinationSide::new(standing_by, memory, &offer, log);
         let before = self.host.snapshot(None);
-        let agreement = match self.begin_to_arrive(connection, &offer, &mut side).await {
-            Ok(agreement) => agreement,
+        let begun = self.begin_to_arrive(connection, &offer, &mut side).await;
+        let (own_thread, agreement) = match begun {
+            Ok(begun) => begun,
             Err(reason) => {
                 warn!(vm = self.name(), from = offer.source, reason, "a guest did not come");
                 return self.forget();
@@ -111,9 +129,9 @@ impl Vm {
         let mut driver = Driver::new(side);
         let clock = ModelClock::from_zero(agreement.zero, offer.time_scale);
         let mut connection = Some(agreement.connection);
-        drive(self, &mut driver, &mut connection, clock).await;
+        own_thread.drive(self, &mut driver, &mut connection, clock).await;
         if let Some(connection) = connection {
-            tokio::spawn(connection.bid_farewell());
+            self.host.see_off(connection);
         }
         let uncertainty = uncertainty_in_model_time(agreement.uncertainty_ns, offer.time_scale);
         let report = SideReport::Destination(driver.machine.report());
@@ -129,7 +147,7 @@ impl Vm {
         connection: Connection,
         offer: &Offer,
         side: &mut DestinationSide,
-    ) -> Result<Agreement, String> {
+    ) -> Result<(OwnThread, Agreement), String> {
         let connections = match &offer.link {
             LinkSpec::Modelled(_) => 0,
             LinkSpec::Unlimited(plane) => usize::from(plane.connections),
@@ -137,12 +155,13 @@ impl Vm {
         let (expected, _awaited) =
             self.host.await_bulk(&offer.source, offer.migration, connections);
         let mut agreement = await_beginning(connection, expected, connections).await?;
+        let own_thread = OwnThread::of(&offer.link).map_err(|error| error.to_string())?;
         if let LinkSpec::Unlimited(plane) = &offer.link {
             let bulk = std::mem::take(&mut agreement.bulk);
             bulk.iter().try_for_each(|bulk| set_up(&bulk.stream, plane))?;
-            side.receive_over(plane, bulk);
+            own_thread.enter(|| side.receive_over(plane, bulk)).map_err(|it| it.to_string())?;
         }
-        Ok(agreement)
+        Ok((own_thread, agreement))
     }
 
     /// Closes the books of a side. A guest that is here goes on by the clock of its migration.

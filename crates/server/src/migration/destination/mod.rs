@@ -20,6 +20,7 @@ use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use plane::{Batch, DestinationPlane};
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 /// What the machine is told, and what its driver is.
@@ -104,8 +105,16 @@ impl DestinationSide {
     }
 
     /// Where there is no modelled link: the bulk connections over which pages will come.
-    pub(crate) fn receive_over(&mut self, parameters: &PlaneParameters, bulk: Vec<BulkStream>) {
-        self.plane = Some(Box::new(DestinationPlane::new(&self.spec, parameters, bulk)));
+    ///
+    /// # Errors
+    /// What the system says about one of them.
+    pub(crate) fn receive_over(
+        &mut self,
+        parameters: &PlaneParameters,
+        bulk: Vec<BulkStream>,
+    ) -> io::Result<()> {
+        self.plane = Some(Box::new(DestinationPlane::new(&self.spec, parameters, bulk)?));
+        Ok(())
     }
 
     /// The guest, if it is here.

@@ -7,6 +7,7 @@ use lazycopy_guest::GuestSpec;
 use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{Destination, PageMessage};
 use lazycopy_protocol::peer::{ContextFrame, PeerMessage};
+use std::io;
 use std::time::{Duration, Instant as WallInstant};
 
 /// Batches after whose arrival the source is told, so that it can give up their memory: some
@@ -51,11 +52,13 @@ impl DestinationPlane {
         spec: &GuestSpec,
         parameters: &PlaneParameters,
         bulk: Vec<BulkStream>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let unpacking = || Unpacking::new(spec, parameters.page_check);
         let connections = 1 + bulk.len();
-        DestinationPlane {
-            readers: bulk.into_iter().map(|bulk| Reader::new(bulk, unpacking())).collect(),
+        let readers: io::Result<Vec<Reader>> =
+            bulk.into_iter().map(|bulk| Reader::new(bulk, unpacking())).collect();
+        Ok(DestinationPlane {
+            readers: readers?,
             urgent: unpacking(),
             urgent_batches: 0,
             context: None,
@@ -63,7 +66,7 @@ impl DestinationPlane {
             acknowledged: vec![0; connections],
             overdue: None,
             parted: false,
-        }
+        })
     }
 
     /// Keeps the context until everything that was sent before it has come.

@@ -5,7 +5,7 @@ mod plane;
 
 use super::driver::{Drained, Machine};
 use super::{GREATEST_LAG, Log, Pumped, Received, Side};
-use crate::connection::BulkStream;
+use crate::plane::Writer;
 use crate::vm::{Action, Request, Vm};
 use bytes::BytesMut;
 use lazycopy_guest::{Guest, GuestSpec, PageContents, Timeout};
@@ -64,7 +64,7 @@ impl SourceSide {
         guest: Guest,
         parameters: MigrationParameters,
         link: &LinkSpec,
-        bulk: Vec<BulkStream>,
+        bulk: Vec<Writer>,
         log: Log,
     ) -> Self {
         let spec = Arc::clone(guest.spec());

@@ -1,13 +1,13 @@
 //! The source's end of the page plane: what the machine sends is made batches of.
 
-use crate::connection::BulkStream;
-use crate::plane::{Content, Draft, Freeing, Writer, congestion};
+use crate::plane::{Content, Draft, Freeing, Writer};
 use bytes::Bytes;
 use lazycopy_guest::{GuestSpec, Memory, PageContents};
 use lazycopy_link::{BandwidthMeter, Compression, PlaneParameters};
 use lazycopy_migration::{Cause, Context, PageMessage, Source};
 use lazycopy_protocol::control::PlaneCounts;
-use lazycopy_units::{Instant, PAGE_BYTES, PAGE_MESSAGE_BYTES};
+use lazycopy_protocol::plane::MAX_BATCH_PAGES;
+use lazycopy_units::{Instant, PAGE_BYTES, PAGE_MESSAGE_BYTES, PageNumber};
 
 const PAGE: usize = PAGE_BYTES as usize;
 
@@ -41,11 +41,10 @@ impl SourcePlane {
         spec: &GuestSpec,
         parameters: &PlaneParameters,
         forward_context: bool,
-        bulk: Vec<BulkStream>,
+        writers: Vec<Writer>,
     ) -> Self {
-        let congestion = bulk.first().and_then(|bulk| congestion(&bulk.stream).ok());
+        let congestion = writers.first().and_then(|writer| writer.congestion().ok());
         let congestion = congestion.unwrap_or_default();
-        let writers = bulk.into_iter().map(Writer::new).collect();
         SourcePlane {
             writers,
             contents: PageContents::of(spec),
@@ -78,9 +77,20 @@ impl SourcePlane {
         self.used_until
     }
 
-    /// A bulk connection that takes another batch.
+    /// A bulk connection that takes another batch; where a page was carried, its own.
     pub(super) fn idle_writer(&self) -> Option<usize> {
-        self.writers.iter().position(Writer::has_room)
+        match &self.carried {
+            Some(message) => {
+                Some(self.way_of(message.page)).filter(|writer| self.writers[*writer].has_room())
+            }
+            None => self.writers.iter().position(Writer::has_room),
+        }
+    }
+
+    /// The connection of a page before the hand-over, when it may be sent again: its copies must
+    /// not overtake each other.
+    fn way_of(&self, page: PageNumber) -> usize {
+        page.index() / MAX_BATCH_PAGES % self.writers.len()
     }
 
     /// Whether everything has been written.
@@ -104,7 +114,8 @@ impl SourcePlane {
 
     /// Adds a page to a batch for a bulk connection. Pages of a guest that runs are sent in the
     /// order of their numbers, over and over: a batch ends where they begin anew, so that it has
-    /// none twice. Whether it was added; else it is carried to the next batch.
+    /// none twice, and where another connection's pages begin. Whether it was added; else it is
+    /// carried to the next batch.
     pub(super) fn add_in_bulk(
         &mut self,
         now: Instant,
@@ -114,7 +125,10 @@ impl SourcePlane {
         source: &Source,
     ) -> bool {
         self.note(now, PAGE_MESSAGE_BYTES);
-        if message.cause == Cause::Round && draft.last().is_some_and(|last| last >= message.page) {
+        if message.cause == Cause::Round
+            && (self.way_of(message.page) != writer
+                || draft.last().is_some_and(|last| last >= message.page))
+        {
             self.carried = Some(message);
             return false;
         }
