@@ -123,12 +123,13 @@ fn metrics(
 fn plane(case: &Case, pages: u64) -> Option<PlaneRecord> {
     let parameters = case.migration.link.plane()?;
     let counts = case.migration.reported(Side::Source)?.plane.clone()?;
+    let without_body = counts.pages_zero + counts.pages_same;
     Some(PlaneRecord {
         bytes_sent: counts.bytes_sent,
         pages_zero: counts.pages_zero,
         pages_same: counts.pages_same,
         pages_compressed: counts.pages_compressed,
-        compression_ratio: PlaneRecord::ratio(pages, counts.body_bytes),
+        compression_ratio: PlaneRecord::ratio(pages, without_body, counts.body_bytes),
         connections: parameters.connections,
         congestion: counts.congestion,
         checksums: parameters.page_check,

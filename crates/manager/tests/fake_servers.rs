@@ -3,7 +3,6 @@
 
 use futures_util::{SinkExt, StreamExt};
 use lazycopy_guest::{GuestSpec, Registers, reference_run};
-use lazycopy_link::{Compression, LinkSpec, PlaneParameters};
 use lazycopy_manager::children::Launcher;
 use lazycopy_manager::console::Console;
 use lazycopy_manager::grammar::EventLevel;
@@ -13,14 +12,12 @@ use lazycopy_migration::{
     SourceReport, Verdict,
 };
 use lazycopy_protocol::control::{
-    CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, PROTOCOL_VERSION, PlaneCounts,
-    ServerCommand, ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer,
-    Watch,
+    CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, PROTOCOL_VERSION, ServerCommand,
+    ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer, VmSummary, Watch,
 };
 use lazycopy_protocol::frame::JsonCodec;
 use lazycopy_results::{load_events, load_run};
 use lazycopy_units::{Duration, Instant, PageNumber};
-use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -87,6 +84,15 @@ struct FakeServer {
 
 impl FakeServer {
     async fn introduce(laboratory: &mut Laboratory, name: &str) -> FakeServer {
+        FakeServer::introduce_with(laboratory, name, Vec::new()).await
+    }
+
+    /// One that brings guests along.
+    async fn introduce_with(
+        laboratory: &mut Laboratory,
+        name: &str,
+        vms: Vec<VmSummary>,
+    ) -> FakeServer {
         let stream = TcpStream::connect(laboratory.manager.address()).await.unwrap();
         let mut opening = Framed::new(stream, JsonCodec::<ToServer, FirstFrame>::new());
         let hello = ServerHello {
@@ -96,7 +102,7 @@ impl FakeServer {
             pid: 1,
             address: format!("{name}.example:1"),
             frames: 1_000,
-            vms: Vec::new(),
+            vms,
         };
         opening.send(FirstFrame::Server(hello)).await.unwrap();
         let mut connection = opening.map_codec(JsonCodec::retyped::<ToServer, FromServer>);
@@ -262,73 +268,6 @@ async fn a_guest_that_equals_its_reference_run_is_told_to() {
     assert!(!text.contains("\"plane\""), "{text}");
 }
 
-/// What a source says besides its report in [`unlimited_migration`].
-fn counts() -> PlaneCounts {
-    PlaneCounts {
-        bytes_sent: 50_000,
-        body_bytes: 40_960,
-        pages_zero: 2,
-        pages_same: 3,
-        pages_compressed: 15,
-        congestion: "reno".to_owned(),
-    }
-}
-
-/// The directory of a migration of a guest over an unlimited link, by servers that are late.
-async fn unlimited_migration(plane: Option<PlaneCounts>) -> serde_json::Value {
-    let mut laboratory = Laboratory::open().await;
-    let mut a = FakeServer::introduce(&mut laboratory, "a").await;
-    let mut b = FakeServer::introduce(&mut laboratory, "b").await;
-    let line = "vm create v --on a --set link.bandwidth=unlimited --set link.connections=4 --set \
-                link.compression=lz4 --set time_scale=1";
-    let created = laboratory.guest(&mut a, line).await;
-    assert!(created.real_memory);
-    assert_eq!(created.time_scale, 1);
-    let waited = laboratory
-        .command("migrate v --to b --scheme post-copy --set link.page_check=false --wait");
-    let start = a.migrate().await;
-    let expected = PlaneParameters {
-        connections: 4,
-        compression: Compression::Lz4,
-        page_check: false,
-        congestion: None,
-    };
-    assert_eq!(start.link, LinkSpec::Unlimited(expected));
-    a.end_with(&start, Outcome::Completed, source_report(), |ended| {
-        (ended.plane, ended.out_of_order) = (plane, 7);
-    })
-    .await;
-    let truth = destination_report(&created.spec, 100);
-    b.end(&start, Outcome::Completed, SideReport::Destination(truth)).await;
-    tokio::join!(a.forgets(), b.forgets());
-    waited.await.unwrap().unwrap();
-    let run = std::fs::read_dir(laboratory.out.path()).unwrap().next().unwrap().unwrap();
-    assert_eq!(load_run(&run.path()).unwrap().digest_matches, Some(true));
-    let text = std::fs::read_to_string(run.path().join("result.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
-#[tokio::test]
-async fn a_result_tells_what_went_over_the_sockets_and_the_clock_is_never_late() {
-    let result = unlimited_migration(Some(counts())).await;
-    let plane = serde_json::json!({
-        "bytes_sent": 50_000, "pages_zero": 2, "pages_same": 3, "pages_compressed": 15,
-        "compression_ratio": 2.0, "connections": 4, "congestion": "reno", "checksums": false,
-    });
-    assert_eq!(result["plane"], plane);
-    assert_eq!(result["scenario"]["link"]["bandwidth"], "unlimited");
-    assert_eq!((&result["slip_ns"], &result["slip_bound_ns"]), (&Value::Null, &Value::Null));
-    assert_eq!(result["slip_exceeded"], false);
-}
-
-#[tokio::test]
-async fn a_source_that_does_not_tell_its_counts_leaves_them_out_of_the_result() {
-    let nothing_sent = PlaneCounts { body_bytes: 0, ..counts() };
-    let result = unlimited_migration(Some(nothing_sent)).await;
-    assert_eq!(result["plane"]["compression_ratio"], Value::Null, "a ratio of nothing");
-    assert_eq!(unlimited_migration(None).await.get("plane"), None);
-}
-
 fn page_event(side: Side, nanos: u64, kind: EventKind) -> Event {
     Event { at: Instant::from_nanos(nanos), side, kind }
 }
@@ -463,3 +402,5 @@ async fn what_a_server_says_of_migrations_that_never_were_is_not_believed() {
 
 #[path = "fake_servers/gangs.rs"]
 mod gangs;
+#[path = "fake_servers/unlimited.rs"]
+mod unlimited;

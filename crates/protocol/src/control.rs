@@ -335,6 +335,9 @@ pub struct VmSummary {
     pub miss_ratio: Option<f64>,
     /// Misses per access over the recent window.
     pub recent_miss_ratio: Option<f64>,
+    /// Whether its pages have bytes: it moves over unlimited links alone then.
+    #[serde(default)]
+    pub real_memory: bool,
 }
 
 /// A guest in full.

@@ -14,8 +14,8 @@ pub struct PlaneRecord {
     pub pages_same: u64,
     /// Pages whose body was compressed.
     pub pages_compressed: u64,
-    /// 4,096 bytes for each page sent, divided by the bytes of the pages' bodies on the wire, so
-    /// that pages without a body count; null of nothing.
+    /// What compression alone gave: 4,096 bytes for each page that was sent with a body, divided
+    /// by the bytes of the bodies on the wire; null of nothing.
     pub compression_ratio: Option<f64>,
     /// Bulk connections, besides the one for what is urgent.
     pub connections: u8,
@@ -26,10 +26,11 @@ pub struct PlaneRecord {
 }
 
 impl PlaneRecord {
-    /// The compression ratio of so many pages whose bodies took so many bytes on the wire; `None`
-    /// where they took none.
-    pub fn ratio(pages: u64, body_bytes: u64) -> Option<f64> {
-        (body_bytes > 0).then(|| pages as f64 * PAGE_BYTES as f64 / body_bytes as f64)
+    /// The compression ratio of so many pages sent, of which some had no body (zero, or the same
+    /// as one there), and whose bodies took so many bytes on the wire; `None` of no bodies.
+    pub fn ratio(pages: u64, without_body: u64, body_bytes: u64) -> Option<f64> {
+        let with_body = pages.saturating_sub(without_body);
+        (body_bytes > 0).then(|| with_body as f64 * PAGE_BYTES as f64 / body_bytes as f64)
     }
 }
 
@@ -38,10 +39,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ratio_counts_pages_without_a_body_and_is_nothing_of_nothing() {
-        assert_eq!(PlaneRecord::ratio(4, 4 * 4_096), Some(1.0));
-        assert_eq!(PlaneRecord::ratio(4, 4_096), Some(4.0));
-        assert_eq!(PlaneRecord::ratio(4, 0), None);
-        assert_eq!(PlaneRecord::ratio(0, 0), None);
+    fn the_ratio_counts_pages_with_a_body_alone_and_is_nothing_of_nothing() {
+        assert_eq!(PlaneRecord::ratio(4, 0, 4 * 4_096), Some(1.0));
+        assert_eq!(PlaneRecord::ratio(6, 2, 4_096), Some(4.0));
+        assert_eq!(PlaneRecord::ratio(4, 4, 0), None);
+        assert_eq!(PlaneRecord::ratio(0, 0, 0), None);
     }
 }

@@ -68,6 +68,11 @@ fn another_kind_of_workload_takes_the_keys_of_the_kind_before_along() {
     assert_eq!(workload(&["guest.workload=zipf", "guest.workload.exponent=2"]), zipf(2.0));
     let set = ["guest.workload.exponent=1.5", "guest.workload.kind=zipf"];
     assert_eq!(workload(&set), zipf(1.5), "in any order");
+    let set = ["guest.workload={ kind = \"zipf\", exponent = 2 }", "guest.workload.exponent=3"];
+    assert_eq!(workload(&set), zipf(3.0));
+    assert_eq!(workload(&[set[1], set[0]]), zipf(2.0), "the later wins");
+    let set = ["guest.workload.kind=zipf", "guest.workload.kind=queue"];
+    assert_eq!(workload(&set), WorkloadSpec::Queue { length: 100 }, "there and back again");
     let same = workload(&["guest.workload.kind=queue"]);
     assert_eq!(same, WorkloadSpec::Queue { length: 100 });
     assert_eq!(workload(&["guest.workload.length=7"]), WorkloadSpec::Queue { length: 7 });

@@ -148,21 +148,55 @@ fn a_fleet_shares_modelled_cards_alone() {
 
 #[test]
 fn a_link_that_is_overridden_with_one_of_the_other_kind_loses_its_keys() {
-    let sets = ["time_scale=1", "link.connections=4", "link.bandwidth=unlimited"];
+    let sets = ["link.connections=4", "link.bandwidth=unlimited"];
     let scenario = with_set("paper", &sets).unwrap();
     assert_eq!(scenario.link.plane().unwrap().connections, 4, "in any order");
     let scenario = with_set("unlimited", &["link.latency=1ms", "link.bandwidth=1GB/s"]).unwrap();
     assert_eq!(scenario.link.latency().as_nanos(), 1_000_000);
     // Of the same kind, the others stay.
     let scenario = with_set("paper", &["link.bandwidth=1GB/s"]).unwrap();
-    assert_eq!(scenario.link.latency().as_nanos(), 200_000_000);
+    assert_eq!((scenario.link.latency().as_nanos(), scenario.time_scale), (200_000_000, 50));
 
-    let error = with_set("paper", &["link.bandwidth=unlimited"]).unwrap_err();
-    assert!(error.starts_with("--set link.bandwidth=unlimited: time_scale: 50 cannot"), "{error}");
     let error = with_set("unlimited", &["link.latency=1ms"]).unwrap_err();
     assert!(error.starts_with("--set link.latency=1ms: link.latency: bandwidth = "), "{error}");
     let error = with_set("unlimited", &["link.bandwidth=1GB/s"]).unwrap_err();
     assert!(error.starts_with("--set link.bandwidth=1GB/s: link.latency: it is"), "{error}");
+}
+
+#[test]
+fn a_link_that_becomes_unlimited_takes_the_documents_time_scale_along() {
+    for set in ["link.bandwidth=unlimited", "link={ bandwidth = \"unlimited\" }"] {
+        let scenario = with_set("paper", &[set]).unwrap();
+        assert_eq!((scenario.time_scale, scenario.link.is_unlimited()), (1, true), "{set}");
+    }
+    // One that was asked for is not dropped in silence.
+    for sets in
+        [["time_scale=2", "link.bandwidth=unlimited"], ["link.bandwidth=unlimited", "time_scale=2"]]
+    {
+        let error = with_set("paper", &sets).unwrap_err();
+        assert!(error.contains("time_scale: 2 cannot be kept"), "{error}");
+    }
+}
+
+#[test]
+fn of_several_overrides_of_the_link_the_last_wins() {
+    let table = "link={ bandwidth = \"1MB/s\", latency = \"1s\" }";
+    let link = |sets: &[&str]| with_set("paper", sets).unwrap().modelled_link().unwrap();
+    let after = link(&[table, "link.bandwidth=2MB/s"]);
+    assert_eq!(
+        (after.bandwidth.bytes_per_sec(), after.latency.as_nanos()),
+        (2_000_000, 1_000_000_000)
+    );
+    let before = link(&["link.bandwidth=2MB/s", "link.latency=3s", table]);
+    assert_eq!(
+        (before.bandwidth.bytes_per_sec(), before.latency.as_nanos()),
+        (1_000_000, 1_000_000_000)
+    );
+    // There and back again: the document's keys are as if nothing had been said between.
+    let back = link(&["link.bandwidth=unlimited", "link.bandwidth=2MB/s"]);
+    assert_eq!((back.bandwidth.bytes_per_sec(), back.latency.as_nanos()), (2_000_000, 200_000_000));
+    let unlimited = with_set("paper", &["link.bandwidth=2MB/s", "link.bandwidth=unlimited"]);
+    assert!(unlimited.unwrap().link.is_unlimited());
 }
 
 #[test]

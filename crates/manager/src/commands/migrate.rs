@@ -62,17 +62,18 @@ impl Manager {
         vm: &str,
         settings: &[(String, String)],
     ) -> Result<Scenario, CommandError> {
-        let (definition, policy) = self.read(|state| {
-            let definition = state.fleet.vm(vm)?.definition.clone();
+        let (definition, real_memory, policy) = self.read(|state| {
+            let guest = state.fleet.vm(vm)?;
+            let (definition, real_memory) = (guest.definition.clone(), guest.real_memory);
             let policy: Vec<(String, String)> = state
                 .fleet
                 .policy
                 .settings()
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect();
-            Ok::<_, FleetError>((definition, policy))
+            Ok::<_, FleetError>((definition, real_memory, policy))
         })?;
-        scenario_of(definition, merged(policy, settings)?).await
+        scenario_of(definition, real_memory, merged(policy, settings)?).await
     }
 
     /// Begins a migration by a scenario.
@@ -214,14 +215,16 @@ fn merged(
 }
 
 /// The scenario of a migration. A guest that this manager has not created migrates by the
-/// scenario `paper`.
+/// scenario `paper`, or, where its memory is real, which no modelled link moves, by `unlimited`.
 async fn scenario_of(
     definition: Option<Arc<Definition>>,
+    real_memory: bool,
     set: Vec<String>,
 ) -> Result<Scenario, CommandError> {
     let made = tokio::task::spawn_blocking(move || match definition {
         Some(definition) => definition.for_migration(&set),
-        None => Definition::read("paper", &set).map(|paper| paper.scenario().clone()),
+        None => Definition::read(if real_memory { "unlimited" } else { "paper" }, &set)
+            .map(|definition| definition.scenario().clone()),
     });
     match made.await {
         Ok(scenario) => scenario.map_err(|error| CommandError::Scenario(error.to_string())),

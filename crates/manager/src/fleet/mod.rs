@@ -65,11 +65,19 @@ pub struct Vm {
     pub pages: u32,
     /// Frames of its memory.
     pub frames: u32,
+    /// Whether its pages have bytes, for unlimited links alone.
+    pub real_memory: bool,
     /// What it was created from; absent for a guest that this manager has not created.
     pub definition: Option<Arc<Definition>>,
 }
 
 impl Vm {
+    /// A guest as its server tells of it.
+    fn told_of(summary: VmSummary, server: String, definition: Option<Arc<Definition>>) -> Self {
+        let VmSummary { phase, pages, frames, real_memory, .. } = summary;
+        Vm { server, phase, pages, frames, real_memory, definition }
+    }
+
     /// Whether its execution is over and its memory freed.
     fn is_idle(&self) -> bool {
         matches!(self.phase, VmPhase::Stopped | VmPhase::Failed)
@@ -266,9 +274,7 @@ impl Fleet {
         if known.is_some_and(|known| known.phase != VmPhase::MigratingIn) {
             return;
         }
-        let VmSummary { vm, phase, pages, frames, .. } = summary;
-        let server = server.to_owned();
-        self.vms.insert(vm, Vm { server, phase, pages, frames, definition: None });
+        self.vms.insert(summary.vm.clone(), Vm::told_of(summary, server.to_owned(), None));
     }
 
     /// A server's connection is gone, and with it its guests.
@@ -319,8 +325,10 @@ impl Fleet {
         let (pages, frames) = (spec.pages, spec.frames);
         self.fits(name, frames, server)?;
         let (server, phase) = (server.to_owned(), VmPhase::Created);
+        let real_memory = definition.scenario().link.is_unlimited();
         let definition = Some(definition);
-        self.vms.insert(name.to_owned(), Vm { server, phase, pages, frames, definition });
+        let vm = Vm { server, phase, pages, frames, real_memory, definition };
+        self.vms.insert(name.to_owned(), vm);
         Ok(())
     }
 

@@ -5,9 +5,7 @@ use super::{
     Whereabouts,
 };
 use crate::definition::Definition;
-use lazycopy_protocol::control::{
-    MigrationId, SideEnded, StartMigration, Transfer, VmPhase, VmSummary,
-};
+use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, Transfer, VmPhase};
 use std::sync::Arc;
 
 impl Fleet {
@@ -119,8 +117,7 @@ impl Fleet {
         match after.host.vms.into_iter().find(|summary| summary.vm == vm) {
             Some(summary) => {
                 let definition = self.vms.remove(&vm).and_then(|vm| vm.definition);
-                let VmSummary { phase, pages, frames, .. } = summary;
-                self.vms.insert(vm, Vm { server, phase, pages, frames, definition });
+                self.vms.insert(vm, Vm::told_of(summary, server, definition));
             }
             None if self.vms.get(&vm).is_some_and(|known| known.server == server) => {
                 self.vms.remove(&vm);

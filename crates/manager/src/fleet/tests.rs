@@ -28,6 +28,7 @@ fn summary(vm: &str, phase: VmPhase) -> VmSummary {
         accesses: 0,
         miss_ratio: None,
         recent_miss_ratio: None,
+        real_memory: false,
     }
 }
 

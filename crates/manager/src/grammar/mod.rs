@@ -75,8 +75,8 @@ pub enum VmAction {
         /// The server
         #[arg(long, value_name = "SERVER")]
         on: String,
-        /// A scenario file, or the name of a preset: paper, fair
-        #[arg(long, value_name = "FILE|PRESET", default_value = "paper")]
+        /// A scenario file, or the name of a shipped scenario: paper, unlimited, ...
+        #[arg(long, value_name = "FILE|NAME", default_value = "paper")]
         scenario: String,
         /// Another value for a key of the scenario
         #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -103,6 +103,7 @@ impl Definition {
             accesses: seen.as_ref().map_or(0, |seen| seen.registers.accesses),
             miss_ratio: seen.as_ref().and_then(|seen| seen.miss_ratio),
             recent_miss_ratio: seen.as_ref().and_then(|seen| seen.recent_miss_ratio),
+            real_memory: self.real_memory,
         }
     }
 }
