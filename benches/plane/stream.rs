@@ -77,6 +77,7 @@ impl Transfer {
     pub fn send(&self, address: SocketAddr) -> Result<Sent> {
         let memory = mapping::filled(self.bytes)?;
         let mut stream = self.sockets.connect(address)?;
+        stream.read_exact(&mut [0])?;
         let first = Moment::now()?;
         for chunk in memory.chunks(self.chunk) {
             stream.write_all(chunk)?;
@@ -84,13 +85,16 @@ impl Transfer {
         Ok(Sent { first, last: Moment::now()?, congestion: congestion_of(&stream)? })
     }
 
-    /// The receiver's part: it says where it listens, then what it received.
+    /// The receiver's part: it says where it listens, then what it received. The sender has filled
+    /// its memory when it connects, and a byte from here has it begin.
     pub fn receive(&self) -> Result<Received> {
-        let mut memory = mapping::fresh(self.bytes)?;
         let listener = self.sockets.listen()?;
         say(&Listening { address: listener.local_addr()? })?;
         let (mut stream, _) = listener.accept()?;
+        mapping::warm(self.bytes)?;
+        let mut memory = mapping::fresh(self.bytes)?;
         let first = Moment::now()?;
+        stream.write_all(&[1])?;
         let mut filled = 0;
         while filled < self.bytes {
             let room = self.chunk.min(self.bytes - filled);
@@ -128,14 +132,12 @@ impl Measured {
     }
 }
 
-/// Measures: every size in turn, as often as asked for, and prints each as it comes. A first stream does not count: on a machine
-/// that is itself a guest, memory used for the first time is slow.
+/// Measures: every size in turn, as often as asked for, and prints each as it comes.
 pub fn measure(options: &Options) -> Result<Vec<Measured>> {
     let transfer = |chunk| {
         let transfer = Transfer { bytes: options.bytes(), chunk, sockets: options.sockets() };
         transfer.run()
     };
-    transfer(CHUNKS[1])?;
     let mut patience = Patience::of(options.patience);
     let mut measured = CHUNKS.map(|chunk| Measured { chunk, streams: Vec::new() }).to_vec();
     for _ in 0..options.repeats {
