@@ -194,14 +194,13 @@ def warm(size):
             memory[page] = 1
 
 
-def migrate(source, destination, scheme, extra, size):
+def migrate(source, destination, scheme, extra):
     """Moves the guest, and gives what query-migrate says then and the share of the others: how many
     processors were busy with something else meanwhile."""
     for guest in (source, destination):
         guest.prepare(["events", *extra] + (["postcopy-ram"] if scheme == "post-copy" else []))
     destination.command("migrate-incoming", uri="tcp:127.0.0.1:0")
     port = destination.command("query-migrate")["socket-address"][0]["port"]
-    warm(size)
     ours = lambda: source.processor_time() + destination.processor_time()
     begun, before = time.monotonic(), busy_time() - ours()
     source.command("migrate", uri=f"tcp:127.0.0.1:{port}")
@@ -213,7 +212,7 @@ def migrate(source, destination, scheme, extra, size):
     return source.command("query-migrate"), max(others, 0.0)
 
 
-def measure(name, scheme, extra, mib, noise):
+def measure(name, scheme, extra, mib, noise, await_quiet):
     """One migration between two new processes, and the proof that it carried every page."""
     size = mib * MIB
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as ends:
@@ -223,7 +222,9 @@ def measure(name, scheme, extra, mib, noise):
         source.start()
         destination = Guest(directory, "destination", mib, incoming=True)
         ends.callback(destination.end)
-        told, others = migrate(source, destination, scheme, extra, size)
+        await_quiet()
+        warm(size)
+        told, others = migrate(source, destination, scheme, extra)
         status = destination.command("query-status")["status"]
         differing = other_pages(source, destination, size)
     ram, pages = told["ram"], size // PAGE
