@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import json
+import mmap
 import os
 import pathlib
 import re
@@ -183,6 +184,16 @@ def other_pages(one, other, size):
     return differing
 
 
+def warm(size):
+    """Has the system back as much memory as the destination is about to take, and gives it back. Where
+    this machine is itself a guest, memory that nobody has used for some seconds may have gone back to
+    its host; to have it again can take twenty times as long as to clear it."""
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.madvise(mmap.MADV_HUGEPAGE)
+        for page in range(0, size, PAGE):
+            memory[page] = 1
+
+
 def migrate(source, destination, scheme, extra):
     """Moves the guest, and gives what query-migrate says then and the share of the others: how many
     processors were busy with something else meanwhile."""
@@ -201,7 +212,7 @@ def migrate(source, destination, scheme, extra):
     return source.command("query-migrate"), max(others, 0.0)
 
 
-def measure(name, scheme, extra, mib, noise):
+def measure(name, scheme, extra, mib, noise, await_quiet):
     """One migration between two new processes, and the proof that it carried every page."""
     size = mib * MIB
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as ends:
@@ -211,6 +222,8 @@ def measure(name, scheme, extra, mib, noise):
         source.start()
         destination = Guest(directory, "destination", mib, incoming=True)
         ends.callback(destination.end)
+        await_quiet()
+        warm(size)
         told, others = migrate(source, destination, scheme, extra)
         status = destination.command("query-status")["status"]
         differing = other_pages(source, destination, size)

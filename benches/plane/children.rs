@@ -32,10 +32,10 @@ pub struct Role {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// Sends a stream to the address.
-    Send(stream::Transfer, SocketAddr),
-    /// Receives a stream.
-    Receive(stream::Transfer),
+    /// Sends a stream to who connects.
+    Send(stream::Transfer),
+    /// Receives a stream from the address.
+    Receive(stream::Transfer, SocketAddr),
     /// Sends requests to the address, one at a time.
     Ask(roundtrip::Exchange, SocketAddr),
     /// Answers requests.
@@ -115,8 +115,8 @@ pub fn play(role: &Role) -> Result<()> {
             .with_context(|| format!("core {core} cannot be had"))?;
     }
     match &role.part {
-        Part::Send(transfer, address) => say(&transfer.send(*address)?),
-        Part::Receive(transfer) => say(&transfer.receive()?),
+        Part::Send(transfer) => say(&transfer.send()?),
+        Part::Receive(transfer, address) => say(&transfer.receive(*address)?),
         Part::Ask(exchange, address) => say(&exchange.ask(*address)?),
         Part::Answer(exchange) => say(&exchange.answer()?),
     }

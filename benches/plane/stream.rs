@@ -56,13 +56,14 @@ pub struct Streamed {
 }
 
 impl Transfer {
-    /// Runs it between two processes.
-    pub fn run(&self) -> Result<Streamed> {
-        let receiver = Child::start(Part::Receive(self.clone()), None)?;
-        let Listening { address } = receiver.line()?;
-        let sender = Child::start(Part::Send(self.clone(), address), None)?;
-        let sent: Sent = sender.end()?;
+    /// Runs it between two processes, at a moment that is quiet if patience lasts.
+    pub fn run(&self, patience: &mut Patience) -> Result<Streamed> {
+        let sender = Child::start(Part::Send(self.clone()), None)?;
+        let Listening { address } = sender.line()?;
+        patience.await_quiet()?;
+        let receiver = Child::start(Part::Receive(self.clone(), address), None)?;
         let received: Received = receiver.end()?;
+        let sent: Sent = sender.end()?;
         let own = [&sent.first, &received.first].map(|moment| moment.own);
         let own = sent.last.own + received.last.own - own[0] - own[1];
         Ok(Streamed {
@@ -73,10 +74,12 @@ impl Transfer {
         })
     }
 
-    /// The sender's part.
-    pub fn send(&self, address: SocketAddr) -> Result<Sent> {
+    /// The sender's part: it says where it listens when its memory is filled, and sends to who comes.
+    pub fn send(&self) -> Result<Sent> {
         let memory = mapping::filled(self.bytes)?;
-        let mut stream = self.sockets.connect(address)?;
+        let listener = self.sockets.listen()?;
+        say(&Listening { address: listener.local_addr()? })?;
+        let (mut stream, _) = listener.accept()?;
         let first = Moment::now()?;
         for chunk in memory.chunks(self.chunk) {
             stream.write_all(chunk)?;
@@ -84,12 +87,11 @@ impl Transfer {
         Ok(Sent { first, last: Moment::now()?, congestion: congestion_of(&stream)? })
     }
 
-    /// The receiver's part: it says where it listens, then what it received.
-    pub fn receive(&self) -> Result<Received> {
+    /// The receiver's part.
+    pub fn receive(&self, address: SocketAddr) -> Result<Received> {
+        mapping::warm(self.bytes)?;
         let mut memory = mapping::fresh(self.bytes)?;
-        let listener = self.sockets.listen()?;
-        say(&Listening { address: listener.local_addr()? })?;
-        let (mut stream, _) = listener.accept()?;
+        let mut stream = self.sockets.connect(address)?;
         let first = Moment::now()?;
         let mut filled = 0;
         while filled < self.bytes {
@@ -128,20 +130,14 @@ impl Measured {
     }
 }
 
-/// Measures: every size in turn, as often as asked for, and prints each as it comes. A first stream does not count: on a machine
-/// that is itself a guest, memory used for the first time is slow.
+/// Measures: every size in turn, as often as asked for, and prints each as it comes.
 pub fn measure(options: &Options) -> Result<Vec<Measured>> {
-    let transfer = |chunk| {
-        let transfer = Transfer { bytes: options.bytes(), chunk, sockets: options.sockets() };
-        transfer.run()
-    };
-    transfer(CHUNKS[1])?;
     let mut patience = Patience::of(options.patience);
     let mut measured = CHUNKS.map(|chunk| Measured { chunk, streams: Vec::new() }).to_vec();
     for _ in 0..options.repeats {
         for one in &mut measured {
-            patience.await_quiet()?;
-            let streamed = transfer(one.chunk)?;
+            let (bytes, sockets) = (options.bytes(), options.sockets());
+            let streamed = Transfer { bytes, chunk: one.chunk, sockets }.run(&mut patience)?;
             let Streamed { goodput, others, .. } = streamed;
             let kib = one.chunk / 1024;
             println!("  {kib} KiB a write: {goodput:.2} GB/s (others used {others:.2} processors)");
