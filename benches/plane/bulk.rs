@@ -34,9 +34,9 @@ pub fn report(options: &Options) -> Result<()> {
     let mut pushes = GOALS.map(|(page_check, goal)| (page_check, goal, Vec::new()));
     for _ in 0..options.repeats {
         for (chunk, goodputs) in &mut streams {
-            patience.await_quiet()?;
             let (bytes, sockets) = (options.bytes(), options.sockets());
-            goodputs.push(Transfer { bytes, chunk: *chunk, sockets }.run()?.goodput);
+            let transfer = Transfer { bytes, chunk: *chunk, sockets };
+            goodputs.push(transfer.run(&mut patience)?.goodput);
         }
         for (page_check, _, goodputs) in &mut pushes {
             patience.await_quiet()?;
