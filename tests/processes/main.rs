@@ -14,3 +14,4 @@ mod reports;
 mod simulation;
 mod simulation_files;
 mod sweeps;
+mod unlimited;
