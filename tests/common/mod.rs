@@ -1,6 +1,8 @@
 //! Real processes under test: a manager with its servers, its output line by line, and the
 //! certainty that nothing of it is left behind.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -207,6 +209,11 @@ pub fn ctl(address: &str, arguments: &[&str]) -> Output {
     let mut all = vec!["ctl", "--connect", address];
     all.extend(arguments);
     manager(Path::new("."), &all)
+}
+
+/// Ends a process of this test at once.
+pub fn kill_process(pid: i32) {
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is a process of this test");
 }
 
 /// Waits until no server of the manager at `address` runs.

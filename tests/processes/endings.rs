@@ -6,10 +6,11 @@ use nix::unistd::Pid;
 use std::process::{Child, Command, Stdio};
 
 /// A server that no manager started.
-struct Standalone(Child);
+pub struct Standalone(Child);
 
 impl Standalone {
-    fn start(name: &str, manager: &str) -> Standalone {
+    /// Starts one with a hundred frames.
+    pub fn start(name: &str, manager: &str) -> Standalone {
         let process = Command::new(SERVER)
             .args(["--manager", manager, "--name", name, "--frames", "100"])
             .stdin(Stdio::null())

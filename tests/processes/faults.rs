@@ -1,9 +1,7 @@
 //! Refusals, garbage, and servers that die.
 
-use crate::common::{FAST, Manager, SERVER, failure, manager, result, runs};
+use crate::common::{FAST, Manager, SERVER, failure, kill_process, manager, result, runs};
 use lazycopy_protocol::control::{FirstFrame, PROTOCOL_VERSION, ServerHello, ToServer};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -11,10 +9,6 @@ use std::process::{Command, Stdio};
 /// Stop-and-copy over this link takes ten seconds of wall time: whatever is to happen before the
 /// hand-over has time to.
 const SLOW: &str = "--set time_scale=1 --set migration.scheme=stop-and-copy";
-
-fn kill_process(pid: i32) {
-    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is a process of this test");
-}
 
 /// Sends bytes and reads until the other side closes.
 fn closed_after(address: &str, bytes: &[u8]) -> Vec<u8> {

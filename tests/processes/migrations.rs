@@ -7,7 +7,7 @@ use tempfile::TempDir;
 const SCHEMES: [&str; 3] = ["stop-and-copy", "post-copy", "lazy-copy"];
 
 /// Holds a run's directory to what every run's must be.
-fn assert_whole(run: &Path, scheme: &str) {
+pub fn assert_whole(run: &Path, scheme: &str) {
     let result = result(run);
     let number = |key: &str| result[key].as_u64().unwrap_or_else(|| panic!("{key}: {result}"));
     assert_eq!(result["outcome"], "completed");

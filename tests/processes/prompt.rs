@@ -106,6 +106,27 @@ fn an_interrupt_ends_the_waiting_and_not_the_migration() {
 }
 
 #[test]
+fn an_interrupt_ends_the_waiting_and_not_the_evacuation() {
+    let mut prompt = Prompt::open(&["--event-level", "milestones"]);
+    for server in ["a", "b"] {
+        prompt.say(&format!("server start {server}"));
+        prompt.expect(&format!("Server \"{server}\" runs"));
+    }
+    for vm in ["v1", "v2"] {
+        prompt.say(&format!("vm create {vm} --on a --set time_scale=20 --set measured_accesses=1"));
+        prompt.expect(&format!("Guest \"{vm}\" is on server \"a\""));
+    }
+    prompt.say("server evacuate a --parallel 1 --scheme stop-and-copy");
+    prompt.expect("v1: Suspended at the source");
+    prompt.session.send_control('c').unwrap();
+    prompt.expect("Not waiting any more");
+    prompt.say("status");
+    prompt.expect("migrating to b");
+    prompt.expect("2 guests of server \"a\" moved: 2 of 2 migrations");
+    prompt.quit("quit --force");
+}
+
+#[test]
 fn what_is_typed_while_a_command_runs_is_not_lost() {
     let mut prompt = Prompt::open(&[]);
     prompt.say("server start a\nserver start b\nserver list");

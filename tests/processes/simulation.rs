@@ -78,6 +78,32 @@ fn what_cannot_be_simulated_is_refused_by_its_key() {
     }
 }
 
+#[test]
+fn a_scenario_without_a_modelled_link_is_refused_by_its_key() {
+    let directory = TempDir::new().unwrap();
+    let words = ["simulate", "unlimited", "--out", "out"];
+    let refusal = failure(&manager(directory.path(), &words));
+    let expected = "unlimited: link.bandwidth: \"unlimited\" models no link, and virtual time";
+    assert!(refusal.contains(expected), "{refusal}");
+    assert!(!directory.path().join("out").exists());
+    let set = |sets: &[&'static str]| {
+        let sets = sets.iter().flat_map(|set| ["--set", set]);
+        let words: Vec<&str> =
+            ["simulate", "unlimited", "--out", "out"].into_iter().chain(sets).collect();
+        failure(&manager(directory.path(), &words))
+    };
+    for (sets, key) in [
+        (&["time_scale=2"][..], "time_scale: 2"),
+        (&["link.latency=1ms"], "link.latency: "),
+        (&["link.connections=17"], "link.connections: 17"),
+        (&["link.congestion="], "link.congestion: "),
+        (&["link.bandwidth=1MB/s", "link.latency=1s", "link.page_check=true"], "link.page_check: "),
+    ] {
+        let refusal = set(sets);
+        assert!(refusal.contains(key), "{sets:?}: {refusal}");
+    }
+}
+
 fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

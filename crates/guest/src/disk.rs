@@ -2,7 +2,6 @@
 
 use crate::stamp::first_stamp;
 use lazycopy_units::PageNumber;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Pages per chunk: small enough that a guest that writes back little holds little.
@@ -14,13 +13,6 @@ const CHUNK_PAGES: usize = 512;
 pub struct Disk {
     seed: u64,
     chunks: Vec<Option<Arc<[u64; CHUNK_PAGES]>>>,
-}
-
-/// What of a disk differs from its first state, for transport.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DiskContents {
-    /// Pages that were written back, with their stamps, in the order of their numbers.
-    pub written: Vec<(PageNumber, u64)>,
 }
 
 impl Disk {
@@ -53,8 +45,8 @@ impl Disk {
         Arc::make_mut(chunk)[page.index() % CHUNK_PAGES] = stamp;
     }
 
-    /// What was written back, for another server.
-    pub fn contents(&self) -> DiskContents {
+    /// The pages that were written back, with their stamps, in the order of their numbers.
+    pub fn written_back(&self) -> Vec<(PageNumber, u64)> {
         let mut written = Vec::new();
         for (number, chunk) in self.chunks.iter().enumerate() {
             let Some(chunk) = chunk else { continue };
@@ -65,16 +57,7 @@ impl Disk {
                 }
             }
         }
-        DiskContents { written }
-    }
-
-    /// The disk of a guest with that seed and these contents.
-    pub fn from_contents(seed: u64, contents: &DiskContents) -> Self {
-        let mut disk = Disk::new(seed);
-        for (page, stamp) in &contents.written {
-            disk.write_back(*page, *stamp);
-        }
-        disk
+        written
     }
 }
 
@@ -92,8 +75,11 @@ mod tests {
         disk.write_back(page, 42);
         disk.write_back(PageNumber(3), 5);
         assert_eq!((disk.stamp(page), snapshot.stamp(page)), (42, untouched));
-        let copy = Disk::from_contents(7, &disk.contents());
-        assert_eq!(copy.contents(), disk.contents());
+        let mut copy = Disk::new(7);
+        for (page, stamp) in disk.written_back() {
+            copy.write_back(page, stamp);
+        }
+        assert_eq!(copy.written_back(), disk.written_back());
         assert_eq!((copy.stamp(page), copy.stamp(PageNumber(4))), (42, disk.stamp(PageNumber(4))));
     }
 }

@@ -18,6 +18,22 @@ use std::sync::Arc;
 /// which may jump.
 const MAX_READ_ON: u64 = 1 << 22;
 
+/// Why there is no guest.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// Its workload cannot be opened.
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
+    /// The system has no room for its pages.
+    #[error("a guest of {pages} pages does not fit the memory of this machine: {error}")]
+    Memory {
+        /// Pages of the guest.
+        pages: u32,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Not running; the pending access is taken when it is resumed.
@@ -54,6 +70,8 @@ pub struct Guest {
     pace: Pace,
     leaves_stamps: bool,
     progress: Option<ProgressLog>,
+    /// No miss is noticed before, see [`Guest::keep_up`].
+    clock_reads: Instant,
 }
 
 impl std::fmt::Debug for Guest {
@@ -71,8 +89,26 @@ impl Guest {
     /// # Errors
     /// When its workload cannot be opened.
     pub fn new(spec: Arc<GuestSpec>) -> Result<Self, WorkloadError> {
-        let disk = Disk::new(spec.seed);
-        let mut guest = Guest::arriving(spec, Registers::default(), disk)?;
+        let memory = Memory::new(spec.pages, spec.frames);
+        Guest::beginning(spec, memory)
+    }
+
+    /// As [`Guest::new`], with a memory of real bytes, see [`Memory::in_pages`]. Where all pages
+    /// are resident at the start, this writes every one of them.
+    ///
+    /// # Errors
+    /// When its workload cannot be opened, or the system has no room for its pages.
+    pub fn new_in_pages(spec: Arc<GuestSpec>) -> Result<Self, GuestError> {
+        let memory = Memory::in_pages(spec.frames, &spec)
+            .map_err(|error| GuestError::Memory { pages: spec.pages, error })?;
+        Ok(Guest::beginning(spec, memory)?)
+    }
+
+    /// A guest before its first access, with that memory, which is empty yet.
+    fn beginning(spec: Arc<GuestSpec>, memory: Memory) -> Result<Self, WorkloadError> {
+        let (registers, disk) = (Registers::default(), Disk::new(spec.seed));
+        let workload = open_workload(&spec, registers.accesses)?;
+        let mut guest = Guest::with_parts(spec, registers, disk, workload, memory);
         if guest.spec.resident_at_start == ResidentAtStart::All {
             for page in (0..guest.spec.pages).map(PageNumber) {
                 let stamp = first_stamp(guest.spec.seed, page);
@@ -93,7 +129,17 @@ impl Guest {
     ) -> Result<Self, WorkloadError> {
         let workload = open_workload(&spec, registers.accesses)?;
         let memory = Memory::new(spec.pages, spec.frames);
-        Ok(Guest {
+        Ok(Guest::with_parts(spec, registers, disk, workload, memory))
+    }
+
+    fn with_parts(
+        spec: Arc<GuestSpec>,
+        registers: Registers,
+        disk: Disk,
+        workload: Box<dyn Workload>,
+        memory: Memory,
+    ) -> Self {
+        Guest {
             accesses: registers.accesses,
             digest: registers.digest,
             misses: MissRatio::starting_with(registers.misses),
@@ -110,8 +156,9 @@ impl Guest {
             pace: Pace::default(),
             leaves_stamps: false,
             progress: None,
+            clock_reads: Instant::ZERO,
             spec,
-        })
+        }
     }
 
     /// As [`Guest::arriving`], by a guest that stands by: it was opened at an earlier position and
@@ -316,6 +363,13 @@ impl Guest {
         self.completed_at
     }
 
+    /// For drivers whose instants are the clock's, which reads `now`: an access that is due by
+    /// more than `lag` begins then, and a miss is not noticed before `now`.
+    pub fn keep_up(&mut self, now: Instant, lag: Duration) {
+        self.hold_until(now.saturating_sub(lag));
+        self.clock_reads = now;
+    }
+
     /// The pending access of a running guest begins at `at`, if it was to begin before.
     pub fn hold_until(&mut self, at: Instant) {
         if let Phase::Ready { at: due } = &mut self.phase {
@@ -326,8 +380,13 @@ impl Guest {
     /// Takes the guest back to an earlier state: registers and disk, memory empty, suspended. If
     /// its workload cannot be opened there, it has failed.
     pub fn rewind(&mut self, registers: Registers, disk: Disk) {
-        match Guest::arriving(Arc::clone(&self.spec), registers, disk) {
-            Ok(earlier) => *self = earlier,
+        match open_workload(&self.spec, registers.accesses) {
+            Ok(workload) => {
+                let mut memory = std::mem::replace(&mut self.memory, Memory::new(0, 0));
+                memory.clear();
+                *self =
+                    Guest::with_parts(Arc::clone(&self.spec), registers, disk, workload, memory);
+            }
             Err(error) => {
                 self.failure = Some(error);
                 self.phase = Phase::Failed;

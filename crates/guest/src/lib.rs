@@ -5,6 +5,7 @@
 //! guest runs in bursts ([`Guest::run`]) that end where somebody else must know.
 
 mod burst;
+mod content;
 mod disk;
 mod guest;
 mod memory;
@@ -17,8 +18,11 @@ mod stamp;
 mod workload;
 
 pub use burst::{Stop, Timeout, TimeoutKind};
-pub use disk::{Disk, DiskContents};
-pub use guest::Guest;
+pub use content::PageContents;
+pub use disk::Disk;
+pub use guest::{Guest, GuestError};
+/// The real bytes of a memory's pages.
+pub use lazycopy_pages::Pages;
 pub use memory::{Memory, Read, Victim};
 pub use miss_ratio::{MissRatio, RECENT_ACCESSES};
 pub use progress::{MeanLead, ProgressLog, ProgressRun};

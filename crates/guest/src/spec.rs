@@ -20,6 +20,14 @@ pub struct GuestSpec {
     pub write_fraction: f64,
     /// Share of these writes that write the whole page, 0 to 1.
     pub whole_page_fraction: f64,
+    /// Share of the pages whose filler is zeros, 0 to 1: unwritten, such a page is all zeros. It
+    /// matters only where pages are real bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub zero_fraction: f64,
+    /// Share of the pages that compress well, of which many are equal, 0 to 1 less
+    /// `zero_fraction`. All others are random bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub compressible_fraction: f64,
     /// What the guest touches.
     pub workload: WorkloadSpec,
     /// What memory holds when the guest starts.
@@ -54,6 +62,11 @@ impl SpecError {
     }
 }
 
+/// For fields that are left out where they say nothing.
+fn is_zero(fraction: &f64) -> bool {
+    *fraction == 0.0
+}
+
 impl GuestSpec {
     /// Checks what can be checked without opening a trace.
     ///
@@ -79,16 +92,23 @@ impl GuestSpec {
                 ),
             );
         }
-        if !(0.0..=1.0).contains(&self.write_fraction) {
-            return fail(
-                "guest.write_fraction",
-                format!("{} is outside 0 to 1", self.write_fraction),
-            );
+        for (key, fraction) in [
+            ("guest.write_fraction", self.write_fraction),
+            ("guest.whole_page_fraction", self.whole_page_fraction),
+            ("guest.zero_fraction", self.zero_fraction),
+            ("guest.compressible_fraction", self.compressible_fraction),
+        ] {
+            if !(0.0..=1.0).contains(&fraction) {
+                return fail(key, format!("{fraction} is outside 0 to 1"));
+            }
         }
-        if !(0.0..=1.0).contains(&self.whole_page_fraction) {
+        if self.zero_fraction + self.compressible_fraction > 1.0 {
             return fail(
-                "guest.whole_page_fraction",
-                format!("{} is outside 0 to 1", self.whole_page_fraction),
+                "guest.compressible_fraction",
+                format!(
+                    "{} and guest.zero_fraction, which is {}, are more than 1 together",
+                    self.compressible_fraction, self.zero_fraction
+                ),
             );
         }
         if self.think_time == Duration::ZERO && !matches!(self.workload, WorkloadSpec::Trace { .. })

@@ -15,7 +15,7 @@ pub(crate) fn spread(mut word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The stamp of a page that was never written: the guest's seed gives it.
 #[inline]

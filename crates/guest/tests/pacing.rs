@@ -16,6 +16,8 @@ fn begins(cost: u64, keeps_pace: bool, throttle_percent: u8) -> Vec<u64> {
         think_time: Duration::from_nanos(10),
         write_fraction: 1.0,
         whole_page_fraction: 0.0,
+        zero_fraction: 0.0,
+        compressible_fraction: 0.0,
         workload: WorkloadSpec::Sequential,
         resident_at_start: ResidentAtStart::All,
     }))

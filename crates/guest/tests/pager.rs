@@ -40,6 +40,8 @@ fn guest(pages: u32, frames: u32, write_fraction: f64, list: &[u32]) -> Guest {
         think_time: Duration::from_nanos(1),
         write_fraction,
         whole_page_fraction: 0.0,
+        zero_fraction: 0.0,
+        compressible_fraction: 0.0,
         workload,
         resident_at_start: ResidentAtStart::None,
     }))

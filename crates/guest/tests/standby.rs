@@ -27,6 +27,8 @@ fn it_goes_on_as_if_it_had_been_opened_there() {
             think_time: Duration::from_nanos(7),
             write_fraction: 0.4,
             whole_page_fraction: 0.0,
+            zero_fraction: 0.0,
+            compressible_fraction: 0.0,
             workload,
             resident_at_start: ResidentAtStart::None,
         });

@@ -32,6 +32,8 @@ fn spec(file: &Path, pages: u32, instruction_nanos: u64) -> GuestSpec {
         think_time: Duration::ZERO,
         write_fraction: 0.0,
         whole_page_fraction: 0.0,
+        zero_fraction: 0.0,
+        compressible_fraction: 0.0,
         workload: WorkloadSpec::Trace {
             file: file.to_owned(),
             instruction_time: Duration::from_nanos(instruction_nanos),

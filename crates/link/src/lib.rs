@@ -12,6 +12,7 @@ mod network;
 mod port;
 mod series;
 mod sharing;
+mod spec;
 mod topology;
 
 pub use error::NetworkError;
@@ -20,6 +21,7 @@ pub use meter::BandwidthMeter;
 pub use network::Network;
 pub use port::max_flows;
 pub use series::BandwidthSeries;
+pub use spec::{Compression, LinkSpec, MAX_CONNECTIONS, PlaneError, PlaneParameters};
 pub use topology::{Card, Direction, FlowId, HostId, Route};
 
 use lazycopy_units::{Duration, Instant, Rate};

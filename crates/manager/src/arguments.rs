@@ -21,7 +21,7 @@ pub struct Options {
     pub out: PathBuf,
     /// Which events of running migrations are printed: all, milestones, off
     #[arg(long = "event-level", id = "event_level", global = true, value_name = "LEVEL")]
-    #[arg(default_value = "all")]
+    #[arg(default_value = "milestones")]
     pub events: EventLevel,
 }
 

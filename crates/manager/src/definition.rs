@@ -96,6 +96,7 @@ impl Definition {
             time_scale: self.scenario.time_scale,
             disk_latency: self.scenario.disk.latency_source,
             warmup_accesses: self.scenario.warmup(self.spec.seed),
+            real_memory: self.scenario.link.is_unlimited(),
         }
     }
 

@@ -5,85 +5,82 @@ use lazycopy_migration::{Answer, Cause, Event, EventKind, Fate, FaultEnd};
 
 /// One line for an event, model time and guest in front; `None` where `level` is silent about it.
 pub fn line(level: EventLevel, vm: &str, event: &Event) -> Option<String> {
-    let (least, text) = describe(&event.kind)?;
-    (level >= least).then(|| {
-        let millis = event.at.as_nanos() / 1_000_000;
-        format!("[{:>5}.{:03} s] {vm}: {text}", millis / 1000, millis % 1000)
-    })
+    if !level.watch().shows(&event.kind) {
+        return None;
+    }
+    let text = describe(&event.kind)?;
+    let millis = event.at.as_nanos() / 1_000_000;
+    Some(format!("[{:>5}.{:03} s] {vm}: {text}", millis / 1000, millis % 1000))
 }
 
-/// The words for an event, and the level from which on it is printed.
-fn describe(kind: &EventKind) -> Option<(EventLevel, String)> {
+/// The words for an event.
+fn describe(kind: &EventKind) -> Option<String> {
     use EventKind as Kind;
-    let milestone = |text: String| Some((EventLevel::Milestones, text));
-    let detail = |text: String| Some((EventLevel::All, text));
-    match kind {
-        Kind::Requested => milestone("Migration requested.".to_owned()),
-        Kind::Suspended { registers, resident } => milestone(format!(
-            "Suspended at the source: pc {}, {resident} pages in memory.",
-            registers.accesses
-        )),
+    let text = match kind {
+        Kind::Requested => "Migration requested.".to_owned(),
+        Kind::Suspended { registers, resident } => {
+            format!(
+                "Suspended at the source: pc {}, {resident} pages in memory.",
+                registers.accesses
+            )
+        }
         Kind::RoundBegan { round, pages } => {
-            milestone(format!("Round {round} begins: {pages} pages to send."))
+            format!("Round {round} begins: {pages} pages to send.")
         }
         Kind::Throttled { percent } => {
-            milestone(format!("The guest is slowed down by {percent} %: it writes too fast."))
+            format!("The guest is slowed down by {percent} %: it writes too fast.")
         }
         Kind::Handover { bytes } => {
-            milestone(format!("Hand-over: the context ({bytes} bytes) leaves the source."))
+            format!("Hand-over: the context ({bytes} bytes) leaves the source.")
         }
-        Kind::ForwardResumed => {
-            milestone("Resumed at the source as the forward context.".to_owned())
-        }
+        Kind::ForwardResumed => "Resumed at the source as the forward context.".to_owned(),
         Kind::Resumed { registers } => {
-            milestone(format!("Resumed at the destination: pc {}.", registers.accesses))
+            format!("Resumed at the destination: pc {}.", registers.accesses)
         }
-        Kind::Completed => milestone("Migration complete.".to_owned()),
-        Kind::Returned { reason } => milestone(format!("Back at the source: {reason}.")),
-        Kind::Lost { reason } => milestone(format!("Lost: {reason}.")),
-        Kind::Released => milestone("Freed at the source.".to_owned()),
+        Kind::Completed => "Migration complete.".to_owned(),
+        Kind::Returned { reason } => format!("Back at the source: {reason}."),
+        Kind::Lost { reason } => format!("Lost: {reason}."),
+        Kind::Released => "Freed at the source.".to_owned(),
         Kind::Measured { registers } => {
-            milestone(format!("The measured accesses are completed: pc {}.", registers.accesses))
+            format!("The measured accesses are completed: pc {}.", registers.accesses)
         }
         Kind::PageSent { page, cause } => {
-            detail(format!("Page{page} is transferred ({}).", cause_name(*cause)))
+            format!("Page{page} is transferred ({}).", cause_name(*cause))
         }
-        Kind::FaultBegan { page, .. } => detail(format!("Page fault: Page{page} is required.")),
-        Kind::PageRequested { page, answer } => detail(match answer {
+        Kind::FaultBegan { page, .. } => format!("Page fault: Page{page} is required."),
+        Kind::PageRequested { page, answer } => match answer {
             Answer::InSourceMemory => format!("PF Handle: Page{page} is in source memory!"),
             Answer::OnItsWay => {
                 format!("PF Handle: Page{page} is in source memory! It is on its way already.")
             }
             Answer::NotResident => format!("PF Handle: Page{page} is not in source memory!"),
-        }),
+        },
         Kind::FaultEnded { page, by: FaultEnd::Disk, stalled } => {
-            detail(format!("PF Handle: Page{page} is loaded from disk! (waited {stalled})"))
+            format!("PF Handle: Page{page} is loaded from disk! (waited {stalled})")
         }
         Kind::FaultEnded { page, by: FaultEnd::Remote, stalled } => {
-            detail(format!("PF Handle: Page{page} has come from the source! (waited {stalled})"))
+            format!("PF Handle: Page{page} has come from the source! (waited {stalled})")
         }
         Kind::PageArrived { page, fate, .. } => match fate {
-            Fate::Installed | Fate::EndedFault => None,
-            Fate::Discarded => detail(format!("Page{page} is discarded: memory is full.")),
-            Fate::WrittenBack => detail(format!("Page{page} goes to the disk: memory is full.")),
-            Fate::Duplicate => detail(format!("Page{page} is a duplicate.")),
-            Fate::Late => detail(format!("Page{page} came after completion.")),
+            Fate::Installed | Fate::EndedFault => return None,
+            Fate::Discarded => format!("Page{page} is discarded: memory is full."),
+            Fate::WrittenBack => format!("Page{page} goes to the disk: memory is full."),
+            Fate::Duplicate => format!("Page{page} is a duplicate."),
+            Fate::Late => format!("Page{page} came after completion."),
         },
         Kind::PageDropped { page } => {
-            detail(format!("Page{page} is dropped: the forward context evicted it."))
+            format!("Page{page} is dropped: the forward context evicted it.")
         }
         Kind::PageExempted { page } => {
-            detail(format!("Page{page} is not sent: the guest has overwritten it."))
+            format!("Page{page} is not sent: the guest has overwritten it.")
         }
         Kind::Overwritten { page } => {
-            detail(format!("Page{page} is written as a whole, and not waited for."))
+            format!("Page{page} is written as a whole, and not waited for.")
         }
         Kind::ForwardMissed { page } => {
-            detail(format!("Forward context: Page{page} is loaded from disk."))
+            format!("Forward context: Page{page} is loaded from disk.")
         }
-        Kind::JoinedForward { page } => {
-            detail(format!("Forward context: Page{page} is needed soon."))
-        }
+        Kind::JoinedForward { page } => format!("Forward context: Page{page} is needed soon."),
         Kind::ContextSent
         | Kind::HeadStartCompleted
         | Kind::PageWithdrawn { .. }
@@ -92,8 +89,9 @@ fn describe(kind: &EventKind) -> Option<(EventLevel, String)> {
         | Kind::PageNotResident { .. }
         | Kind::Missed { .. }
         | Kind::Ended { .. }
-        | Kind::Progress { .. } => None,
-    }
+        | Kind::Progress { .. } => return None,
+    };
+    Some(text)
 }
 
 fn cause_name(cause: Cause) -> &'static str {

@@ -73,10 +73,15 @@ struct Shared {
     state: Mutex<State>,
     changes: watch::Sender<()>,
     verifying: Semaphore,
+    fetching: Semaphore,
 }
 
 /// Reference runs at a time: each keeps a core busy, and another is to be left for what still runs.
 const VERIFYING_AT_ONCE: usize = 1;
+
+/// Migrations whose events are fetched at a time: each takes a thread that writes and a few pieces
+/// of its events, however many end at once.
+const FETCHING_AT_ONCE: usize = 4;
 
 /// How long the end waits for replies to be written.
 const LAST_REPLIES: Duration = Duration::from_secs(2);
@@ -112,7 +117,8 @@ impl Manager {
         let (changes, _) = watch::channel(());
         let state = Mutex::new(state);
         let verifying = Semaphore::new(VERIFYING_AT_ONCE);
-        let shared = Shared { settings, address, console, state, changes, verifying };
+        let fetching = Semaphore::new(FETCHING_AT_ONCE);
+        let shared = Shared { settings, address, console, state, changes, verifying, fetching };
         let manager = Manager { shared: Arc::new(shared) };
         tokio::spawn(listener::accept_all(listener, manager.clone()));
         Ok(manager)
@@ -145,6 +151,11 @@ impl Manager {
     /// Waits for the turn to do a reference run.
     pub(crate) async fn turn_to_verify(&self) -> Option<SemaphorePermit<'_>> {
         self.shared.verifying.acquire().await.ok()
+    }
+
+    /// Waits for the turn to fetch a migration's events.
+    pub(crate) async fn turn_to_fetch(&self) -> Option<SemaphorePermit<'_>> {
+        self.shared.fetching.acquire().await.ok()
     }
 
     /// Waits until it is told to end, by whomever, and whoever waits for a reply has it.
@@ -217,6 +228,10 @@ impl Manager {
                 if let Some(line) = feed::line(level, &vm, &event) {
                     self.notice(&line);
                 }
+            }
+            FromServer::Progress { migration, transfer } => {
+                // Nobody waits for it, so nobody is woken.
+                self.lock().fleet.progressed(migration, transfer);
             }
             FromServer::MigrationEnded(ended) => {
                 let id = ended.migration;

@@ -5,19 +5,23 @@ use crate::definition::Definition;
 use crate::fleet::{Ended, Migration, Side};
 use crate::manager::Manager;
 use crate::render::time;
-use crate::run_files::{self, Written};
+use crate::run_files::{self, Begun, Written};
 use crate::verification::verify;
-use lazycopy_migration::{Event, Outcome};
+use lazycopy_migration::{EventRun, Outcome};
 use lazycopy_protocol::control::{MigrationId, ServerCommand, ServerReply};
 use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinError;
 
 /// How long the second side of a migration may take to report after the first, where nothing is
 /// left for it to do.
 pub const OTHER_SIDE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// The most events of one side that are fetched; what lies beyond stays out of the run's files.
-/// They are a hundred bytes or so each, all in memory until they are written.
-pub const MAX_EVENTS: usize = 4_000_000;
+/// The most entries of one side's events that are fetched: as many as a server keeps.
+pub const MAX_ENTRIES: u64 = 1 << 22;
+
+/// Pieces of one side's events that wait to be written; none is fetched before.
+const MAX_WAITING_PIECES: usize = 1;
 
 /// All that is known of a migration when both its sides have ended.
 #[derive(Debug)]
@@ -65,22 +69,10 @@ impl Manager {
             let definition = vm.and_then(|vm| vm.definition.clone());
             Some(Case { id, migration, definition })
         });
-        let Some(case) = case else { return };
-        let source = self.fetch_events(&case, Side::Source).await;
-        let destination = self.fetch_events(&case, Side::Destination).await;
-        let out = self.settings().out.clone();
-        let (vm, servers) = (
-            case.migration.vm.clone(),
-            [case.migration.source.clone(), case.migration.destination.clone()],
-        );
+        let Some(case) = case.map(Arc::new) else { return };
+        let written = self.write(&case).await;
+        let Migration { vm, source, destination, .. } = &case.migration;
         let (verdict, whereabouts) = case.migration.verdict();
-        let turn = self.turn_to_verify().await;
-        let written = tokio::task::spawn_blocking(move || {
-            let verification = verify(&case);
-            run_files::write(&out, &case, &verification, [source, destination])
-        })
-        .await;
-        drop(turn);
         let mut ended = Ended { verdict, whereabouts, record: None, directory: None, wrong: None };
         match written {
             Ok(Written { record, directory, wrong }) => {
@@ -93,12 +85,12 @@ impl Manager {
             }
             Err(panicked) => ended.wrong = Some(format!("its result is not written: {panicked}")),
         }
-        for server in servers {
-            if let Ok(connection) = self.connection(&server) {
+        for server in [source, destination] {
+            if let Ok(connection) = self.connection(server) {
                 let _ = connection.tell(ServerCommand::ForgetMigration { migration: id }).await;
             }
         }
-        let line = summary_line(id, &vm, &ended);
+        let line = summary_line(id, vm, &ended);
         self.change(|state| {
             state.fleet.conclude(id, ended);
             // Printed before anybody who waits for it goes on.
@@ -106,23 +98,47 @@ impl Manager {
         });
     }
 
-    /// The events of one side, as far as they can still be had.
-    async fn fetch_events(&self, case: &Case, side: Side) -> Vec<Event> {
+    /// Compares the guest with its reference run and writes the result.
+    async fn write(&self, case: &Arc<Case>) -> Result<Written, JoinError> {
+        let begun = self.write_events(case).await?;
+        let _turn = self.turn_to_verify().await;
+        let case = Arc::clone(case);
+        let finish = move || run_files::finish(begun, &case, &verify(&case));
+        tokio::task::spawn_blocking(finish).await
+    }
+
+    /// Begins the run's directory with the events of both sides, piece by piece.
+    async fn write_events(&self, case: &Arc<Case>) -> Result<Begun, JoinError> {
+        let _turn = self.turn_to_fetch().await;
+        let (out, of_writer) = (self.settings().out.clone(), Arc::clone(case));
+        let (source, from_source) = mpsc::channel(MAX_WAITING_PIECES);
+        let (destination, from_destination) = mpsc::channel(MAX_WAITING_PIECES);
+        let write = move || run_files::begin(&out, &of_writer, from_source, from_destination);
+        let (begun, (), ()) = tokio::join!(
+            tokio::task::spawn_blocking(write),
+            self.fetch_events(case, Side::Source, source),
+            self.fetch_events(case, Side::Destination, destination),
+        );
+        begun
+    }
+
+    /// Fetches the events of one side, as far as they can still be had and are taken.
+    async fn fetch_events(&self, case: &Case, side: Side, to: mpsc::Sender<Vec<EventRun>>) {
         let server = match side {
             Side::Source => &case.migration.source,
             Side::Destination => &case.migration.destination,
         };
-        let mut fetched = Vec::new();
         let expected = case.migration.reported(side).map_or(0, |report| report.events);
-        let Ok(connection) = self.connection(server) else { return fetched };
-        while (fetched.len() as u64) < expected && fetched.len() < MAX_EVENTS {
-            let from = fetched.len() as u64;
-            let fetch = ServerCommand::FetchEvents { migration: case.id, from };
+        let Ok(connection) = self.connection(server) else { return };
+        let (mut entries, mut events) = (0, 0);
+        while events < expected && entries < MAX_ENTRIES {
+            let fetch = ServerCommand::FetchEvents { migration: case.id, from: entries };
             match connection.ask(fetch).await {
-                Ok(ServerReply::Events { events, last }) => {
-                    let nothing_more = last || events.is_empty();
-                    fetched.extend(events);
-                    if nothing_more {
+                Ok(ServerReply::Events { events: piece, last }) => {
+                    let nothing_more = last || piece.is_empty();
+                    entries += piece.len() as u64;
+                    events += piece.iter().map(|run| u64::from(run.count)).sum::<u64>();
+                    if to.send(piece).await.is_err() || nothing_more {
                         break;
                     }
                 }
@@ -133,7 +149,6 @@ impl Manager {
                 }
             }
         }
-        fetched
     }
 }
 

@@ -78,6 +78,14 @@ pub enum CommandError {
         /// What is wrong.
         what: String,
     },
+    /// Of the guests that were to be moved, not all have been.
+    #[error("{text}")]
+    NotAllMoved {
+        /// Which have not and why, and a table of all.
+        text: String,
+        /// The same for machines.
+        json: Value,
+    },
     /// A script cannot be read.
     #[error("script {}: {problem}", file.display())]
     Unreadable {
@@ -108,8 +116,25 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// The same with a further line about guests that were not moved, for people.
+    pub(crate) fn with_note(self, note: &str) -> Self {
+        match self {
+            CommandError::NotAllMoved { text, json } => {
+                CommandError::NotAllMoved { text: format!("{text}\n{note}"), json }
+            }
+            other => other,
+        }
+    }
+
     /// For machines.
     pub fn json(&self) -> Value {
-        json!({ "error": self.to_string() })
+        match self {
+            CommandError::NotAllMoved { text, json } => {
+                let mut json = json.clone();
+                json["error"] = text.lines().next().unwrap_or_default().into();
+                json
+            }
+            error => json!({ "error": error.to_string() }),
+        }
     }
 }

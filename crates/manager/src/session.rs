@@ -129,14 +129,15 @@ async fn run_lines<R: AsyncBufRead + Unpin + Send>(
 }
 
 impl Manager {
-    /// Waits until no migration runs.
+    /// Waits until no migration runs and no command begins further ones.
     ///
     /// # Errors
     /// The first migration that nobody has waited for and that neither completed nor was taken
     /// back.
     pub(crate) async fn settle(&self) -> Result<(), CommandError> {
         let quiet = self.until(|state| {
-            (state.quitting || state.fleet.running().next().is_none()).then_some(())
+            let busy = state.fleet.is_moving_gangs() || state.fleet.running().next().is_some();
+            (state.quitting || !busy).then_some(())
         });
         quiet.await;
         let failed = self.read(|state| {

@@ -7,14 +7,17 @@ use lazycopy_manager::children::Launcher;
 use lazycopy_manager::console::Console;
 use lazycopy_manager::grammar::EventLevel;
 use lazycopy_manager::{Manager, Settings};
-use lazycopy_migration::{DestinationReport, Outcome, PageCounts, Side, SourceReport, Verdict};
+use lazycopy_migration::{
+    Cause, DestinationReport, Event, EventKind, EventRun, Fate, Outcome, PageCounts, Side,
+    SourceReport, Verdict,
+};
 use lazycopy_protocol::control::{
     CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, PROTOCOL_VERSION, ServerCommand,
-    ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer,
+    ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer, VmSummary, Watch,
 };
 use lazycopy_protocol::frame::JsonCodec;
-use lazycopy_results::load_run;
-use lazycopy_units::{Duration, Instant};
+use lazycopy_results::{load_events, load_run};
+use lazycopy_units::{Duration, Instant, PageNumber};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -81,6 +84,15 @@ struct FakeServer {
 
 impl FakeServer {
     async fn introduce(laboratory: &mut Laboratory, name: &str) -> FakeServer {
+        FakeServer::introduce_with(laboratory, name, Vec::new()).await
+    }
+
+    /// One that brings guests along.
+    async fn introduce_with(
+        laboratory: &mut Laboratory,
+        name: &str,
+        vms: Vec<VmSummary>,
+    ) -> FakeServer {
         let stream = TcpStream::connect(laboratory.manager.address()).await.unwrap();
         let mut opening = Framed::new(stream, JsonCodec::<ToServer, FirstFrame>::new());
         let hello = ServerHello {
@@ -90,7 +102,7 @@ impl FakeServer {
             pid: 1,
             address: format!("{name}.example:1"),
             frames: 1_000,
-            vms: Vec::new(),
+            vms,
         };
         opening.send(FirstFrame::Server(hello)).await.unwrap();
         let mut connection = opening.map_codec(JsonCodec::retyped::<ToServer, FromServer>);
@@ -124,6 +136,17 @@ impl FakeServer {
 
     /// Ends its side of a migration, and lets the manager forget it.
     async fn end(&mut self, start: &StartMigration, outcome: Outcome, report: SideReport) {
+        self.end_with(start, outcome, report, |_| ()).await;
+    }
+
+    /// The same with something else to say.
+    async fn end_with(
+        &mut self,
+        start: &StartMigration,
+        outcome: Outcome,
+        report: SideReport,
+        change: impl FnOnce(&mut SideEnded),
+    ) {
         let host = HostState {
             server: self.name.clone(),
             frames: 1_000,
@@ -131,7 +154,7 @@ impl FakeServer {
             vms: Vec::new(),
         };
         let snapshot = HostSnapshot { host, guest: None };
-        let ended = SideEnded {
+        let mut ended = SideEnded {
             migration: start.migration,
             vm: start.vm.clone(),
             side: match report {
@@ -145,8 +168,20 @@ impl FakeServer {
             before: snapshot.clone(),
             after: snapshot,
             events: 0,
+            plane: None,
         };
+        change(&mut ended);
         self.say(FromServer::MigrationEnded(Box::new(ended))).await;
+    }
+
+    /// Gives the piece of its events that is asked for, which begins with that entry.
+    async fn tells(&mut self, first: u64, events: Vec<EventRun>, last: bool) {
+        let (id, command) = self.command().await;
+        assert!(
+            matches!(command, ServerCommand::FetchEvents { from, .. } if from == first),
+            "{command:?}"
+        );
+        self.reply(id, Ok(ServerReply::Events { events, last })).await;
     }
 
     async fn forgets(&mut self) {
@@ -204,6 +239,7 @@ async fn migration(
     let created =
         laboratory.guest(&mut a, "vm create v --on a --set guest.write_fraction=0.5").await;
     assert_eq!((created.warmup_accesses, created.time_scale), (200, 50));
+    assert!(!created.real_memory);
     let waited = laboratory.command("migrate v --to b --scheme post-copy --wait");
     let start = a.migrate().await;
     assert_eq!(start.destination_address, "b.example:1");
@@ -227,6 +263,44 @@ async fn a_guest_that_equals_its_reference_run_is_told_to() {
     assert!(record.metrics.reference_measured_time_ns.is_some());
     assert_eq!(record.slip_bound_ns, Some(200_000_000));
     assert_eq!((record.metrics.slip_ns, record.slip_exceeded), (Some(3_000_000), false));
+    assert_eq!(record.plane, None);
+    let text = std::fs::read_to_string(run.path().join("result.json")).unwrap();
+    assert!(!text.contains("\"plane\""), "{text}");
+}
+
+fn page_event(side: Side, nanos: u64, kind: EventKind) -> Event {
+    Event { at: Instant::from_nanos(nanos), side, kind }
+}
+
+#[tokio::test]
+async fn the_events_of_both_sides_are_fetched_in_pieces_and_written_one_by_one() {
+    let mut laboratory = Laboratory::open().await;
+    let mut a = FakeServer::introduce(&mut laboratory, "a").await;
+    let mut b = FakeServer::introduce(&mut laboratory, "b").await;
+    laboratory.guest(&mut a, "vm create v --on a").await;
+    let waited = laboratory.command("migrate v --to b --scheme post-copy --wait");
+    let start = a.migrate().await;
+    let sent = |nanos, page| {
+        let cause = Cause::Background;
+        page_event(Side::Source, nanos, EventKind::PageSent { page: PageNumber(page), cause })
+    };
+    let arrived = |nanos, page| {
+        let (page, cause, fate) = (PageNumber(page), Cause::Background, Fate::Installed);
+        page_event(Side::Destination, nanos, EventKind::PageArrived { page, cause, fate })
+    };
+    let run = |first, count| EventRun { first, count, step: Duration::from_nanos(10) };
+    a.end_with(&start, Outcome::Failed, source_report(), |it| it.events = 4).await;
+    let report = SideReport::Destination(DestinationReport::default());
+    b.end_with(&start, Outcome::Failed, report, |it| it.events = 2).await;
+    a.tells(0, vec![sent(5, 40).into(), run(sent(10, 3), 2)], false).await;
+    a.tells(2, vec![sent(40, 9).into()], true).await;
+    b.tells(0, vec![run(arrived(20, 40), 2)], true).await;
+    tokio::join!(a.forgets(), b.forgets());
+    waited.await.unwrap().expect_err("the sides say that it has failed");
+    let run = std::fs::read_dir(laboratory.out.path()).unwrap().next().unwrap().unwrap();
+    let expected =
+        [sent(5, 40), sent(10, 3), sent(20, 4), arrived(20, 40), arrived(30, 41), sent(40, 9)];
+    assert_eq!(load_events(&run.path()).unwrap(), expected);
 }
 
 #[tokio::test]
@@ -315,7 +389,7 @@ async fn what_a_server_says_of_migrations_that_never_were_is_not_believed() {
         destination_address: String::new(),
         parameters: paper.migration_parameters(),
         link: paper.link(),
-        watch_events: false,
+        watch: Watch::Off,
     };
     a.end(&start, Outcome::Lost, source_report()).await;
     a.reply(12_345, Ok(ServerReply::Done)).await;
@@ -325,3 +399,8 @@ async fn what_a_server_says_of_migrations_that_never_were_is_not_believed() {
     command.await.unwrap().expect("the guest is where it was");
     assert!(laboratory.command("results").await.unwrap().unwrap().contains("No migration"));
 }
+
+#[path = "fake_servers/gangs.rs"]
+mod gangs;
+#[path = "fake_servers/unlimited.rs"]
+mod unlimited;

@@ -232,3 +232,30 @@ pub enum EventKind {
         count: u64,
     },
 }
+
+impl EventKind {
+    /// Whether it is a step of the migration as a whole. There are few of these, however many
+    /// pages the guest has; all others are of single pages, or of accesses.
+    pub fn is_milestone(&self) -> bool {
+        use EventKind as Kind;
+        matches!(
+            self,
+            Kind::Requested
+                | Kind::RoundBegan { .. }
+                | Kind::Throttled { .. }
+                | Kind::Suspended { .. }
+                | Kind::Handover { .. }
+                | Kind::ContextSent
+                | Kind::ForwardResumed
+                | Kind::HeadStartCompleted
+                | Kind::Released
+                | Kind::Returned { .. }
+                | Kind::ContextArrived
+                | Kind::Resumed { .. }
+                | Kind::Completed
+                | Kind::Measured { .. }
+                | Kind::Ended { .. }
+                | Kind::Lost { .. }
+        )
+    }
+}

@@ -189,13 +189,16 @@ impl Lanes {
 
     /// Takes the most urgent page.
     pub(crate) fn pop(&mut self) -> Option<(PageNumber, Cause)> {
-        for (lane, cause) in
-            [(&mut self.demand, Cause::Demand), (&mut self.forward, Cause::Forward)]
-        {
-            if let Some(page) = lane.pop() {
-                return Some((page, cause));
-            }
-        }
+        self.pop_urgent().or_else(|| self.pop_background())
+    }
+
+    /// Takes the most urgent page of those that go before the background.
+    pub(crate) fn pop_urgent(&mut self) -> Option<(PageNumber, Cause)> {
+        let demand = self.demand.pop().map(|page| (page, Cause::Demand));
+        demand.or_else(|| self.forward.pop().map(|page| (page, Cause::Forward)))
+    }
+
+    fn pop_background(&mut self) -> Option<(PageNumber, Cause)> {
         if self.background_left == 0 {
             return None;
         }

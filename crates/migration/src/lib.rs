@@ -28,6 +28,7 @@
 mod background;
 mod destination;
 mod event;
+mod event_log;
 mod lanes;
 mod message;
 mod metrics;
@@ -39,6 +40,7 @@ mod source;
 
 pub use destination::{Destination, DestinationInput, DestinationOutput};
 pub use event::{Answer, Event, EventKind, Fate, FaultEnd, Side};
+pub use event_log::{EventLog, EventRun};
 pub use message::{
     Cause, Context, LinkMessage, Notice, PageMessage, Reply, Residency, ResidencyList,
 };

@@ -3,6 +3,7 @@
 use lazycopy_guest::{Disk, Registers};
 use lazycopy_units::{HEADER_BYTES, PAGE_MESSAGE_BYTES, PageNumber};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Why a page was sent: the lane that it left by.
@@ -75,12 +76,27 @@ impl ResidencyList {
 
     /// Its entries.
     pub fn iter(&self) -> impl Iterator<Item = Residency> + '_ {
+        self.range(0..self.len())
+    }
+
+    /// Its entries at these positions.
+    ///
+    /// # Panics
+    /// When it has not so many.
+    pub fn range(&self, positions: Range<usize>) -> impl Iterator<Item = Residency> + '_ {
         let bit = |words: &[u64], position: usize| words[position / 64] >> (position % 64) & 1 == 1;
-        self.pages.iter().enumerate().map(move |(position, page)| Residency {
+        let pages = &self.pages[positions.clone()];
+        positions.zip(pages).map(move |(position, page)| Residency {
             page: *page,
             dirty: bit(&self.dirty, position),
             current: bit(&self.current, position),
         })
+    }
+
+    /// Adds an entry: the most recently used page so far.
+    pub fn push(&mut self, entry: Residency) {
+        self.note(self.pages.len(), entry);
+        self.pages.push(entry.page);
     }
 
     /// How many they are.
@@ -97,10 +113,7 @@ impl ResidencyList {
 impl FromIterator<Residency> for ResidencyList {
     fn from_iter<I: IntoIterator<Item = Residency>>(entries: I) -> Self {
         let mut list = ResidencyList::default();
-        for (position, entry) in entries.into_iter().enumerate() {
-            list.pages.push(entry.page);
-            list.note(position, entry);
-        }
+        entries.into_iter().for_each(|entry| list.push(entry));
         list
     }
 }
@@ -211,6 +224,8 @@ mod tests {
             let list: ResidencyList = entries.iter().copied().collect();
             prop_assert_eq!(list.len(), entries.len());
             prop_assert!(list.iter().eq(entries.iter().copied()));
+            let from = entries.len() / 3;
+            prop_assert!(list.range(from..entries.len()).eq(entries[from..].iter().copied()));
         }
 
         #[test]

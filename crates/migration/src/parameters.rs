@@ -277,6 +277,10 @@ pub struct MigrationParameters {
     /// A page that the guest writes as a whole at the destination is not waited for, and exempt
     /// from transfer (the paper's further work).
     pub whole_page_writes: bool,
+    /// The most that the background push sends per second, from the hand-over on; `None`: what the
+    /// link gives. Demand and forward pages do not wait for it (QEMU's max-postcopy-bandwidth).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_rate: Option<Rate>,
 }
 
 /// The most bytes that a context may have: 1 GiB, so that its time on the link cannot overflow.

@@ -17,6 +17,7 @@ fn refusal(scheme: Scheme, rounds: RoundParameters) -> Option<String> {
         rounds,
         pre_paging: Default::default(),
         whole_page_writes: false,
+        push_rate: None,
     };
     parameters.validate().err().map(|error| error.to_string())
 }

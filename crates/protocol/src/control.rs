@@ -1,15 +1,16 @@
 //! Control messages: between the manager and its servers, and between the manager and `ctl`.
 
 use lazycopy_guest::{GuestSnapshot, GuestSpec};
-use lazycopy_link::LinkParameters;
+use lazycopy_link::LinkSpec;
 use lazycopy_migration::{
-    DestinationReport, Event, MigrationParameters, Side, SourceReport, Verdict,
+    DestinationReport, Event, EventKind, EventRun, MigrationParameters, PageCounts, Side,
+    SourceReport, Verdict,
 };
 use lazycopy_units::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Version of these messages. Two processes talk only if theirs are equal.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Identifies a migration within a manager's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,6 +104,13 @@ pub enum FromServer {
         /// What.
         event: Event,
     },
+    /// How far a running migration is: from the destination, now and then.
+    Progress {
+        /// Which migration.
+        migration: MigrationId,
+        /// How far.
+        transfer: Transfer,
+    },
     /// This side of a migration has ended; sent once, by each side that took part.
     MigrationEnded(Box<SideEnded>),
     /// A guest failed by itself (its trace is broken) and was stopped.
@@ -167,12 +175,12 @@ pub enum ServerCommand {
         /// Which.
         migration: MigrationId,
     },
-    /// The events of an ended migration from number `from` on, at most [`EVENTS_PER_FRAME`].
+    /// The events of an ended migration from entry `from` on, at most [`ENTRIES_PER_FRAME`].
     /// Answered by `Events`.
     FetchEvents {
         /// Which.
         migration: MigrationId,
-        /// Number of the first, from 0.
+        /// Number of the first entry, from 0.
         from: u64,
     },
     /// Forget the events of an ended migration. Answered by `Done`.
@@ -191,8 +199,9 @@ pub enum ServerCommand {
 /// stays small.
 pub const MAX_SHOWN_PAGES: u32 = 4_096;
 
-/// Events per [`ServerReply::Events`], so that a frame stays far below its limit.
-pub const EVENTS_PER_FRAME: u64 = 4_096;
+/// Entries per [`ServerReply::Events`]: some hundred kilobytes, so that the manager holds little
+/// of each migration's events however many end at once.
+pub const ENTRIES_PER_FRAME: u64 = 1_024;
 
 /// A guest to create.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -207,6 +216,9 @@ pub struct CreateVm {
     pub disk_latency: Duration,
     /// Accesses that complete before its time begins.
     pub warmup_accesses: u64,
+    /// Whether its memory is real memory, each page with its 4,096 bytes: for migrations over an
+    /// unlimited link, and for no others.
+    pub real_memory: bool,
 }
 
 /// A migration to begin.
@@ -222,10 +234,49 @@ pub struct StartMigration {
     pub destination_address: String,
     /// How to move it.
     pub parameters: MigrationParameters,
-    /// The link, a migration's own.
-    pub link: LinkParameters,
-    /// Whether both sides send each event to the manager while the migration runs.
-    pub watch_events: bool,
+    /// The link, a migration's own, or none.
+    pub link: LinkSpec,
+    /// Which events both sides send to the manager while the migration runs.
+    pub watch: Watch,
+}
+
+/// Which events of a running migration are sent to the manager at once. What is not is in the
+/// result all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watch {
+    /// None.
+    #[default]
+    Off,
+    /// The steps of the migration as a whole: a few, however large the guest is.
+    Milestones,
+    /// Each page and each fault, too.
+    All,
+}
+
+impl Watch {
+    /// Whether an event is sent.
+    pub fn shows(self, kind: &EventKind) -> bool {
+        match self {
+            Watch::Off => false,
+            Watch::Milestones => kind.is_milestone(),
+            Watch::All => true,
+        }
+    }
+}
+
+/// How far a migration is, seen from the destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Pages that have arrived.
+    pub arrived: PageCounts,
+    /// Pages that arrive in all, known once the context has come: those before it, and those that
+    /// its residency list still misses. A forward context drops some of these and adds others.
+    pub expected: Option<u64>,
+    /// Bytes of the pages and the context that have arrived.
+    pub bytes: u64,
+    /// Page faults of the migration that are over.
+    pub faults: u64,
 }
 
 /// What a command gave.
@@ -235,13 +286,13 @@ pub enum ServerReply {
     /// It is done.
     Done,
     /// A guest.
-    Vm(VmState),
+    Vm(Box<VmState>),
     /// The server and its pool.
     Host(HostState),
     /// Events of a migration.
     Events {
-        /// They, in the order of their happening.
-        events: Vec<Event>,
+        /// They, in the order of their instants.
+        events: Vec<EventRun>,
         /// Whether these are the last.
         last: bool,
     },
@@ -284,6 +335,9 @@ pub struct VmSummary {
     pub miss_ratio: Option<f64>,
     /// Misses per access over the recent window.
     pub recent_miss_ratio: Option<f64>,
+    /// Whether its pages have bytes: it moves over unlimited links alone then.
+    #[serde(default)]
+    pub real_memory: bool,
 }
 
 /// A guest in full.
@@ -342,6 +396,26 @@ pub struct SideEnded {
     pub after: HostSnapshot,
     /// Events that can be fetched.
     pub events: u64,
+    /// What it counted at its sockets; told by the source, and only of an unlimited link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plane: Option<PlaneCounts>,
+}
+
+/// What a source counted at its sockets, where no link is modelled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaneCounts {
+    /// Bytes that were written to the sockets for pages, headers included.
+    pub bytes_sent: u64,
+    /// Of these, the pages' bodies alone, as they went over the wire.
+    pub body_bytes: u64,
+    /// Pages that were sent as zero: without a body.
+    pub pages_zero: u64,
+    /// Pages that were sent as equal to one that the destination has: without a body.
+    pub pages_same: u64,
+    /// Pages whose body was compressed.
+    pub pages_compressed: u64,
+    /// The congestion control of the sockets, as the system tells it.
+    pub congestion: String,
 }
 
 /// What a side counted.

@@ -3,7 +3,9 @@
 //! One decoder serves both kinds of connections; what differs is the payload. Decoders give one
 //! error and are of no use after it, since what follows is out of step: close the connection.
 
+use crate::lists::{DISK_TAG, RESIDENCY_TAG};
 use crate::peer::PeerMessage;
+use crate::plane::BATCH_TAG;
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,13 +15,13 @@ use std::marker::PhantomData;
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 
 /// The largest payload between the manager and a server or `ctl`: a guest with a written-out
-/// queue of a million pages, or [`EVENTS_PER_FRAME`](crate::control::EVENTS_PER_FRAME) events,
+/// queue of a million pages, or [`ENTRIES_PER_FRAME`](crate::control::ENTRIES_PER_FRAME) events,
 /// fits easily; what garbage can make a process set aside stays small.
 pub const MAX_CONTROL_FRAME: usize = 16 << 20;
 
 /// The largest payload between two servers: as [`MAX_CONTROL_FRAME`], so that a guest that can be
-/// created can be offered, too. A context of any size comes in parts of
-/// [`CONTEXT_PART_ENTRIES`](crate::peer::CONTEXT_PART_ENTRIES).
+/// created can be offered, too. What a context has one of per page comes in parts of
+/// [`PART_ENTRIES`](crate::lists::PART_ENTRIES).
 pub const MAX_PEER_FRAME: usize = MAX_CONTROL_FRAME;
 
 /// Bytes of the length that goes before a payload.
@@ -202,10 +204,16 @@ pub enum PeerFrame {
     Message(PeerMessage),
     /// A page, for [`decode_page`](crate::page::decode_page).
     Page(Bytes),
+    /// A batch of pages with a header of its own, see [`plane`](crate::plane).
+    Batch(Bytes),
+    /// A part of the residency list, for [`decode_residency`](crate::lists::decode_residency).
+    Residency(Bytes),
+    /// A part of the disk, for [`decode_disk`](crate::lists::decode_disk).
+    Disk(Bytes),
 }
 
-/// Connections between two servers. A payload that begins with `{` is a message in JSON, any
-/// other is a page.
+/// Connections between two servers. The first byte of a payload tells what it is: `{` begins a
+/// message in JSON.
 #[derive(Debug)]
 pub struct PeerCodec {
     payloads: Payloads,
@@ -224,10 +232,14 @@ impl Default for PeerCodec {
     }
 }
 
-/// What a payload between two servers is. An empty one is taken for JSON, and refused as such.
+/// What a payload between two servers is. What begins with none of the tags is taken for a page,
+/// an empty one for JSON, and refused as such.
 fn peer_frame(payload: BytesMut) -> Result<PeerFrame, FrameError> {
     match payload.first() {
         Some(b'{') | None => from_json(&payload).map(PeerFrame::Message),
+        Some(&BATCH_TAG) => Ok(PeerFrame::Batch(payload.freeze())),
+        Some(&RESIDENCY_TAG) => Ok(PeerFrame::Residency(payload.freeze())),
+        Some(&DISK_TAG) => Ok(PeerFrame::Disk(payload.freeze())),
         Some(_) => Ok(PeerFrame::Page(payload.freeze())),
     }
 }
@@ -251,7 +263,10 @@ impl Encoder<PeerFrame> for PeerCodec {
     fn encode(&mut self, frame: PeerFrame, into: &mut BytesMut) -> Result<(), FrameError> {
         let payload = match frame {
             PeerFrame::Message(message) => to_json(&message)?,
-            PeerFrame::Page(payload) => payload,
+            PeerFrame::Page(payload)
+            | PeerFrame::Batch(payload)
+            | PeerFrame::Residency(payload)
+            | PeerFrame::Disk(payload) => payload,
         };
         self.payloads.encode(payload, into)
     }

@@ -7,7 +7,7 @@
 //!   <------- ToServer::Welcome                        ToCtl::Reply -->
 //!   <------- ToServer::Command
 //!   FromServer::Reply ------->
-//!   FromServer::Event, MigrationEnded ------->
+//!   FromServer::Event, Progress, MigrationEnded ------->
 //!
 //! source server                                   destination server
 //!   PeerMessage::Offer ----------------------------------->
@@ -15,12 +15,15 @@
 //!   PeerMessage::Ping ------------------------------------>   several times: model time 0
 //!   <---------------------------------- PeerMessage::Pong
 //!   PeerMessage::Begin ----------------------------------->
-//!   PeerFrame::Page, PeerMessage::Context, Notice -------->
-//!   <--------------------------------- PeerMessage::Reply
+//!   PeerFrame::Page, Notice ------------------------------>   without a modelled link: Batch,
+//!   PeerFrame::Residency, Disk, PeerMessage::Context ----->   and batches on connections of
+//!   <--------------------------------- PeerMessage::Reply     their own (module plane)
 //!   PeerMessage::Released, or Withdrawn ------------------>
 //! ```
 
 pub mod control;
 pub mod frame;
+pub mod lists;
 pub mod page;
 pub mod peer;
+pub mod plane;

@@ -1,19 +1,19 @@
 //! Pages as bytes: what crosses the page plane.
 //!
 //! ```text
-//! byte  0      tag                       byte 16    stamp
-//!       1      cause                          24    filler, 510 words
-//!       2      1 if dirty, else 0           4104    stamp again
+//! byte  0      tag
+//!       1      cause
+//!       2      1 if dirty, else 0
 //!       3      0
 //!       4..8   page number, least significant byte first
 //!       8..16  model instant of delivery in nanoseconds, the same way
+//!      16..    the page, see `PageContents`
 //! ```
 //!
-//! The filler is given by the guest's seed and the page's number; a write changes the stamp words
-//! alone. Whoever knows the seed can therefore check every byte of a page that arrives.
+//! The page tells its own stamp, and whoever knows the guest's seed can check every other byte.
 
 use bytes::{BufMut, BytesMut};
-use lazycopy_guest::first_stamp;
+use lazycopy_guest::PageContents;
 use lazycopy_migration::{Cause, PageMessage};
 use lazycopy_units::{HEADER_BYTES, Instant, PAGE_BYTES, PAGE_MESSAGE_BYTES, PageNumber};
 
@@ -22,9 +22,7 @@ pub const PAGE_TAG: u8 = 0x50;
 
 const HEADER: usize = HEADER_BYTES as usize;
 const FRAME: usize = PAGE_MESSAGE_BYTES as usize;
-const WORD: usize = size_of::<u64>();
-const FILLER_WORDS: u32 = (PAGE_BYTES as usize / WORD - 2) as u32;
-const FILLER: std::ops::Range<usize> = HEADER + WORD..FRAME - WORD;
+const PAGE: usize = PAGE_BYTES as usize;
 
 /// What is wrong with the bytes of a page.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,14 +48,10 @@ pub enum PageError {
         pages: u32,
     },
     /// The page's two stamp words differ: it is torn.
-    #[error("page {page} is torn: its stamps are {first:#018x} and {last:#018x}")]
+    #[error("page {page} is torn: it begins with another stamp than it ends with")]
     Torn {
         /// The page's number.
         page: PageNumber,
-        /// The stamp before the filler.
-        first: u64,
-        /// The stamp behind it.
-        last: u64,
     },
     /// The filler is not this page's.
     #[error("the content of page {page} is not this guest's")]
@@ -79,14 +73,13 @@ fn cause_number(cause: Cause) -> u8 {
     }
 }
 
-/// The words between the stamps.
-fn filler(seed: u64, page: PageNumber) -> impl Iterator<Item = u64> {
-    let page_seed = !first_stamp(seed, page);
-    (0..FILLER_WORDS).map(move |word| first_stamp(page_seed, PageNumber(word)))
-}
-
-/// Appends the bytes of a page of the guest with that `seed`, delivered at `deliver_at`.
-pub fn encode_page(seed: u64, message: &PageMessage, deliver_at: Instant, buffer: &mut BytesMut) {
+/// Appends the bytes of a page of the guest with these `contents`, delivered at `deliver_at`.
+pub fn encode_page(
+    contents: &PageContents,
+    message: &PageMessage,
+    deliver_at: Instant,
+    buffer: &mut BytesMut,
+) {
     buffer.reserve(FRAME);
     buffer.put_u8(PAGE_TAG);
     buffer.put_u8(cause_number(message.cause));
@@ -94,23 +87,25 @@ pub fn encode_page(seed: u64, message: &PageMessage, deliver_at: Instant, buffer
     buffer.put_u8(0);
     buffer.put_u32_le(message.page.0);
     buffer.put_u64_le(deliver_at.as_nanos());
-    buffer.put_u64_le(message.stamp);
-    filler(seed, message.page).for_each(|word| buffer.put_u64_le(word));
-    buffer.put_u64_le(message.stamp);
+    let mut page = [0; PAGE];
+    contents.fill(message.page, message.stamp, &mut page);
+    buffer.put_slice(&page);
 }
 
-/// Reads a page of the guest with that `seed` and so many `pages`, and checks every byte of it.
-/// Gives the message and the instant of its delivery.
+/// Reads a page of the guest with these `contents` and so many `pages`, and checks every byte of
+/// it. Gives the message and the instant of its delivery.
 ///
 /// # Errors
 /// The first thing that is wrong with the bytes.
 pub fn decode_page(
-    seed: u64,
+    contents: &PageContents,
     pages: u32,
     bytes: &[u8],
 ) -> Result<(PageMessage, Instant), PageError> {
-    let frame: &[u8; FRAME] = bytes.try_into().map_err(|_| PageError::Length(bytes.len()))?;
-    let [tag, cause, dirty, reserved, ..] = *frame;
+    let wrong_length = || PageError::Length(bytes.len());
+    let (header, content) = bytes.split_first_chunk::<HEADER>().ok_or_else(wrong_length)?;
+    let content: &[u8; PAGE] = content.try_into().map_err(|_| wrong_length())?;
+    let [tag, cause, dirty, reserved, ..] = *header;
     if tag != PAGE_TAG {
         return Err(PageError::Tag(tag));
     }
@@ -118,19 +113,14 @@ pub fn decode_page(
     if dirty > 1 || reserved != 0 {
         return Err(PageError::Flags(dirty, reserved));
     }
-    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| frame[at + byte]));
-    let page = PageNumber(u32::from_le_bytes(std::array::from_fn(|byte| frame[4 + byte])));
+    let page = PageNumber(u32::from_le_bytes(std::array::from_fn(|byte| header[4 + byte])));
+    let at = u64::from_le_bytes(std::array::from_fn(|byte| header[8 + byte]));
     if page.0 >= pages {
         return Err(PageError::Number { page, pages });
     }
-    let (first, last) = (word(HEADER), word(FILLER.end));
-    if first != last {
-        return Err(PageError::Torn { page, first, last });
-    }
-    let content = frame[FILLER].chunks_exact(WORD);
-    if !content.zip(filler(seed, page)).all(|(bytes, word)| bytes == word.to_le_bytes()) {
+    let stamp = contents.stamp_in(page, content).ok_or(PageError::Torn { page })?;
+    if !contents.matches(page, stamp, content) {
         return Err(PageError::Filler { page });
     }
-    let message = PageMessage { page, stamp: first, dirty: dirty == 1, cause };
-    Ok((message, Instant::from_nanos(word(8))))
+    Ok((PageMessage { page, stamp, dirty: dirty == 1, cause }, Instant::from_nanos(at)))
 }

@@ -1,10 +1,10 @@
 //! Messages between the two servers of a migration. They share one connection, made by the
 //! source; each carries the model instant of its delivery.
 
-use crate::control::MigrationId;
-use lazycopy_guest::{DiskContents, GuestSpec, Registers};
-use lazycopy_link::LinkParameters;
-use lazycopy_migration::{MigrationParameters, Notice, Reply, Residency, Verdict};
+use crate::control::{MigrationId, Watch};
+use lazycopy_guest::{GuestSpec, Registers};
+use lazycopy_link::LinkSpec;
+use lazycopy_migration::{MigrationParameters, Notice, Reply, Verdict};
 use lazycopy_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
@@ -40,10 +40,7 @@ pub enum PeerMessage {
         /// By how much the two clocks may disagree, in wall time.
         uncertainty_ns: u64,
     },
-    /// A part of the context's lists, before the context itself: they are joined in the order of
-    /// their coming. Counts nothing on the modelled link.
-    ContextPart(ContextLists),
-    /// The context, with the last part of its lists.
+    /// The context. What it has one of per page has come before, in binary frames.
     Context(Box<ContextFrame>),
     /// A control message from the source machine.
     Notice {
@@ -58,6 +55,22 @@ pub enum PeerMessage {
         deliver_at: Instant,
         /// What it says.
         reply: Reply,
+    },
+    /// Source, as the first frame of a connection: it is a bulk connection of this migration.
+    /// Answered by `Accept`; then come batches of pages, without frames around them.
+    Bulk {
+        /// Which migration.
+        migration: MigrationId,
+        /// Name of the source.
+        source: String,
+    },
+    /// Destination: the machine has taken so many batches of that connection (0: the control
+    /// connection's), and the source does not need their pages any more.
+    Acknowledged {
+        /// Which connection.
+        connection: u8,
+        /// Batches since the beginning.
+        batches: u64,
     },
     /// Source: the migration was given up before the hand-over; the guest runs here again.
     Withdrawn {
@@ -89,10 +102,10 @@ pub struct Offer {
     pub time_scale: u64,
     /// How it is moved.
     pub parameters: MigrationParameters,
-    /// The link.
-    pub link: LinkParameters,
-    /// Whether the destination sends each event to the manager at once.
-    pub watch_events: bool,
+    /// The link, or none.
+    pub link: LinkSpec,
+    /// Which events the destination sends to the manager at once.
+    pub watch: Watch,
 }
 
 /// The context of a guest in a frame.
@@ -102,44 +115,8 @@ pub struct ContextFrame {
     pub deliver_at: Instant,
     /// Registers.
     pub registers: Registers,
-    /// The last part of its lists; all of them, where they are short.
-    #[serde(flatten)]
-    pub lists: ContextLists,
     /// Bytes that it counts on the modelled link.
     pub bytes: u64,
-}
-
-/// What a context has one of per page.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ContextLists {
-    /// The residency list, from least to most recently used.
-    pub residency: Vec<Residency>,
-    /// What was written back to the guest's storage.
-    pub disk: DiskContents,
-}
-
-/// The most entries of either list in one frame, so that it stays far below
-/// [`MAX_PEER_FRAME`](crate::frame::MAX_PEER_FRAME) however large the guest is.
-pub const CONTEXT_PART_ENTRIES: usize = 1 << 16;
-
-impl ContextLists {
-    /// Cuts the lists into parts of at most [`CONTEXT_PART_ENTRIES`] entries, at least one.
-    pub fn into_parts(self) -> Vec<ContextLists> {
-        let mut residency = self.residency.chunks(CONTEXT_PART_ENTRIES);
-        let mut written = self.disk.written.chunks(CONTEXT_PART_ENTRIES);
-        let count = residency.len().max(written.len()).max(1);
-        let mut part = || ContextLists {
-            residency: residency.next().unwrap_or_default().to_vec(),
-            disk: DiskContents { written: written.next().unwrap_or_default().to_vec() },
-        };
-        (0..count).map(|_| part()).collect()
-    }
-
-    /// Joins the next part.
-    pub fn extend(&mut self, part: ContextLists) {
-        self.residency.extend(part.residency);
-        self.disk.written.extend(part.disk.written);
-    }
 }
 
 /// The uncertainty of the common clock in model time.

@@ -1,8 +1,8 @@
 //! Frames: round trips, frames that come in pieces, and what peers should not send.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use lazycopy_guest::{DiskContents, Registers};
-use lazycopy_migration::{Notice, Residency};
+use lazycopy_guest::Registers;
+use lazycopy_migration::{Notice, Residency, ResidencyList};
 use lazycopy_protocol::control::{
     CtlReply, CtlRequest, FirstFrame, FromServer, PROTOCOL_VERSION, ServerCommand, ServerReply,
     ToServer,
@@ -10,8 +10,13 @@ use lazycopy_protocol::control::{
 use lazycopy_protocol::frame::{
     FrameError, JsonCodec, MAX_CONTROL_FRAME, MAX_PEER_FRAME, PeerCodec, PeerFrame,
 };
+use lazycopy_protocol::lists::{
+    DISK_TAG, ListError, PART_ENTRIES, RESIDENCY_TAG, decode_disk, decode_residency, encode_disk,
+    encode_residency,
+};
 use lazycopy_protocol::page::PAGE_TAG;
-use lazycopy_protocol::peer::{CONTEXT_PART_ENTRIES, ContextFrame, ContextLists, PeerMessage};
+use lazycopy_protocol::peer::{ContextFrame, PeerMessage};
+use lazycopy_protocol::plane::BATCH_TAG;
 use lazycopy_units::{Instant, PageNumber};
 use proptest::prelude::*;
 use tokio_util::codec::{Decoder, Encoder};
@@ -36,15 +41,14 @@ fn peer_frames() -> Vec<PeerFrame> {
     let context = ContextFrame {
         deliver_at: Instant::from_nanos(u64::MAX),
         registers: Registers { accesses: u64::MAX, digest: u64::MAX - 1, misses: 3 },
-        lists: ContextLists {
-            residency: vec![Residency { page: PageNumber(4), dirty: true, current: false }],
-            disk: DiskContents { written: vec![(PageNumber(9), u64::MAX)] },
-        },
         bytes: 4_128,
     };
     vec![
         PeerFrame::Message(PeerMessage::Accept),
         PeerFrame::Page(Bytes::from(vec![PAGE_TAG; 40])),
+        PeerFrame::Batch(Bytes::from(vec![BATCH_TAG; 40])),
+        PeerFrame::Residency(Bytes::from(vec![RESIDENCY_TAG; 5])),
+        PeerFrame::Disk(Bytes::from(vec![DISK_TAG; 13])),
         PeerFrame::Message(PeerMessage::Context(Box::new(context))),
         PeerFrame::Message(PeerMessage::Notice {
             deliver_at: Instant::from_nanos(5),
@@ -164,32 +168,50 @@ fn a_connection_that_ends_within_a_frame_is_told_from_one_that_ends_between_two(
 
 #[test]
 fn a_large_context_is_cut_into_parts_that_fit_a_frame_and_joined_again() {
-    let pages = 2 * CONTEXT_PART_ENTRIES as u32 + 1;
-    let whole = ContextLists {
-        residency: (0..pages)
-            .map(|n| Residency { page: PageNumber(n), dirty: true, current: false })
-            .collect(),
-        disk: DiskContents { written: vec![(PageNumber(u32::MAX), u64::MAX); 3] },
+    let pages = 2 * PART_ENTRIES as u32 + 1;
+    let entry = |n: u32| Residency {
+        page: PageNumber(n),
+        dirty: n.is_multiple_of(3),
+        current: n.is_multiple_of(5),
     };
-    let parts = whole.clone().into_parts();
-    assert_eq!(parts.len(), 3);
-    let mut joined = ContextLists::default();
-    for part in parts {
-        let mut stream = BytesMut::new();
-        let frame = PeerFrame::Message(PeerMessage::ContextPart(part));
-        PeerCodec::new().encode(frame.clone(), &mut stream).unwrap();
-        assert_eq!(PeerCodec::new().decode(&mut stream).unwrap(), Some(frame.clone()));
-        let PeerFrame::Message(PeerMessage::ContextPart(part)) = frame else { unreachable!() };
-        joined.extend(part);
+    let whole: ResidencyList = (0..pages).map(entry).collect();
+    let written: Vec<(PageNumber, u64)> =
+        (0..pages).map(|n| (PageNumber(n), u64::MAX - u64::from(n))).collect();
+    let (mut joined, mut disk) = (ResidencyList::default(), Vec::new());
+    let mut from = 0;
+    while let Some((part, next)) = encode_residency(&whole, from) {
+        assert!(part.len() < MAX_PEER_FRAME / 4);
+        decode_residency(&part, pages, |entry| joined.push(entry)).unwrap();
+        from = next;
     }
     assert_eq!(joined, whole);
-    assert_eq!(ContextLists::default().into_parts().len(), 1);
+    for part in encode_disk(&written) {
+        assert!(part.len() < MAX_PEER_FRAME / 4);
+        decode_disk(&part, pages, |page, stamp| disk.push((page, stamp))).unwrap();
+    }
+    assert_eq!(disk, written);
+}
+
+#[test]
+fn lists_that_are_cut_or_name_a_page_that_is_not_there_are_refused() {
+    let list: ResidencyList =
+        [Residency { page: PageNumber(7), dirty: true, current: true }].into_iter().collect();
+    let (part, _) = encode_residency(&list, 0).unwrap();
+    let out_of_range = ListError::OutOfRange { page: PageNumber(7), pages: 7 };
+    assert_eq!(decode_residency(&part, 7, |_| {}), Err(out_of_range));
+    assert_eq!(decode_residency(&part, 8, |_| {}), Ok(()));
+    let cut = decode_residency(&part[..3], 8, |_| {});
+    assert_eq!(cut, Err(ListError::Length { entry: 4, bytes: 2 }));
+    let part = encode_disk(&[(PageNumber(7), 5)]).next().unwrap();
+    assert_eq!(decode_disk(&part, 7, |_, _| {}), Err(out_of_range));
+    let cut = decode_disk(&part[..12], 8, |_, _| {});
+    assert_eq!(cut, Err(ListError::Length { entry: 12, bytes: 11 }));
 }
 
 #[test]
 fn the_fullest_frame_of_events_is_far_below_the_limit() {
     use lazycopy_migration::{Event, EventKind, FaultEnd, Side};
-    use lazycopy_protocol::control::EVENTS_PER_FRAME;
+    use lazycopy_protocol::control::ENTRIES_PER_FRAME;
     let event = Event {
         at: Instant::MAX,
         side: Side::Destination,
@@ -199,7 +221,7 @@ fn the_fullest_frame_of_events_is_far_below_the_limit() {
             stalled: lazycopy_units::Duration::from_nanos(u64::MAX),
         },
     };
-    let events = vec![event; EVENTS_PER_FRAME as usize];
+    let events = vec![event.into(); ENTRIES_PER_FRAME as usize];
     let result = Ok(ServerReply::Events { events, last: false });
     let mut stream = BytesMut::new();
     AtServer::new().encode(FromServer::Reply { id: 1, result }, &mut stream).unwrap();

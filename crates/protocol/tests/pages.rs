@@ -1,14 +1,30 @@
 //! Pages as bytes: what is sent is read back, and no wrong byte goes unseen.
 
 use bytes::BytesMut;
+use lazycopy_guest::{GuestSpec, PageContents, ResidentAtStart, WorkloadSpec};
 use lazycopy_migration::{Cause, PageMessage};
 use lazycopy_protocol::page::{PageError, decode_page, encode_page};
-use lazycopy_units::{Instant, PAGE_MESSAGE_BYTES, PageNumber};
+use lazycopy_units::{Duration, Instant, PAGE_MESSAGE_BYTES, PageNumber};
 use proptest::prelude::*;
 
 const SEED: u64 = 11;
 const PAGES: u32 = 50;
 const HEADER: usize = 16;
+
+fn contents(seed: u64) -> PageContents {
+    PageContents::of(&GuestSpec {
+        seed,
+        pages: PAGES,
+        frames: PAGES,
+        think_time: Duration::from_nanos(1),
+        write_fraction: 0.0,
+        whole_page_fraction: 0.0,
+        zero_fraction: 0.0,
+        compressible_fraction: 0.0,
+        workload: WorkloadSpec::Sequential,
+        resident_at_start: ResidentAtStart::None,
+    })
+}
 
 fn message() -> PageMessage {
     PageMessage {
@@ -21,7 +37,7 @@ fn message() -> PageMessage {
 
 fn encoded(message: &PageMessage) -> BytesMut {
     let mut buffer = BytesMut::new();
-    encode_page(SEED, message, Instant::from_nanos(70), &mut buffer);
+    encode_page(&contents(SEED), message, Instant::from_nanos(70), &mut buffer);
     buffer
 }
 
@@ -44,7 +60,7 @@ fn two_pages_and_two_guests_have_different_contents() {
     let content = |seed, page| {
         let mut buffer = BytesMut::new();
         let message = PageMessage { page: PageNumber(page), ..message() };
-        encode_page(seed, &message, Instant::ZERO, &mut buffer);
+        encode_page(&contents(seed), &message, Instant::ZERO, &mut buffer);
         buffer.split_off(HEADER + 8)
     };
     assert_ne!(content(1, 1), content(1, 2));
@@ -57,7 +73,8 @@ fn every_changed_byte_of_the_content_is_noticed() {
     for at in HEADER..right.len() {
         let mut wrong = right.clone();
         wrong[at] ^= 0x10;
-        let error = decode_page(SEED, PAGES, &wrong).expect_err("a wrong byte went unseen");
+        let error =
+            decode_page(&contents(SEED), PAGES, &wrong).expect_err("a wrong byte went unseen");
         let is_stamp = at < HEADER + 8 || at >= right.len() - 8;
         assert_eq!(matches!(error, PageError::Torn { .. }), is_stamp, "byte {at}: {error}");
     }
@@ -67,7 +84,10 @@ fn every_changed_byte_of_the_content_is_noticed() {
 fn a_page_cut_at_any_byte_is_refused() {
     let right = encoded(&message());
     for length in 0..right.len() {
-        assert_eq!(decode_page(SEED, PAGES, &right[..length]), Err(PageError::Length(length)));
+        assert_eq!(
+            decode_page(&contents(SEED), PAGES, &right[..length]),
+            Err(PageError::Length(length))
+        );
     }
 }
 
@@ -76,7 +96,7 @@ fn what_a_header_cannot_say_is_refused_by_name() {
     let with = |at: usize, byte: u8| {
         let mut bytes = encoded(&message());
         bytes[at] = byte;
-        decode_page(SEED, PAGES, &bytes)
+        decode_page(&contents(SEED), PAGES, &bytes)
     };
     assert_eq!(with(0, b'{'), Err(PageError::Tag(b'{')));
     assert_eq!(with(1, 4), Err(PageError::Cause(4)));
@@ -90,7 +110,7 @@ fn what_a_header_cannot_say_is_refused_by_name() {
 fn a_page_of_another_guest_is_refused() {
     let bytes = encoded(&message());
     assert_eq!(
-        decode_page(SEED + 1, PAGES, &bytes),
+        decode_page(&contents(SEED + 1), PAGES, &bytes),
         Err(PageError::Filler { page: PageNumber(17) })
     );
 }
@@ -108,13 +128,13 @@ proptest! {
         let cause = [Cause::Round, Cause::Background, Cause::Forward, Cause::Demand][cause];
         let message = PageMessage { page: PageNumber(page), stamp, dirty, cause };
         let mut buffer = BytesMut::new();
-        encode_page(seed, &message, Instant::from_nanos(at), &mut buffer);
-        let read = decode_page(seed, u32::MAX - 1, &buffer);
+        encode_page(&contents(seed), &message, Instant::from_nanos(at), &mut buffer);
+        let read = decode_page(&contents(seed), u32::MAX - 1, &buffer);
         prop_assert_eq!(read, Ok((message, Instant::from_nanos(at))));
     }
 
     #[test]
     fn garbage_is_refused(bytes in proptest::collection::vec(any::<u8>(), 4_112)) {
-        prop_assert!(decode_page(SEED, PAGES, &bytes).is_err());
+        prop_assert!(decode_page(&contents(SEED), PAGES, &bytes).is_err());
     }
 }

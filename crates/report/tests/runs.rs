@@ -33,6 +33,7 @@ fn run(scenario: &str, scheme: Scheme, seed: u64, set: &[&str]) -> (RunRecord, V
         slip_bound_ns: None,
         slip_exceeded: false,
         out_of_order: 0,
+        plane: None,
         metrics: run.metrics,
     };
     (record, run.events)

@@ -224,6 +224,14 @@ fn doubts(records: &[&RunRecord], counted: &[&RunRecord]) -> Vec<String> {
             wording::names(&late)
         ));
     }
+    let by_clock = counted.iter().filter(|record| record.plane.is_some()).count();
+    if by_clock > 0 {
+        doubts.push(format!(
+            "By the clock: {by_clock} of {} runs had no modelled link, so that their times are what \
+             these processes took on this machine; the same seeds take others the next time.",
+            counted.len()
+        ));
+    }
     let mut settings: Vec<(Option<&String>, Value)> =
         records.iter().map(|record| (record.preset.as_ref(), settings_of(record))).collect();
     settings.dedup();

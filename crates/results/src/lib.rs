@@ -1,5 +1,5 @@
 //! What runs leave behind: a record of each ([`RunRecord`]) in a directory of its own
-//! ([`write_run`]), what many of them say together ([`Comparison`]), what a sweep over many
+//! ([`RunWriter`]), what many of them say together ([`Comparison`]), what a sweep over many
 //! scenarios leaves ([`SweepManifest`], [`SweepRecord`]), and what it says ([`SweepAnalysis`]).
 
 mod analysis;
@@ -9,7 +9,9 @@ mod directory;
 mod events;
 mod measure;
 mod metric;
+mod plane;
 mod record;
+mod run_writer;
 mod statistics;
 mod sweep;
 mod sweep_record;
@@ -22,13 +24,14 @@ pub use analysis::{
 pub use claims::{Finding, FindingKind};
 pub use comparison::{Comparison, Exclusion, SchemeColumn};
 pub use directory::{
-    BrokenRun, MAX_NAME_BYTES, ResultsError, RunFiles, Runs, list_runs, load_events, load_run,
-    read_events, write_run,
+    BrokenRun, MAX_NAME_BYTES, ResultsError, Runs, list_runs, load_events, load_run, read_events,
 };
-pub use events::{forward_lead_mean, merge_events};
+pub use events::{ForwardLead, merge_events};
 pub use measure::{Measure, Unit};
 pub use metric::{Metric, MetricValue};
+pub use plane::PlaneRecord;
 pub use record::{PROGRAM_VERSION, RecordError, RunRecord, SCHEMA_VERSION};
+pub use run_writer::RunWriter;
 pub use statistics::{Difference, Paired, Quantiles, SIGNIFICANCE, Standing, Summary, holm};
 pub use sweep::{
     AxisValues, RunPlace, SWEEP_FILE, SWEEP_PARTS_DIRECTORY, SWEEP_RESULTS_FILE, SWEEP_TABLE_FILE,

@@ -1,5 +1,6 @@
 //! The record of a run: what `result.json` holds.
 
+use crate::plane::PlaneRecord;
 use lazycopy_migration::{Metrics, Scheme};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,12 +38,16 @@ pub struct RunRecord {
     /// Whether what the guest observed, and each of its pages, equal the reference run's; null
     /// where there was nothing to compare.
     pub digest_matches: Option<bool>,
-    /// The lateness (`slip_ns`) up to which a run counts as undisturbed; null in virtual time.
+    /// The lateness (`slip_ns`) up to which a run counts as undisturbed; null in virtual time, and
+    /// where the link is unlimited.
     pub slip_bound_ns: Option<u64>,
     /// Whether `slip_ns` is above the bound: the machine was too busy for this `time_scale`.
     pub slip_exceeded: bool,
     /// Messages that came when their instant had been passed already.
     pub out_of_order: u64,
+    /// What went over the sockets; absent where the link is modelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plane: Option<PlaneRecord>,
     /// The metrics.
     #[serde(flatten)]
     pub metrics: Metrics,

@@ -4,7 +4,7 @@ mod common;
 
 use common::record;
 use lazycopy_migration::{Outcome, Scheme};
-use lazycopy_results::{Comparison, FindingKind, Measure, RunRecord, Standing};
+use lazycopy_results::{Comparison, FindingKind, Measure, PlaneRecord, RunRecord, Standing};
 use serde_json::json;
 
 const SECOND: u64 = 1_000_000_000;
@@ -229,4 +229,28 @@ fn guests_that_were_moved_at_once_are_one_draw_and_no_repetition() {
     let paired = comparison.findings[0].difference.unwrap().paired;
     assert_eq!((paired.differences.count, paired.differences.mean), (3, 0.0));
     assert_eq!(comparison.columns[0].counted, 6);
+}
+
+#[test]
+fn times_of_the_clock_are_told_to_be_such() {
+    let mut all = runs(Scheme::PostCopy, &[(20, 9), (22, 8)]);
+    let by_clock = |all: &[RunRecord]| {
+        let words = Comparison::of("unlimited", all).words();
+        words.into_iter().find(|sentence| sentence.starts_with("By the clock: "))
+    };
+    assert_eq!(by_clock(&all), None);
+    for run in &mut all {
+        run.plane = Some(PlaneRecord {
+            bytes_sent: 1,
+            pages_zero: 0,
+            pages_same: 0,
+            pages_compressed: 0,
+            compression_ratio: None,
+            connections: 1,
+            congestion: "cubic".to_owned(),
+            checksums: true,
+        });
+    }
+    let told = by_clock(&all).unwrap();
+    assert!(told.starts_with("By the clock: 2 of 2 runs had no modelled link"), "{told}");
 }

@@ -4,9 +4,7 @@ mod common;
 
 use common::record;
 use lazycopy_migration::{Cause, Event, EventKind, Fate, FaultEnd, Scheme, Side};
-use lazycopy_results::{
-    ResultsError, RunFiles, RunRecord, list_runs, load_events, load_run, write_run,
-};
+use lazycopy_results::{ResultsError, RunRecord, RunWriter, list_runs, load_events, load_run};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -32,7 +30,9 @@ fn events() -> Vec<Event> {
 }
 
 fn write(folder: &Path, record: &RunRecord) -> Result<std::path::PathBuf, ResultsError> {
-    write_run(folder, RunFiles { record, events: &events(), before: "before\n", after: "after\n" })
+    let mut run = RunWriter::begin(folder, &record.run)?;
+    events().iter().try_for_each(|event| run.event(event))?;
+    run.finish(record, "before\n", "after\n")
 }
 
 fn names_in(folder: &Path) -> BTreeSet<String> {
@@ -125,6 +125,16 @@ fn what_fails_leaves_nothing_behind() {
     let error = write(&file, &record(Scheme::LazyCopy, 3)).unwrap_err().to_string();
     assert!(error.starts_with(&file.display().to_string()), "{error}");
     assert_eq!(names_in(folder.path()).len(), 1);
+}
+
+#[test]
+fn what_is_not_finished_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = RunWriter::begin(folder.path(), "given-up").unwrap();
+    events().iter().for_each(|event| run.event(event).unwrap());
+    assert_eq!(names_in(folder.path()).len(), 1);
+    drop(run);
+    assert_eq!(names_in(folder.path()), BTreeSet::new());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A scenario in the making: a document, a preset, overrides.
 
 use crate::error::ScenarioError;
-use crate::overrides::Override;
+use crate::overrides::{Override, make_way};
 use crate::preset::Preset;
 use crate::scenario::Scenario;
 use crate::shipped;
@@ -76,7 +76,9 @@ impl Draft {
     }
 
     /// Overrides one key: `KEY=VALUE` as in `link.bandwidth=1Gbit/s`. The value is TOML, or else
-    /// a bare string. Where `guest.workload.kind` changes, the keys of the kind before are gone.
+    /// a bare string. Overrides apply in their order. Where they change `guest.workload.kind`, the
+    /// document's keys of the kind before are gone; where `link.bandwidth` becomes `"unlimited"`
+    /// or is no longer, those of `[link]`, and with the modelled link the document's `time_scale`.
     /// A recorded program's file is relative to the working directory here.
     ///
     /// # Errors
@@ -92,7 +94,6 @@ impl Draft {
     /// The first thing that is wrong, by file, line and key, or by the override that is wrong.
     pub fn finish(self) -> Result<Scenario, ScenarioError> {
         let mut overrides: Vec<&Override> = self.overrides.iter().collect();
-        overrides.sort_by_key(|entry| !entry.chooses_kind());
         let preset = self.preset.map(Override::preset);
         overrides.splice(0..0, &preset);
         let recordings = Recordings::default();
@@ -169,6 +170,7 @@ impl Draft {
         if let Some(file) = trace_file(&mut document) {
             *file = anchored(Path::new(file), self.directory.as_deref()).display().to_string();
         }
+        make_way(&mut document, overrides).map_err(malformed)?;
         for entry in overrides {
             entry.apply(&mut document).map_err(malformed)?;
         }

@@ -9,6 +9,7 @@ mod draft;
 mod duration_text;
 mod error;
 mod fleet;
+mod link_table;
 mod overrides;
 mod preset;
 mod scenario;

@@ -1,11 +1,15 @@
 //! Overrides: entries that are put into the document before it is typed.
 
 use crate::error::ScenarioError;
+use crate::link_table::UNLIMITED;
 use crate::preset::Preset;
 use toml::{Table, Value};
 
 /// The table whose keys depend on one of them.
 const WORKLOAD: [&str; 2] = ["guest", "workload"];
+
+/// Another one: its keys depend on its bandwidth.
+const LINK: &str = "link";
 
 /// Entries that were asked for together.
 #[derive(Clone, Debug)]
@@ -40,11 +44,6 @@ impl Override {
         Override { origin: format!("--preset {preset}"), entries }
     }
 
-    /// Whether it chooses the kind of workload, which decides the keys beside it.
-    pub(crate) fn chooses_kind(&self) -> bool {
-        self.entries.iter().any(|(path, _)| is_kind(path))
-    }
-
     /// Puts the entries into the document.
     pub(crate) fn apply(&self, document: &mut Table) -> Result<(), String> {
         self.entries.iter().try_for_each(|(path, value)| put(document, path, value.clone()))
@@ -59,10 +58,6 @@ fn parse_value(text: &str) -> Value {
         Some(value) => value,
         None => Value::String(text.to_owned()),
     }
-}
-
-fn is_kind(path: &[String]) -> bool {
-    path.len() == 3 && path[..2] == WORKLOAD && path[2] == "kind"
 }
 
 fn put(document: &mut Table, path: &[String], value: Value) -> Result<(), String> {
@@ -80,15 +75,50 @@ fn put(document: &mut Table, path: &[String], value: Value) -> Result<(), String
             _ => return Err(format!("`{}` has no keys of its own", path[..=depth].join("."))),
         };
     }
-    if is_kind(path) && table.get("kind") != Some(&value) {
-        *table = of_kind(value);
-    } else {
-        table.insert(last.clone(), value);
+    table.insert(last.clone(), value);
+    Ok(())
+}
+
+/// Takes out of the document what belongs to a kind of workload or link that the overrides, as a
+/// whole, replace by another: so their order decides between themselves alone, and a key of the
+/// new kind may stand before the one that chooses it.
+pub(crate) fn make_way(document: &mut Table, overrides: &[&Override]) -> Result<(), String> {
+    let mut chosen = Table::new();
+    overrides.iter().try_for_each(|entry| entry.apply(&mut chosen))?;
+    if let (Some(before), Some(kind)) = (workload_kind(document), workload_kind(&chosen))
+        && before != kind
+    {
+        let kind = Value::Table(of_kind(kind.clone()));
+        put(document, &WORKLOAD.map(str::to_owned), kind)?;
+    }
+    if let (Some(before), Some(now)) = (is_unlimited(document), is_unlimited(&chosen))
+        && before != now
+    {
+        document.remove(LINK);
+        if now {
+            // How fast a model's time goes says nothing where instants are the clock's.
+            document.remove("time_scale");
+        }
     }
     Ok(())
 }
 
-/// A workload of another kind: the keys of the kind before go with it.
+/// The kind of workload that a document names.
+fn workload_kind(document: &Table) -> Option<&Value> {
+    let [guest, workload] = WORKLOAD;
+    match document.get(guest)?.get(workload)? {
+        Value::Table(table) => table.get("kind"),
+        kind => Some(kind),
+    }
+}
+
+/// Whether the bandwidth that a document names says that no link is modelled.
+fn is_unlimited(document: &Table) -> Option<bool> {
+    let bandwidth = document.get(LINK)?.get("bandwidth")?;
+    Some(bandwidth.as_str() == Some(UNLIMITED))
+}
+
+/// A workload of that kind, and nothing else about it.
 fn of_kind(kind: Value) -> Table {
     Table::from_iter([("kind".to_owned(), kind)])
 }

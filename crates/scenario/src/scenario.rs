@@ -3,11 +3,10 @@
 use crate::draft::Draft;
 use crate::error::ScenarioError;
 use crate::fleet::FleetScenario;
-use crate::table::serialize_link;
-use crate::{duration_text, workload_table};
+use crate::{duration_text, link_table, workload_table};
 use chacha20::ChaCha8Rng;
 use lazycopy_guest::{GuestSpec, ResidentAtStart, TraceSummary, WorkloadSpec};
-use lazycopy_link::LinkParameters;
+use lazycopy_link::LinkSpec;
 use lazycopy_migration::{
     Direction, MigrationParameters, PrePaging, PushOrder, RoundParameters, Scheme, StopRule,
 };
@@ -40,9 +39,9 @@ pub struct Scenario {
     pub time_scale: u64,
     /// The guest.
     pub guest: GuestScenario,
-    /// The link from the source to the destination.
-    #[serde(serialize_with = "serialize_link")]
-    pub link: LinkParameters,
+    /// The link from the source to the destination, or none.
+    #[serde(serialize_with = "link_table::serialize")]
+    pub link: LinkSpec,
     /// What loads from the shared storage take.
     pub disk: DiskScenario,
     /// How the guest is moved.
@@ -71,11 +70,21 @@ pub struct GuestScenario {
     pub write_fraction: f64,
     /// Share of these writes that write the whole page.
     pub whole_page_fraction: f64,
+    /// Share of the pages whose filler is zeros. Left out where it is none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub zero_fraction: f64,
+    /// Share of the pages that compress well, of which many are equal. Left out where it is none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub compressible_fraction: f64,
     /// What memory holds when the warm-up begins.
     pub resident_at_start: ResidentAtStart,
     /// What it touches. The file of a recorded program is absolute.
     #[serde(with = "workload_table")]
     pub workload: WorkloadSpec,
+}
+
+fn is_zero(fraction: &f64) -> bool {
+    *fraction == 0.0
 }
 
 /// The table `[disk]`.
@@ -142,6 +151,9 @@ pub struct MigrationScenario {
     pub sticky_pivot: bool,
     /// A page that the guest writes as a whole at the destination is exempt from transfer.
     pub whole_page_writes: bool,
+    /// The most that the background push sends per second; `None`: what the link gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push_rate: Option<Rate>,
 }
 
 impl Scenario {
@@ -179,6 +191,8 @@ impl Scenario {
             think_time: self.guest.think_time.unwrap_or(Duration::ZERO),
             write_fraction: self.guest.write_fraction,
             whole_page_fraction: self.guest.whole_page_fraction,
+            zero_fraction: self.guest.zero_fraction,
+            compressible_fraction: self.guest.compressible_fraction,
             workload: self.guest.workload.clone(),
             resident_at_start: self.guest.resident_at_start,
         }
@@ -226,11 +240,12 @@ impl Scenario {
                 sticky_pivot: migration.sticky_pivot,
             },
             whole_page_writes: migration.whole_page_writes,
+            push_rate: migration.push_rate,
         }
     }
 
-    /// The link from the source to the destination.
-    pub fn link(&self) -> LinkParameters {
-        self.link
+    /// The link from the source to the destination, or none.
+    pub fn link(&self) -> LinkSpec {
+        self.link.clone()
     }
 }

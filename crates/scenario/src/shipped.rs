@@ -43,6 +43,7 @@ pub const SHIPPED: &[ShippedScenario] = shipped![
     "neighbours",
     "evacuation",
     "large-guest",
+    "unlimited",
 ];
 
 /// A recorded program of `traces/`.

@@ -1,13 +1,13 @@
 //! The document as it is written: which keys there are, which may be absent.
 
 use crate::fleet::FleetScenario;
+use crate::link_table::LinkTable;
 use crate::scenario::{DiskScenario, GuestScenario, MigrationScenario, Scenario};
 use crate::{duration_text, workload_table};
 use lazycopy_guest::{ResidentAtStart, TraceSummary, WorkloadSpec};
-use lazycopy_link::LinkParameters;
 use lazycopy_migration::{Direction, PrePaging, PushOrder, RoundParameters, Scheme, StopRule};
 use lazycopy_units::{Duration, Rate};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// The paper says nothing of the context's size: a page.
 pub(crate) const DEFAULT_CONTEXT_BYTES: u64 = 4_096;
@@ -40,19 +40,14 @@ pub(crate) struct GuestTable {
     write_fraction: f64,
     #[serde(default)]
     whole_page_fraction: f64,
+    #[serde(default)]
+    zero_fraction: f64,
+    #[serde(default)]
+    compressible_fraction: f64,
     #[serde(with = "workload_table")]
     pub(crate) workload: WorkloadSpec,
     #[serde(default)]
     resident_at_start: ResidentAtStart,
-}
-
-/// [`LinkParameters`] in human units.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LinkTable {
-    bandwidth: Rate,
-    #[serde(with = "duration_text")]
-    latency: Duration,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +87,7 @@ struct MigrationTable {
     sticky_pivot: Option<bool>,
     #[serde(default)]
     whole_page_writes: bool,
+    push_rate: Option<Rate>,
 }
 
 impl MigrationTable {
@@ -119,6 +115,7 @@ impl MigrationTable {
             direction: self.direction,
             sticky_pivot: self.sticky_pivot.unwrap_or(self.direction != Direction::Dual),
             whole_page_writes: self.whole_page_writes,
+            push_rate: self.push_rate,
         }
     }
 }
@@ -149,7 +146,7 @@ impl ScenarioTable {
             measured_accesses: self.measured_accesses,
             time_scale: self.time_scale,
             guest: self.guest.into_guest(recording)?,
-            link: LinkParameters { bandwidth: self.link.bandwidth, latency: self.link.latency },
+            link: self.link.into_link()?,
             disk: self.disk,
             migration: self.migration.into_migration(),
             fleet: self.fleet,
@@ -186,16 +183,10 @@ impl GuestTable {
             think_time: self.think_time,
             write_fraction: self.write_fraction,
             whole_page_fraction: self.whole_page_fraction,
+            zero_fraction: self.zero_fraction,
+            compressible_fraction: self.compressible_fraction,
             resident_at_start: self.resident_at_start,
             workload: self.workload,
         })
     }
-}
-
-/// Serializes [`LinkParameters`] in human units.
-pub(crate) fn serialize_link<S: serde::Serializer>(
-    link: &LinkParameters,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    LinkTable { bandwidth: link.bandwidth, latency: link.latency }.serialize(serializer)
 }

@@ -6,7 +6,7 @@ use crate::fleet::FleetScenario;
 use crate::scenario::Scenario;
 use crate::table::KeyProblem;
 use lazycopy_guest::WorkloadSpec;
-use lazycopy_link::MAX_CARD_RATE;
+use lazycopy_link::LinkParameters;
 use lazycopy_migration::{Context, StopRule};
 use lazycopy_units::{Duration, PAGE_MESSAGE_BYTES, Rate};
 use std::fmt;
@@ -69,18 +69,15 @@ impl Scenario {
         }
         self.check_integers()?;
         self.check_spans()?;
-        if self.link.bandwidth.bytes_per_sec() > MAX_CARD_RATE {
-            let problem = format!("{} is above {MAX_CARD_RATE}B/s", self.link.bandwidth);
-            return Err(("link.bandwidth", problem));
-        }
+        self.check_link()?;
         if self.guest.pages > MAX_GUEST_PAGES {
             let problem = format!("{} is above {MAX_GUEST_PAGES}", self.guest.pages);
             return Err(("guest.pages", problem));
         }
         self.guest_spec(self.seed).validate().map_err(|error| (error.key, error.problem))?;
         self.migration_parameters().validate().map_err(|error| (error.key, error.problem))?;
-        if let Some(fleet) = &self.fleet {
-            fleet.check(self.guest.pages, self.link.bandwidth)?;
+        if let (Some(fleet), Some(link)) = (&self.fleet, self.link.modelled()) {
+            fleet.check(self.guest.pages, link.bandwidth)?;
         }
         self.check_run_time()
     }
@@ -129,7 +126,7 @@ impl Scenario {
         let mut spans = vec![
             ("guest.think_time", self.guest.think_time.unwrap_or(Duration::ZERO)),
             ("guest.workload.instruction_time", instruction_time),
-            ("link.latency", self.link.latency),
+            ("link.latency", self.link.latency()),
             ("disk.latency_source", self.disk.latency_source),
             ("disk.latency_destination", self.disk.latency_destination),
             ("migration.fault_penalty", self.migration.fault_penalty),
@@ -161,11 +158,12 @@ impl Scenario {
         let transfer = self.slowest_transfer(context).1.saturating_add(page.saturating_mul(frames));
         let fault = (nanos(self.disk.latency_source.max(self.disk.latency_destination))
             + nanos(self.migration.fault_penalty)
-            + 3 * nanos(self.link.latency))
+            + 3 * nanos(self.link.latency()))
         .saturating_add(page.saturating_mul(2));
         let bounds = [
             (network, transfer),
             self.first_round(),
+            self.slowest_push(),
             self.slowest_access(),
             self.fleet.as_ref().map_or(("fleet.moves.starts", 0), FleetScenario::last_start),
             ("warmup_accesses", self.thinking(warmup)),
@@ -211,6 +209,13 @@ impl Scenario {
         }
     }
 
+    /// What the background push takes at most at the rate to which it is held, in nanoseconds.
+    fn slowest_push(&self) -> (&'static str, u128) {
+        let page = self.migration.push_rate.map(|rate| rate.time_for(PAGE_MESSAGE_BYTES));
+        let page = u128::from(page.unwrap_or_default().as_nanos());
+        ("migration.push_rate", page.saturating_mul(u128::from(self.guest.frames)))
+    }
+
     /// From an access to the next at most, while rounds slow the guest down: in nanoseconds, with
     /// the key that makes it so.
     fn slowest_access(&self) -> (&'static str, u128) {
@@ -239,8 +244,10 @@ impl Scenario {
     /// all use at once that may cross it, each gets an equal share of it.
     fn slowest_transfer(&self, bytes: u64) -> (&'static str, u128) {
         let nanos = |rate: Rate| u128::from(rate.time_for(bytes).as_nanos());
-        let alone = nanos(self.link.bandwidth);
-        let crossed = self.fleet.iter().flat_map(|fleet| fleet.crossed(self.link.bandwidth));
+        // What sockets take is not the model's time.
+        let Some(link) = self.link.modelled() else { return ("link.bandwidth", 0) };
+        let alone = nanos(link.bandwidth);
+        let crossed = self.fleet.iter().flat_map(|fleet| fleet.crossed(link.bandwidth));
         let share = |crossed: Crossed| nanos(crossed.card) * u128::from(crossed.flows);
         let shared = crossed.map(share).max().unwrap_or(0);
         if shared > alone { ("fleet.card", shared) } else { ("link.bandwidth", alone) }
@@ -265,18 +272,7 @@ impl Scenario {
     /// What is allowed but seldom meant, by key.
     pub fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
-        let wall = Duration::from_nanos(self.link.latency.as_nanos() / self.time_scale.max(1));
-        if wall < LEAST_WALL_LATENCY && self.fleet.is_none() {
-            warnings.push(Warning {
-                key: "link.latency",
-                problem: format!(
-                    "at a time_scale of {} its {} take {wall} of wall time, less than \
-                     {LEAST_WALL_LATENCY}: lateness of the processes may become a result; use a \
-                     smaller time_scale or a longer latency",
-                    self.time_scale, self.link.latency
-                ),
-            });
-        }
+        warnings.extend(self.short_latency());
         if matches!(self.guest.workload, WorkloadSpec::Trace { .. }) {
             let unused = "a recorded program does not use it; leave it out";
             if self.guest.think_time.is_some() {
@@ -289,5 +285,19 @@ impl Scenario {
             }
         }
         warnings
+    }
+
+    fn short_latency(&self) -> Option<Warning> {
+        let LinkParameters { latency, .. } = self.link.modelled()?;
+        let wall = Duration::from_nanos(latency.as_nanos() / self.time_scale.max(1));
+        (wall < LEAST_WALL_LATENCY && self.fleet.is_none()).then(|| Warning {
+            key: "link.latency",
+            problem: format!(
+                "at a time_scale of {} its {latency} take {wall} of wall time, less than \
+                 {LEAST_WALL_LATENCY}: lateness of the processes may become a result; use a \
+                 smaller time_scale or a longer latency",
+                self.time_scale
+            ),
+        })
     }
 }

@@ -30,8 +30,11 @@ fn a_value_is_toml_or_else_a_bare_string() {
         "seed=9",
     ])
     .unwrap();
-    assert_eq!(scenario.link.bandwidth, Rate::from_bytes_per_sec(125_000_000).unwrap());
-    assert_eq!(scenario.link.latency, Duration::from_millis(5));
+    assert_eq!(
+        scenario.modelled_link().unwrap().bandwidth,
+        Rate::from_bytes_per_sec(125_000_000).unwrap()
+    );
+    assert_eq!(scenario.modelled_link().unwrap().latency, Duration::from_millis(5));
     assert_eq!(scenario.migration.scheme, Scheme::PostCopy);
     assert_eq!(scenario.migration.max_lead, Some(10));
     assert_eq!((scenario.guest.write_fraction, scenario.seed), (0.25, 9));
@@ -53,7 +56,7 @@ fn a_whole_table_can_be_set() {
     let pages = vec![PageNumber(3), PageNumber(17)];
     assert_eq!(scenario.guest.workload, WorkloadSpec::List { pages });
     let scenario = with(&["link={ bandwidth = \"1kB/s\", latency = \"0s\" }"]).unwrap();
-    assert_eq!(scenario.link.latency, Duration::ZERO);
+    assert_eq!(scenario.modelled_link().unwrap().latency, Duration::ZERO);
 }
 
 #[test]
@@ -65,6 +68,11 @@ fn another_kind_of_workload_takes_the_keys_of_the_kind_before_along() {
     assert_eq!(workload(&["guest.workload=zipf", "guest.workload.exponent=2"]), zipf(2.0));
     let set = ["guest.workload.exponent=1.5", "guest.workload.kind=zipf"];
     assert_eq!(workload(&set), zipf(1.5), "in any order");
+    let set = ["guest.workload={ kind = \"zipf\", exponent = 2 }", "guest.workload.exponent=3"];
+    assert_eq!(workload(&set), zipf(3.0));
+    assert_eq!(workload(&[set[1], set[0]]), zipf(2.0), "the later wins");
+    let set = ["guest.workload.kind=zipf", "guest.workload.kind=queue"];
+    assert_eq!(workload(&set), WorkloadSpec::Queue { length: 100 }, "there and back again");
     let same = workload(&["guest.workload.kind=queue"]);
     assert_eq!(same, WorkloadSpec::Queue { length: 100 });
     assert_eq!(workload(&["guest.workload.length=7"]), WorkloadSpec::Queue { length: 7 });
@@ -74,7 +82,8 @@ fn another_kind_of_workload_takes_the_keys_of_the_kind_before_along() {
 fn an_unknown_key_is_refused_with_the_names_at_its_level() {
     assert_eq!(
         refused(&["link.bandwith=1Gbit/s"]),
-        "--set link.bandwith=1Gbit/s: unknown field `bandwith`, expected `bandwidth` or `latency`"
+        "--set link.bandwith=1Gbit/s: unknown field `bandwith`, expected one of `bandwidth`, \
+         `latency`, `connections`, `compression`, `page_check`, `congestion`"
     );
     let error = refused(&["gest.pages=3"]);
     assert!(
@@ -172,6 +181,18 @@ fn a_file_that_is_set_is_relative_to_the_working_directory() {
     assert_eq!(scenario.recording.unwrap().pages, 2);
 }
 
+#[test]
+fn what_pages_consist_of_is_written_down_only_where_it_is_said() {
+    let scenario = with(&["guest.zero_fraction=0.25", "guest.compressible_fraction=0.5"]).unwrap();
+    let spec = scenario.guest_spec(1);
+    assert_eq!((spec.zero_fraction, spec.compressible_fraction), (0.25, 0.5));
+    assert_eq!(Scenario::from_toml(&scenario.to_toml(), &scenario.name), Ok(scenario));
+    let plain = with(&[]).unwrap();
+    assert_eq!(plain.guest_spec(1).zero_fraction + plain.guest_spec(1).compressible_fraction, 0.0);
+    let written = plain.to_toml();
+    assert!(!written.contains("zero_fraction") && !written.contains("compressible"), "{written}");
+}
+
 proptest! {
     #[test]
     fn no_override_makes_the_program_panic_or_changes_another_key(
@@ -197,8 +218,8 @@ proptest! {
             &format!("migration.max_lead={lead}"),
         ])
         .unwrap();
-        prop_assert_eq!(scenario.link.bandwidth.bytes_per_sec(), rate);
-        prop_assert_eq!(scenario.link.latency.as_nanos(), latency);
+        prop_assert_eq!(scenario.modelled_link().unwrap().bandwidth.bytes_per_sec(), rate);
+        prop_assert_eq!(scenario.modelled_link().unwrap().latency.as_nanos(), latency);
         let again = Scenario::from_toml(&scenario.to_toml(), &scenario.name);
         prop_assert_eq!(again, Ok(scenario.clone()));
         let warmup = scenario.warmup(seed);

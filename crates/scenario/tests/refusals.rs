@@ -1,5 +1,6 @@
 //! What is wrong is refused, by file, line and key.
 
+use lazycopy_link::LinkParameters;
 use lazycopy_migration::Scheme;
 use lazycopy_scenario::{MAX_SPAN, SHIPPED, Scenario};
 use lazycopy_units::Duration;
@@ -30,7 +31,8 @@ fn a_typo_is_refused_with_line_caret_and_the_names_that_there_are() {
     assert_eq!(
         refused(text),
         "my.toml: TOML parse error at line 5, column 1\n  |\n5 | bandwith = \"1kB/s\"\n  | \
-         ^^^^^^^^\nunknown field `bandwith`, expected `bandwidth` or `latency`"
+         ^^^^^^^^\nunknown field `bandwith`, expected one of `bandwidth`, `latency`, \
+         `connections`, `compression`, `page_check`, `congestion`"
     );
 }
 
@@ -134,6 +136,16 @@ fn rules_that_are_broken_are_named_by_their_key() {
             "guest.write_fraction: 1.1 is outside 0 to 1",
         ),
         ("write_fraction = 0.0", "write_fraction = nan", "guest.write_fraction: NaN is outside"),
+        (
+            "write_fraction = 0.0",
+            "zero_fraction = 1.1",
+            "guest.zero_fraction: 1.1 is outside 0 to 1",
+        ),
+        (
+            "write_fraction = 0.0",
+            "zero_fraction = 0.5\ncompressible_fraction = 0.75",
+            "guest.compressible_fraction: 0.75 and guest.zero_fraction, which is 0.5, are more",
+        ),
         ("length = 100", "length = 0", "guest.workload.length: 0 is outside 1 to"),
         (
             "frames = 20",
@@ -271,17 +283,19 @@ fn seeds_that_could_not_be_written_down_are_refused() {
 #[test]
 fn the_bounds_themselves_are_allowed() {
     let mut scenario = Scenario::from_toml(paper(), "my.toml").unwrap();
-    scenario.link.latency = MAX_SPAN;
+    let link = scenario.modelled_link().unwrap();
+    scenario.link = LinkParameters { latency: MAX_SPAN, ..link }.into();
     scenario.measured_accesses = 3;
     assert_eq!(scenario.validate(), Ok(()));
-    scenario.link.latency = MAX_SPAN + Duration::from_nanos(1);
+    let latency = MAX_SPAN + Duration::from_nanos(1);
+    scenario.link = LinkParameters { latency, ..link }.into();
     assert!(scenario.validate().is_err());
 }
 
 #[test]
 fn ten_years_are_no_longer_than_ten_years() {
     let text = changed("\"200ms\"", "\"10years\"").replace("accesses = 100", "accesses = 1");
-    assert_eq!(Scenario::from_toml(&text, "my.toml").unwrap().link.latency, MAX_SPAN);
+    assert_eq!(Scenario::from_toml(&text, "my.toml").unwrap().link.latency(), MAX_SPAN);
     let error = refused(&changed("\"200ms\"", "\"10years 1ns\""));
     assert!(error.starts_with("my.toml: link.latency: "), "{error}");
     assert!(error.ends_with(" is longer than ten years"), "{error}");

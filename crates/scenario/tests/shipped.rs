@@ -48,8 +48,8 @@ fn the_paper_scenario_is_what_the_paper_says() {
     assert_eq!(guest.write_fraction, 0.0);
     assert_eq!(guest.workload, WorkloadSpec::Queue { length: 100 });
     assert_eq!(guest.resident_at_start, ResidentAtStart::None);
-    assert_eq!(paper.link().bandwidth, Rate::from_bytes_per_sec(8_224).unwrap());
-    assert_eq!(paper.link().latency, Duration::from_millis(200));
+    assert_eq!(paper.modelled_link().unwrap().bandwidth, Rate::from_bytes_per_sec(8_224).unwrap());
+    assert_eq!(paper.modelled_link().unwrap().latency, Duration::from_millis(200));
     let migration = paper.migration_parameters();
     assert_eq!((migration.scheme, migration.push_order), (Scheme::LazyCopy, PushOrder::Lru));
     assert_eq!((migration.context_bytes, migration.head_start), (4_096, 2));

@@ -4,6 +4,7 @@ use bytes::{Buf, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 use lazycopy_protocol::frame::{FrameError, PeerCodec, PeerFrame};
 use lazycopy_protocol::peer::PeerMessage;
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_util::codec::{Encoder, FramedRead};
+use tokio_util::codec::{Decoder, Encoder, FramedRead};
 use tracing::debug;
 
 /// Bytes that may wait to be written before the machine that produces them has to wait: some
@@ -39,12 +40,22 @@ pub(crate) enum Traffic {
 #[derive(Debug)]
 pub(crate) struct Connection {
     frames: FramedRead<OwnedReadHalf, PeerCodec>,
+    /// Frames that were read before another runtime took over.
+    ahead: VecDeque<PeerFrame>,
     writer: OwnedWriteHalf,
     outbox: BytesMut,
     /// When the other side last took a byte, or an empty outbox was filled.
     last_taken: Instant,
     /// Its place among the connections that are taken in, if it is one.
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// A connection without frames that no runtime serves yet, and its place among those that are
+/// taken in.
+#[derive(Debug)]
+pub(crate) struct BulkStream {
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
@@ -57,10 +68,11 @@ impl Connection {
         let (reader, writer) = stream.into_split();
         Ok(Connection {
             frames: FramedRead::new(reader, PeerCodec::new()),
+            ahead: VecDeque::new(),
             writer,
             outbox: BytesMut::new(),
             last_taken: Instant::now(),
-            _place: place,
+            place,
         })
     }
 
@@ -80,13 +92,32 @@ impl Connection {
         self.outbox.len() < OUTBOX_ROOM
     }
 
+    /// Writes what goes without waiting. What goes wrong is told by [`Connection::next`].
+    pub(crate) fn write_now(&mut self) {
+        while !self.outbox.is_empty() {
+            match self.writer.try_write(&self.outbox) {
+                Ok(count) if count > 0 => {
+                    self.outbox.advance(count);
+                    self.last_taken = Instant::now();
+                }
+                _ => return,
+            }
+        }
+    }
+
     /// A frame that has come already, if one has.
     pub(crate) fn poll_arrived(&mut self) -> Option<Traffic> {
-        self.frames.next().now_or_never().map(arrived)
+        match self.ahead.pop_front() {
+            Some(frame) => Some(Traffic::Arrived(frame)),
+            None => self.frames.next().now_or_never().map(arrived),
+        }
     }
 
     /// Waits until something happens. May be given up and called again.
     pub(crate) async fn next(&mut self) -> Traffic {
+        if let Some(frame) = self.ahead.pop_front() {
+            return Traffic::Arrived(frame);
+        }
         let deadline = self.last_taken + STALL_DEADLINE;
         tokio::select! {
             biased;
@@ -120,8 +151,8 @@ impl Connection {
         loop {
             match self.next().await {
                 Traffic::Arrived(PeerFrame::Message(message)) => return Ok(message),
-                Traffic::Arrived(PeerFrame::Page(_)) => {
-                    return Err("a page came before the migration had begun".to_owned());
+                Traffic::Arrived(_) => {
+                    return Err("a part of the guest came before the migration began".to_owned());
                 }
                 Traffic::Wrote => {}
                 Traffic::Lost(reason) => return Err(reason),
@@ -135,6 +166,40 @@ impl Connection {
     /// In words, when the connection was lost.
     pub(crate) async fn flush(&mut self) -> Result<(), String> {
         self.writer.write_all_buf(&mut self.outbox).await.map_err(|error| error.to_string())
+    }
+
+    /// The same connection, served by the runtime in whose context this is called.
+    ///
+    /// # Errors
+    /// What the system says about the socket.
+    pub(crate) fn moved_here(mut self) -> io::Result<Self> {
+        let (mut unread, mut codec) =
+            (self.frames.read_buffer_mut().split(), std::mem::take(self.frames.decoder_mut()));
+        // A fresh reader waits for bytes before it looks at those that it has.
+        while let Some(frame) = codec.decode(&mut unread).map_err(io::Error::other)? {
+            self.ahead.push_back(frame);
+        }
+        let reader = self.frames.into_inner();
+        let stream = reader.reunite(self.writer).map_err(io::Error::other)?.into_std()?;
+        let (reader, writer) = TcpStream::from_std(stream)?.into_split();
+        let mut frames = FramedRead::new(reader, codec);
+        frames.read_buffer_mut().unsplit(unread);
+        Ok(Connection { frames, writer, ..self })
+    }
+
+    /// The stream itself, for a connection that goes on without frames, and its place.
+    ///
+    /// # Errors
+    /// In words, when the other side has already sent more than was asked of it.
+    pub(crate) async fn into_stream(mut self) -> Result<BulkStream, String> {
+        self.flush().await?;
+        if !(self.ahead.is_empty() && self.frames.read_buffer().is_empty()) {
+            return Err("the other server sent more than was asked of it".to_owned());
+        }
+        let reader = self.frames.into_inner();
+        let stream = reader.reunite(self.writer).map_err(|error| error.to_string())?;
+        let stream = stream.into_std().map_err(|error| error.to_string())?;
+        Ok(BulkStream { stream, place: self.place })
     }
 
     /// Refuses the guest that was offered, and ends the connection.

@@ -4,11 +4,15 @@
 //! The source asks for the destination's clock several times. The answer with the least round
 //! trip is taken; the destination's clock was read within it, at its middle give or take half.
 
-use crate::connection::Connection;
+use crate::connection::{BulkStream, Connection};
+use crate::plane::set_up;
+use lazycopy_link::{LinkSpec, PlaneParameters};
+use lazycopy_protocol::control::MigrationId;
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// How long a handshake may take on either side. Nothing in it needs more than round trips, so
@@ -38,6 +42,8 @@ pub(crate) struct Agreement {
     pub(crate) zero: Instant,
     /// By how much the clocks may disagree, in nanoseconds of wall time.
     pub(crate) uncertainty_ns: u64,
+    /// The bulk connections, where there is no modelled link.
+    pub(crate) bulk: Vec<BulkStream>,
 }
 
 /// The source's part. May be given up at any point.
@@ -59,6 +65,7 @@ pub(crate) async fn offer_guest(
         .map_err(|_| late(HANDSHAKE_DEADLINE))?
         .map_err(|error| format!("cannot reach server \"{destination}\" at {address}: {error}"))?;
     let mut connection = Connection::new(stream, None).map_err(|error| lost(error.to_string()))?;
+    let (link, migration, source) = (offer.link.clone(), offer.migration, offer.source.clone());
     send(&mut connection, PeerMessage::Offer(Box::new(offer))).map_err(lost)?;
     let answer = timeout(ANSWER_DEADLINE, connection.next_message())
         .await
@@ -70,10 +77,39 @@ pub(crate) async fn offer_guest(
         }
         other => return Err(lost(unexpected("Accept or Refuse", &other))),
     }
-    timeout(HANDSHAKE_DEADLINE, agree_on_zero(connection))
+    let agreement = async {
+        let bulk = match &link {
+            LinkSpec::Modelled(_) => Vec::new(),
+            LinkSpec::Unlimited(plane) => open_bulk(address, plane, migration, &source).await?,
+        };
+        agree_on_zero(connection, bulk).await
+    };
+    timeout(HANDSHAKE_DEADLINE, agreement)
         .await
         .map_err(|_| late(HANDSHAKE_DEADLINE))?
         .map_err(lost)
+}
+
+/// Opens the bulk connections of a migration that was accepted.
+async fn open_bulk(
+    address: &str,
+    plane: &PlaneParameters,
+    migration: MigrationId,
+    source: &str,
+) -> Result<Vec<BulkStream>, String> {
+    let mut bulk = Vec::new();
+    for _ in 0..plane.connections {
+        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        set_up(&stream, plane)?;
+        let mut connection = Connection::new(stream, None).map_err(|error| error.to_string())?;
+        send(&mut connection, PeerMessage::Bulk { migration, source: source.to_owned() })?;
+        match connection.next_message().await? {
+            PeerMessage::Accept => bulk.push(connection.into_stream().await?),
+            PeerMessage::Refuse { reason } => return Err(reason),
+            other => return Err(unexpected("Accept or Refuse", &other)),
+        }
+    }
+    Ok(bulk)
 }
 
 /// A reading of the destination's clock.
@@ -84,7 +120,10 @@ struct Reading {
     clock_ns: u64,
 }
 
-async fn agree_on_zero(mut connection: Connection) -> Result<Agreement, String> {
+async fn agree_on_zero(
+    mut connection: Connection,
+    bulk: Vec<BulkStream>,
+) -> Result<Agreement, String> {
     let mut best: Option<Reading> = None;
     for number in 0..PINGS {
         let reading = read_clock(&mut connection, number).await?;
@@ -100,7 +139,7 @@ async fn agree_on_zero(mut connection: Connection) -> Result<Agreement, String> 
     let uncertainty_ns = nanos(half);
     send(&mut connection, PeerMessage::Begin { zero_clock_ns, uncertainty_ns })?;
     connection.flush().await?;
-    Ok(Agreement { connection, zero, uncertainty_ns })
+    Ok(Agreement { connection, zero, uncertainty_ns, bulk })
 }
 
 async fn read_clock(connection: &mut Connection, number: u32) -> Result<Reading, String> {
@@ -114,11 +153,16 @@ async fn read_clock(connection: &mut Connection, number: u32) -> Result<Reading,
     }
 }
 
-/// The destination's part, after it has accepted the guest.
+/// The destination's part, after it has accepted the guest. Bulk connections of its migration,
+/// of which there are so many, come through `expected`.
 ///
 /// # Errors
 /// In words: the source went away, says something unexpected, or is too slow.
-pub(crate) async fn await_beginning(mut connection: Connection) -> Result<Agreement, String> {
+pub(crate) async fn await_beginning(
+    mut connection: Connection,
+    mut expected: mpsc::Receiver<BulkStream>,
+    connections: usize,
+) -> Result<Agreement, String> {
     let accepted = Instant::now();
     send(&mut connection, PeerMessage::Accept)?;
     let handshake = async {
@@ -135,16 +179,28 @@ pub(crate) async fn await_beginning(mut connection: Connection) -> Result<Agreem
                         let seconds = FARTHEST_ZERO.as_secs();
                         format!("the source wants to begin in more than {seconds} s")
                     })?;
-                    return Ok((zero, uncertainty_ns));
+                    let bulk = take_bulk(&mut expected, connections).await;
+                    return Ok((zero, uncertainty_ns, bulk));
                 }
                 other => return Err(unexpected("Ping or Begin", &other)),
             }
         }
     };
-    let (zero, uncertainty_ns) = timeout(HANDSHAKE_DEADLINE, handshake)
+    let (zero, uncertainty_ns, bulk) = timeout(HANDSHAKE_DEADLINE, handshake)
         .await
         .unwrap_or_else(|_| Err("the source did not begin in time".to_owned()))?;
-    Ok(Agreement { connection, zero, uncertainty_ns })
+    Ok(Agreement { connection, zero, uncertainty_ns, bulk })
+}
+
+/// The bulk connections, when each of them has been handed over by the task that took it in.
+async fn take_bulk(expected: &mut mpsc::Receiver<BulkStream>, count: usize) -> Vec<BulkStream> {
+    let mut bulk = Vec::new();
+    while bulk.len() < count
+        && let Some(stream) = expected.recv().await
+    {
+        bulk.push(stream);
+    }
+    bulk
 }
 
 fn send(connection: &mut Connection, message: PeerMessage) -> Result<(), String> {

@@ -1,23 +1,25 @@
 //! What the tasks of a server share, and how a command finds the task that carries it out.
 
 use crate::ServerConfig;
+use crate::connection::{BulkStream, Connection};
 use crate::pool::Pool;
 use crate::records::Records;
 use crate::timer::Timer;
 use crate::vm::{self, Action, Arriving, Definition, Request};
 use lazycopy_guest::Guest;
-use lazycopy_migration::Event;
+use lazycopy_migration::{Event, EventRun};
 use lazycopy_protocol::control::{
     FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, PROTOCOL_VERSION,
-    ServerCommand, ServerHello, ServerReply, SideEnded,
+    ServerCommand, ServerHello, ServerReply, SideEnded, Transfer,
 };
 use lazycopy_protocol::peer::Offer;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
@@ -50,12 +52,17 @@ pub(crate) struct Host {
     advertise: Option<String>,
     pool: Mutex<Pool>,
     records: Mutex<Records>,
+    /// Guests that are about to come and await bulk connections, by source and migration.
+    awaiting_bulk: Mutex<BTreeMap<(String, MigrationId), mpsc::Sender<BulkStream>>>,
     reports: Mutex<VecDeque<FromServer>>,
     reported: Notify,
     watched: mpsc::Sender<FromServer>,
     /// What guests are woken by.
     pub(crate) timer: Timer,
     tasks: Mutex<JoinSet<()>>,
+    /// What serves connections that outlive the threads of their migrations.
+    runtime: Handle,
+    ended: watch::Sender<bool>,
 }
 
 /// Ends all tasks of a host when it is dropped.
@@ -63,7 +70,20 @@ pub(crate) struct EndTasks(pub(crate) Arc<Host>);
 
 impl Drop for EndTasks {
     fn drop(&mut self) {
+        self.0.ended.send_replace(true);
         lock(&self.0.tasks).abort_all();
+    }
+}
+
+/// Bulk connections are awaited as long as this is kept.
+pub(crate) struct AwaitsBulk {
+    host: Arc<Host>,
+    key: (String, MigrationId),
+}
+
+impl Drop for AwaitsBulk {
+    fn drop(&mut self) {
+        lock(&self.host.awaiting_bulk).remove(&self.key);
     }
 }
 
@@ -91,11 +111,14 @@ impl Host {
             advertise: config.advertise.clone(),
             pool: Mutex::new(Pool::new(config.name.clone(), config.frames)),
             records: Mutex::default(),
+            awaiting_bulk: Mutex::default(),
             reports: Mutex::default(),
             reported: Notify::new(),
             watched,
             timer: Timer::start()?,
             tasks: Mutex::default(),
+            runtime: Handle::current(),
+            ended: watch::Sender::new(false),
         };
         Ok((Arc::new(host), events))
     }
@@ -142,6 +165,44 @@ impl Host {
     pub(crate) fn snapshot(&self, guest: Option<&Guest>) -> HostSnapshot {
         let guest = guest.map(|guest| guest.snapshot(MAX_SHOWN_PAGES as usize));
         HostSnapshot { host: self.state(), guest }
+    }
+
+    /// Waits for the end of this server: what runs on a thread of its own must end by itself.
+    pub(crate) async fn ended(&self) {
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Ends a connection in the background, as [`Connection::bid_farewell`].
+    pub(crate) fn see_off(&self, connection: Connection) {
+        self.runtime.spawn(async {
+            if let Ok(connection) = connection.moved_here() {
+                connection.bid_farewell().await;
+            }
+        });
+    }
+
+    /// A guest awaits so many bulk connections of that migration, until what this gives is dropped.
+    pub(crate) fn await_bulk(
+        self: &Arc<Self>,
+        source: &str,
+        migration: MigrationId,
+        connections: usize,
+    ) -> (mpsc::Receiver<BulkStream>, AwaitsBulk) {
+        let (sender, receiver) = mpsc::channel(connections.max(1));
+        let key = (source.to_owned(), migration);
+        if connections > 0 {
+            lock(&self.awaiting_bulk).insert(key.clone(), sender);
+        }
+        (receiver, AwaitsBulk { host: Arc::clone(self), key })
+    }
+
+    /// The guest that awaits bulk connections of that migration.
+    pub(crate) fn awaiting_bulk(
+        &self,
+        source: &str,
+        migration: MigrationId,
+    ) -> Option<mpsc::Sender<BulkStream>> {
+        lock(&self.awaiting_bulk).get(&(source.to_owned(), migration)).cloned()
     }
 
     /// Runs a task until it ends or the server does.
@@ -194,8 +255,13 @@ impl Host {
         let _ = self.watched.try_send(FromServer::Event { migration, event: event.clone() });
     }
 
+    /// Shows the manager how far a migration is, as [`Host::show_event`].
+    pub(crate) fn show_progress(&self, migration: MigrationId, transfer: Transfer) {
+        let _ = self.watched.try_send(FromServer::Progress { migration, transfer });
+    }
+
     /// A side of a migration has ended: its events can be fetched, and the manager is told.
-    pub(crate) fn side_ended(&self, ended: SideEnded, events: Vec<Event>) {
+    pub(crate) fn side_ended(&self, ended: SideEnded, events: Vec<EventRun>) {
         lock(&self.records).keep(ended.migration, events);
         self.report(FromServer::MigrationEnded(Box::new(ended)));
     }

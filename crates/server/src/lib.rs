@@ -17,6 +17,7 @@ mod host;
 mod manager;
 mod migration;
 mod peers;
+mod plane;
 mod pool;
 mod records;
 mod timer;

@@ -3,7 +3,9 @@
 use crate::connection::Connection;
 use crate::handshake::{HANDSHAKE_DEADLINE, unexpected};
 use crate::host::Host;
-use lazycopy_protocol::control::PROTOCOL_VERSION;
+use crate::vm::check_link;
+use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION};
+use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +56,12 @@ async fn visit(
     let offer = timeout(HANDSHAKE_DEADLINE, connection.next_message())
         .await
         .map_err(|_| format!("no offer came within {} s", HANDSHAKE_DEADLINE.as_secs()))??;
-    let PeerMessage::Offer(offer) = offer else {
-        return Err(unexpected("Offer", &offer));
+    let offer = match offer {
+        PeerMessage::Offer(offer) => offer,
+        PeerMessage::Bulk { migration, source } => {
+            return take_in_bulk(host, connection, migration, source).await;
+        }
+        other => return Err(unexpected("Offer or Bulk", &other)),
     };
     let (vm, source) = (offer.vm.clone(), offer.source.clone());
     match check(&offer).and_then(|()| host.admit_arriving(*offer)) {
@@ -72,6 +78,28 @@ async fn visit(
     }
 }
 
+/// A bulk connection goes to the guest that awaits it.
+async fn take_in_bulk(
+    host: &Host,
+    mut connection: Connection,
+    migration: MigrationId,
+    source: String,
+) -> Result<(), String> {
+    let Some(awaiting) = host.awaiting_bulk(&source, migration) else {
+        let number = migration.0;
+        let reason = format!("no guest awaits bulk connections of migration {number}");
+        connection.refuse(reason.clone()).await;
+        return Err(reason);
+    };
+    let permit = awaiting.try_reserve().map_err(|_| "more bulk connections than agreed")?;
+    connection.send(PeerFrame::Message(PeerMessage::Accept)).map_err(|error| error.to_string())?;
+    let stream = timeout(HANDSHAKE_DEADLINE, connection.into_stream())
+        .await
+        .map_err(|_| "the source does not read".to_owned())??;
+    permit.send(stream);
+    Ok(())
+}
+
 /// What can be said of an offer without looking at the pool.
 fn check(offer: &Offer) -> Result<(), String> {
     if offer.protocol != PROTOCOL_VERSION {
@@ -80,5 +108,6 @@ fn check(offer: &Offer) -> Result<(), String> {
             offer.source, offer.protocol
         ));
     }
+    check_link(&offer.link)?;
     offer.parameters.validate().map_err(|error| error.to_string())
 }

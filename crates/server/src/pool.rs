@@ -138,6 +138,7 @@ mod tests {
             accesses: 0,
             miss_ratio: None,
             recent_miss_ratio: None,
+            real_memory: false,
         }))
     }
 

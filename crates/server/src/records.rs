@@ -1,7 +1,7 @@
 //! The events of ended migrations, kept until the manager has fetched and forgotten them.
 
-use lazycopy_migration::Event;
-use lazycopy_protocol::control::{EVENTS_PER_FRAME, MigrationId, ServerReply};
+use lazycopy_migration::EventRun;
+use lazycopy_protocol::control::{ENTRIES_PER_FRAME, MigrationId, ServerReply};
 use std::collections::VecDeque;
 use tracing::warn;
 
@@ -12,12 +12,12 @@ const MAX_KEPT_MIGRATIONS: usize = 1_024;
 /// Events of ended migrations, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    kept: VecDeque<(MigrationId, Vec<Event>)>,
+    kept: VecDeque<(MigrationId, Vec<EventRun>)>,
 }
 
 impl Records {
     /// Keeps the events of a migration that has ended.
-    pub(crate) fn keep(&mut self, migration: MigrationId, events: Vec<Event>) {
+    pub(crate) fn keep(&mut self, migration: MigrationId, events: Vec<EventRun>) {
         self.forget(migration);
         if self.kept.len() == MAX_KEPT_MIGRATIONS
             && let Some((oldest, _)) = self.kept.pop_front()
@@ -32,7 +32,7 @@ impl Records {
         self.kept.iter().any(|(kept, _)| *kept == migration)
     }
 
-    /// Events from number `from` on, as many as a frame takes.
+    /// Events from entry `from` on, as many as a frame takes.
     ///
     /// # Errors
     /// In words, when there are none of that migration.
@@ -42,7 +42,7 @@ impl Records {
         };
         let from = usize::try_from(from).unwrap_or(usize::MAX).min(events.len());
         let rest = &events[from..];
-        let fetched = &rest[..rest.len().min(EVENTS_PER_FRAME as usize)];
+        let fetched = &rest[..rest.len().min(ENTRIES_PER_FRAME as usize)];
         Ok(ServerReply::Events { events: fetched.to_vec(), last: fetched.len() == rest.len() })
     }
 
@@ -55,22 +55,22 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lazycopy_migration::{EventKind, Side};
+    use lazycopy_migration::{Event, EventKind, Side};
     use lazycopy_units::Instant;
 
-    fn events(count: u64) -> Vec<Event> {
+    fn events(count: u64) -> Vec<EventRun> {
         let event = |at| Event {
             at: Instant::from_nanos(at),
             side: Side::Source,
             kind: EventKind::Requested,
         };
-        (0..count).map(event).collect()
+        (0..count).map(|at| event(at).into()).collect()
     }
 
     #[test]
     fn events_are_fetched_in_pieces_until_the_last() {
         let mut records = Records::default();
-        let all = events(EVENTS_PER_FRAME + 3);
+        let all = events(ENTRIES_PER_FRAME + 3);
         records.keep(MigrationId(1), all.clone());
         let mut fetched = Vec::new();
         loop {

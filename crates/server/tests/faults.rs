@@ -8,11 +8,12 @@ use common::{
     parameters, source_report, spec, start,
 };
 use futures_util::{SinkExt, StreamExt};
-use lazycopy_guest::WorkloadSpec;
+use lazycopy_guest::{PageContents, WorkloadSpec};
+use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{
     Cause, EventKind, MigrationParameters, Notice, Outcome, PageMessage, Scheme,
 };
-use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerCommand, VmPhase};
+use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerCommand, VmPhase, Watch};
 use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
 use lazycopy_protocol::page::encode_page;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
@@ -31,7 +32,7 @@ async fn begin(fleet: &mut Fleet, scheme: Scheme) {
     fleet.a.done(create_with("g", spec(6), |it| it.time_scale = SLOW_TIME_SCALE)).await;
     fleet.a.done(start("g")).await;
     let parameters = MigrationParameters { measured_accesses: 10, ..parameters(scheme) };
-    let migrate = fleet.migration_with(NUMBER, "g", &parameters, |it| it.watch_events = true);
+    let migrate = fleet.migration_with(NUMBER, "g", &parameters, |it| it.watch = Watch::All);
     fleet.a.done(migrate).await;
 }
 
@@ -166,8 +167,8 @@ fn offer(pages: u32) -> Offer {
         warmup_accesses: WARMUP,
         time_scale: TIME_SCALE,
         parameters: parameters(Scheme::StopAndCopy),
-        link: common::link(),
-        watch_events: false,
+        link: common::link().into(),
+        watch: Watch::Off,
     }
 }
 
@@ -190,6 +191,19 @@ async fn begin_now(peer: &mut Peer) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_source_offers_over_an_unlimited_link_is_looked_at_by_key() {
+    let fleet = Fleet::start().await;
+    let unlimited = |connections| PlaneParameters { connections, ..PlaneParameters::default() };
+    for (connections, key) in [(17, "link.connections: 17"), (0, "link.connections: 0")] {
+        let link = unlimited(connections).into();
+        let offer = Offer { link, time_scale: 1, ..offer(50) };
+        let (_peer, answer) = play_source(&fleet, offer).await;
+        let PeerMessage::Refuse { reason } = answer else { panic!("{answer:?}") };
+        assert!(reason.contains(key), "{reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_with_a_wrong_byte_ends_the_migration_and_nothing_else() {
     let mut fleet = Fleet::start().await;
     for wrong in [0, 4_000] {
@@ -198,7 +212,7 @@ async fn a_page_with_a_wrong_byte_ends_the_migration_and_nothing_else() {
         begin_now(&mut peer).await;
         let page = PageMessage { page: PageNumber(3), stamp: 9, dirty: false, cause: Cause::Round };
         let mut bytes = BytesMut::new();
-        encode_page(6, &page, Instant::ZERO, &mut bytes);
+        encode_page(&PageContents::of(&spec(6)), &page, Instant::ZERO, &mut bytes);
         peer.send(PeerFrame::Page(bytes.clone().freeze())).await.unwrap();
         bytes[wrong] ^= 1;
         peer.send(PeerFrame::Page(bytes.freeze())).await.unwrap();

@@ -158,6 +158,7 @@ async fn a_guest_that_cannot_be_is_refused_with_its_key_and_numbers() {
         (wrong(|it| it.spec.pages = u32::MAX - 1), "guest.pages"),
         (wrong(|it| it.spec.think_time = Duration::from_nanos(u64::MAX)), "guest.think_time"),
         (wrong(|it| it.time_scale = 0), "time_scale"),
+        (wrong(|it| (it.real_memory, it.time_scale) = (true, 2)), "time_scale: 2"),
         (wrong(|it| it.vm.clear()), "name"),
         (
             wrong(|it| {

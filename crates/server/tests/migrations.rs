@@ -7,8 +7,11 @@ use common::{
     destination_report, parameters, source_report, spec, start,
 };
 use lazycopy_guest::{GuestSpec, Registers, WorkloadSpec, reference_run, summarize_trace};
+use lazycopy_link::{LinkParameters, LinkSpec};
 use lazycopy_migration::{Event, EventKind, Scheme, Side};
-use lazycopy_protocol::control::{FromServer, MigrationId, ServerCommand, SideEnded, VmPhase};
+use lazycopy_protocol::control::{
+    FromServer, MigrationId, ServerCommand, SideEnded, VmPhase, Watch,
+};
 use lazycopy_units::{Duration, Instant, Rate};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,8 +98,7 @@ async fn a_fast_guest_with_much_memory_is_moved_over_a_fast_link() {
         parameters.measured_accesses = 20_000;
         parameters.max_lead = Some(1_000);
         let migrate = fleet.migration_with(number, vm, &parameters, |it| {
-            it.link.bandwidth = Rate::from_bytes_per_sec(50_000_000).unwrap();
-            it.link.latency = Duration::from_millis(5);
+            it.link = fast_link(50_000_000);
         });
         fleet.a.done(migrate).await;
         let (source, destination) = fleet.both_ended(number).await;
@@ -127,12 +129,16 @@ async fn a_recorded_program_is_moved_in_the_midst_of_its_second_lap() {
     let mut parameters = parameters(Scheme::LazyCopy);
     parameters.measured_accesses = 5_000;
     let migrate = fleet.migration_with(1, "g", &parameters, |it| {
-        it.link.bandwidth = Rate::from_bytes_per_sec(2_000_000).unwrap();
-        it.link.latency = Duration::from_millis(5);
+        it.link = fast_link(2_000_000);
     });
     fleet.a.done(migrate).await;
     let (source, destination) = fleet.both_ended(1).await;
     check_end(&recorded, &source, &destination);
+}
+
+fn fast_link(bytes_per_sec: u64) -> LinkSpec {
+    let bandwidth = Rate::from_bytes_per_sec(bytes_per_sec).unwrap();
+    LinkParameters { bandwidth, latency: Duration::from_millis(5) }.into()
 }
 
 /// What the guest has seen at the end is what its reference run sees.
@@ -151,7 +157,7 @@ async fn watched_events_come_before_the_end_and_are_those_that_are_fetched() {
     let mut fleet = Fleet::start().await;
     fleet.a.done(create("g", 2)).await;
     let migrate = fleet.migration_with(4, "g", &parameters(Scheme::LazyCopy), |it| {
-        it.watch_events = true;
+        it.watch = Watch::All;
     });
     fleet.a.done(migrate).await;
     let mut watched = Vec::new();
@@ -164,6 +170,7 @@ async fn watched_events_come_before_the_end_and_are_those_that_are_fetched() {
     };
     assert_eq!(ended.events, watched.len() as u64);
     let fetched: Vec<Event> = fleet.a.events(MigrationId(4)).await;
+    watched.sort_by_key(|event: &Event| event.at);
     assert_eq!(fetched, watched);
     assert!(fetched.iter().all(|event| event.side == Side::Source));
     assert_eq!((fetched[0].at, &fetched[0].kind), (Instant::ZERO, &EventKind::Requested));
@@ -171,6 +178,40 @@ async fn watched_events_come_before_the_end_and_are_those_that_are_fetched() {
     fleet.a.done(ServerCommand::ForgetMigration { migration: MigrationId(4) }).await;
     let again = ServerCommand::FetchEvents { migration: MigrationId(4), from: 0 };
     assert!(fleet.a.refusal(again).await.contains("migration 4"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_the_milestones_is_told_how_far_it_is_and_of_no_single_page() {
+    let mut fleet = Fleet::start().await;
+    fleet.a.done(create("g", 2)).await;
+    let migrate = fleet.migration_with(4, "g", &parameters(Scheme::PostCopy), |it| {
+        it.watch = Watch::Milestones;
+        // A tenth of the usual: the push takes a second of wall time.
+        if let LinkSpec::Modelled(link) = &mut it.link {
+            link.bandwidth = Rate::from_bytes_per_sec(822).unwrap();
+        }
+    });
+    fleet.a.done(migrate).await;
+    let (mut resumed, mut told) = (false, Vec::new());
+    let ended = loop {
+        match fleet.b.receive_unasked().await {
+            FromServer::Event { migration: MigrationId(4), event } => {
+                assert!(event.kind.is_milestone(), "{event:?}");
+                resumed |= matches!(event.kind, EventKind::Resumed { .. });
+            }
+            FromServer::Progress { migration: MigrationId(4), transfer } => told.push(transfer),
+            FromServer::MigrationEnded(ended) => break ended,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(resumed);
+    assert!(told.is_sorted_by_key(|transfer| (transfer.arrived.total(), transfer.bytes)));
+    let last = told.last().expect("it took long enough to be told of");
+    let report = destination_report(&ended);
+    assert_eq!(last.expected, Some(report.arrived.total()));
+    assert!(last.arrived.total() <= report.arrived.total());
+    assert!(last.bytes >= last.arrived.total() * lazycopy_units::PAGE_MESSAGE_BYTES);
+    assert!(ended.events > report.arrived.total(), "the single pages are in the result");
 }
 
 #[tokio::test(flavor = "multi_thread")]

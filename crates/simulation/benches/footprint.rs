@@ -46,6 +46,8 @@ fn migration(scheme: Scheme, working_set: &str, pages: u32) -> Migration {
             think_time: Duration::from_nanos(1_000),
             write_fraction: 0.5,
             whole_page_fraction: 0.0,
+            zero_fraction: 0.0,
+            compressible_fraction: 0.0,
             workload: workload(working_set),
             resident_at_start: ResidentAtStart::All,
         }),
@@ -63,6 +65,7 @@ fn migration(scheme: Scheme, working_set: &str, pages: u32) -> Migration {
             rounds: Default::default(),
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
         link: LinkParameters {
             // 100 Gbit/s: 64 GiB within the ten seconds.

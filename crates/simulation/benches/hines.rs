@@ -81,6 +81,8 @@ fn migrate(order: Order, pages: Vec<PageNumber>, think_time: Duration) -> Shares
             think_time,
             write_fraction: 1.0,
             whole_page_fraction: 0.0,
+            zero_fraction: 0.0,
+            compressible_fraction: 0.0,
             workload: WorkloadSpec::List { pages },
             resident_at_start: ResidentAtStart::All,
         }),
@@ -98,6 +100,7 @@ fn migrate(order: Order, pages: Vec<PageNumber>, think_time: Duration) -> Shares
             rounds: Default::default(),
             pre_paging: order.pre_paging,
             whole_page_writes: false,
+            push_rate: None,
         },
         link: LinkParameters {
             bandwidth: Rate::from_bytes_per_sec(GIGABIT).expect("it is above zero"),

@@ -22,6 +22,8 @@ fn guest() -> Arc<GuestSpec> {
         think_time: Duration::from_nanos(1_000),
         write_fraction: 0.0,
         whole_page_fraction: 0.0,
+        zero_fraction: 0.0,
+        compressible_fraction: 0.0,
         workload: WorkloadSpec::Queue { length: 1 << 16 },
         resident_at_start: ResidentAtStart::All,
     })
@@ -44,6 +46,7 @@ fn migration(scheme: Scheme) -> Migration {
             rounds: Default::default(),
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
         link: LinkParameters {
             bandwidth: Rate::from_bytes_per_sec(500_000_000).expect("it is above zero"),

@@ -29,7 +29,7 @@ fn paper(scheme: Scheme, seeds: u64) -> Vec<Migration> {
             parameters.scheme = scheme;
             parameters
         },
-        link: scenario.link(),
+        link: scenario.modelled_link().expect("the paper's link is modelled"),
     };
     (1..=seeds).map(migration).collect()
 }

@@ -145,6 +145,8 @@ fn migration((limit, written): Cell, position: u32, assumptions: &Assumptions) -
         think_time: Duration::from_nanos(PAGE_BYTES * 1_000 / written),
         write_fraction: 1.0,
         whole_page_fraction: 0.0,
+        zero_fraction: 0.0,
+        compressible_fraction: 0.0,
         workload: WorkloadSpec::List {
             pages: (from..from + WORKING_SET).map(PageNumber).collect(),
         },
@@ -180,6 +182,7 @@ fn migration((limit, written): Cell, position: u32, assumptions: &Assumptions) -
             rounds,
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
     }
 }

@@ -8,6 +8,7 @@ use lazycopy_link::{Card, HostId, LinkParameters, Network, NetworkError};
 use lazycopy_migration::{
     DestinationReport, Event, Metrics, MigrationParameters, Outcome, SourceReport, Verdict,
 };
+use lazycopy_scenario::ScenarioError;
 use lazycopy_units::Instant;
 use std::sync::Arc;
 
@@ -47,6 +48,9 @@ pub struct Run {
 /// Why a migration could not be simulated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
+    /// The scenario cannot be simulated.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
     /// The guest's workload failed.
     #[error(transparent)]
     Workload(#[from] WorkloadError),

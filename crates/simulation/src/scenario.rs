@@ -4,8 +4,8 @@ use crate::fleet::{Fleet, FleetMigration, FleetRun, simulate_fleet};
 use crate::neighbours::Neighbour;
 use crate::options::Options;
 use crate::run::{Migration, RunError};
-use lazycopy_link::{Card, HostId, Route};
-use lazycopy_scenario::{FleetNeighbour, FleetScenario, GuestMove, Scenario};
+use lazycopy_link::{Card, HostId, LinkParameters, Route};
+use lazycopy_scenario::{FleetNeighbour, FleetScenario, GuestMove, Scenario, ScenarioError};
 use lazycopy_units::Instant;
 use std::sync::Arc;
 
@@ -13,31 +13,35 @@ use std::sync::Arc;
 /// guests of its fleet in the order of their numbers.
 ///
 /// # Errors
-/// When the guest's workload cannot be read, or a limit is exceeded.
+/// When it models no link, the guest's workload cannot be read, or a limit is exceeded.
 pub fn simulate_scenario(
     scenario: &Scenario,
     seed: u64,
     options: &Options,
 ) -> Result<FleetRun, RunError> {
-    simulate_fleet(&scenario_fleet(scenario, seed), options)
+    simulate_fleet(&scenario_fleet(scenario, seed)?, options)
 }
 
 /// What [`simulate_scenario`] simulates, as [`check_fleet`](crate::check_fleet) wants it.
-pub fn scenario_fleet(scenario: &Scenario, seed: u64) -> Fleet {
-    match &scenario.fleet {
-        Some(fleet) => several(scenario, fleet, seed),
+///
+/// # Errors
+/// When the scenario models no link.
+pub fn scenario_fleet(scenario: &Scenario, seed: u64) -> Result<Fleet, ScenarioError> {
+    let link = scenario.modelled_link()?;
+    Ok(match &scenario.fleet {
+        Some(fleet) => several(scenario, link, fleet, seed),
         None => Fleet::from(&Migration {
             guest: Arc::new(scenario.guest_spec(seed)),
             warmup_accesses: scenario.warmup(seed),
             parameters: scenario.migration_parameters(),
-            link: scenario.link(),
+            link,
         }),
-    }
+    })
 }
 
-fn several(scenario: &Scenario, fleet: &FleetScenario, seed: u64) -> Fleet {
+fn several(scenario: &Scenario, link: LinkParameters, fleet: &FleetScenario, seed: u64) -> Fleet {
     let card = |host| {
-        let rate = fleet.card_of(host).unwrap_or(scenario.link.bandwidth);
+        let rate = fleet.card_of(host).unwrap_or(link.bandwidth);
         Card { out: rate, into: rate }
     };
     let migration = |one: GuestMove| {
@@ -48,8 +52,8 @@ fn several(scenario: &Scenario, fleet: &FleetScenario, seed: u64) -> Fleet {
             parameters: scenario.migration_parameters(),
             source: HostId(one.source),
             destination: HostId(one.destination),
-            rate: Some(scenario.link.bandwidth),
-            latency: scenario.link.latency,
+            rate: Some(link.bandwidth),
+            latency: link.latency,
             starts: Instant::ZERO.saturating_add(one.starts),
         }
     };

@@ -18,6 +18,8 @@ fn restless(scheme: Scheme) -> Migration {
             think_time: Duration::from_nanos(1),
             write_fraction: 1.0,
             whole_page_fraction: 0.0,
+            zero_fraction: 0.0,
+            compressible_fraction: 0.0,
             workload: WorkloadSpec::Sequential,
             resident_at_start: ResidentAtStart::All,
         }),
@@ -35,6 +37,7 @@ fn restless(scheme: Scheme) -> Migration {
             rounds: Default::default(),
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
         link: LinkParameters {
             bandwidth: Rate::from_bytes_per_sec(8_224).unwrap(),

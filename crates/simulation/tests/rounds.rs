@@ -51,6 +51,8 @@ fn migrate_by(
             think_time: Duration::from_nanos(think),
             write_fraction: 1.0,
             whole_page_fraction: 0.0,
+            zero_fraction: 0.0,
+            compressible_fraction: 0.0,
             workload: WorkloadSpec::List { pages: (0..written).map(PageNumber).collect() },
             resident_at_start: ResidentAtStart::All,
         }),
@@ -69,6 +71,7 @@ fn migrate_by(
             rounds,
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
     };
     let run = simulate(&migration).unwrap();

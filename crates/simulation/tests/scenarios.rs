@@ -39,7 +39,7 @@ fn every_invariant_holds_in_the_shipped_fleets_under_every_scheme() {
             let scenario = scenario(name, &[&format!("migration.scheme={scheme}")]);
             for seed in 1..=10 {
                 let run = simulate_scenario(&scenario, seed, &Options::default()).unwrap();
-                check_fleet(&scenario_fleet(&scenario, seed), &run)
+                check_fleet(&scenario_fleet(&scenario, seed).unwrap(), &run)
                     .unwrap_or_else(|problem| panic!("{name} {scheme} {seed}: {problem}"));
                 assert!(run.runs.iter().all(|run| run.digest_matches() == Some(true)));
             }
@@ -48,9 +48,35 @@ fn every_invariant_holds_in_the_shipped_fleets_under_every_scheme() {
 }
 
 #[test]
+fn a_scenario_that_models_no_link_is_refused_by_key() {
+    let unlimited = scenario("unlimited", &[]);
+    let error = simulate_scenario(&unlimited, 1, &Options::default()).unwrap_err().to_string();
+    let expected = "unlimited: link.bandwidth: \"unlimited\" models no link, and virtual time needs \
+                    one: write a rate";
+    assert!(error.starts_with(expected), "{error}");
+    let sets = ["link.bandwidth=1GB/s", "link.latency=0s", "guest.pages=64", "guest.frames=64"];
+    let modelled = scenario("unlimited", &sets);
+    let run = simulate_scenario(&modelled, 1, &Options::metrics_only()).unwrap();
+    assert_eq!(run.runs[0].metrics.pages_transferred, 64);
+}
+
+#[test]
+fn the_engine_takes_every_shipped_scenario_that_models_a_link_and_no_other() {
+    let recordings = tempfile::tempdir().unwrap();
+    for shipped in SHIPPED {
+        let draft = Draft::shipped(shipped.name, recordings.path()).unwrap();
+        let scenario = draft.finish().unwrap();
+        let refusal = scenario_fleet(&scenario, 1).err().map(|error| error.to_string());
+        let is_named = |it: &String| it.starts_with(&format!("{}: link.bandwidth: ", shipped.name));
+        assert_eq!(refusal.is_some(), scenario.link.is_unlimited(), "{}", shipped.name);
+        assert!(refusal.iter().all(is_named), "{refusal:?}");
+    }
+}
+
+#[test]
 fn each_guest_of_a_fleet_goes_its_own_way() {
     let scenario = scenario("evacuation", &["fleet.moves=[{guests=3, starts=\"1s\"}]"]);
-    let fleet = scenario_fleet(&scenario, 9);
+    let fleet = scenario_fleet(&scenario, 9).unwrap();
     let seeds: Vec<u64> = fleet.migrations.iter().map(|one| one.guest.seed).collect();
     assert_eq!(seeds[0], 9);
     assert!(seeds[1] != 9 && seeds[2] != 9 && seeds[1] != seeds[2]);

@@ -70,7 +70,7 @@ impl Sweep {
         text: &mut Vec<u8>,
     ) -> Result<(), RunError> {
         let Planned { scenario, standard } = planned;
-        let fleet = scenario_fleet(scenario, record.seed);
+        let fleet = scenario_fleet(scenario, record.seed)?;
         let runs = simulate_fleet(&fleet, &Options::metrics_only())?.runs;
         for (number, (migration, mut run)) in fleet.migrations.iter().zip(runs).enumerate() {
             if self.reference() {

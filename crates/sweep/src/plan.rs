@@ -87,7 +87,10 @@ impl Sweep {
                 cell,
                 axes,
                 new_pages_per_sec: rate,
-                bandwidth_bytes_per_sec: Some(scenarios[0].link.bandwidth.bytes_per_sec()),
+                bandwidth_bytes_per_sec: scenarios[0]
+                    .link
+                    .modelled()
+                    .map(|link| link.bandwidth.bytes_per_sec()),
                 guests: guests(&scenarios[0]),
             })
         };
@@ -250,6 +253,11 @@ fn resolve(
     let entries: Vec<Entry> = contender.entries.iter().chain(entries).cloned().collect();
     let scenario = put(base.clone(), &entries).and_then(Draft::finish);
     let scenario = scenario.map_err(|error| refused(file, cell, contender, error))?;
+    scenario.modelled_link().map_err(|error| SweepError::Cell {
+        file: file.path.clone(),
+        place: place(file, cell, &contender.name),
+        problem: error.to_string(),
+    })?;
     match scenario.seeds(file.seeds, "seeds") {
         Ok(_) => Ok(scenario),
         Err(error) => Err(SweepError::Scenario { file: file.path.clone(), error }),

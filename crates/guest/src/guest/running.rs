@@ -65,7 +65,10 @@ impl Guest {
         self.completed_at = burst.completed_at;
         let at = burst.at;
         match stop {
-            Stop::Missed(_) => self.phase = Phase::Blocked { since: at, load_due: None },
+            Stop::Missed(_) => {
+                let since = at.max(self.clock_reads);
+                self.phase = Phase::Blocked { since, load_due: None };
+            }
             Stop::Limit | Stop::Budget | Stop::Touched(_) => self.phase = Phase::Ready { at },
             Stop::Idle => {}
         }

@@ -1,7 +1,7 @@
 //! A guest's accesses to its memory.
 
 use super::Memory;
-use super::order::{DIRTY, LruOrder, Order, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
+use super::order::{DIRTY, LruOrder, Order, Other, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
 use crate::burst::{Burst, Taken};
 use crate::progress::ProgressLog;
 use crate::stamp::{overwritten_stamp, written_stamp};
@@ -38,7 +38,8 @@ impl Memory {
         match &self.order {
             Order::Linked(_) => accesses.len(),
             Order::Ring(lru) => look_ahead(lru, accesses),
-            Order::Ages(lru) => look_ahead(lru, accesses),
+            Order::Other(Other::Ages(lru)) => look_ahead(lru, accesses),
+            Order::Other(Other::InPages(lru)) => look_ahead(lru, accesses),
         }
     }
 

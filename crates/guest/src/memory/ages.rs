@@ -2,6 +2,7 @@
 
 use super::marks::{FLAG_BITS, flags_in, mark_of};
 use super::order::{LEFT, LruOrder, RESIDENT};
+use super::stamps::Stamps;
 
 /// Times end here: a mark holds them above the flags.
 const END: u32 = 1 << (u32::BITS - FLAG_BITS);
@@ -10,9 +11,9 @@ const END: u32 = 1 << (u32::BITS - FLAG_BITS);
 /// own is never evicted, so that the order is asked for only once per migration: it is sorted
 /// then. For large guests that do not page: a touch writes one word, and a page
 /// takes twelve bytes.
-#[derive(Clone, Debug)]
-pub(super) struct Ages {
-    entries: Vec<Entry>,
+#[derive(Debug)]
+pub(super) struct Ages<E> {
+    pub(super) entries: E,
     resident: usize,
     /// The time of the least recent page, at most.
     oldest: u32,
@@ -20,17 +21,69 @@ pub(super) struct Ages {
     next: u32,
 }
 
-/// A page's mark, with its time for a place, and its stamp in two halves: side by side, so that an
-/// access waits for one line of memory, and in twelve bytes, where alignment would make it
-/// sixteen. Zero until the page is first used, so that unused pages take no memory.
-type Entry = [u32; 3];
+/// The pages' marks, with their times for places, and their stamps. A mark is zero until its page
+/// is first used.
+pub(super) trait Entries: Stamps {
+    fn mark(&self, page: u32) -> u32;
 
-impl Ages {
-    /// So many pages leave three quarters of all times free when they are numbered anew.
-    pub(super) const MOST_PAGES: u32 = END / 4;
+    fn set_mark(&mut self, page: u32, mark: u32);
 
-    pub(super) fn new(pages: u32) -> Self {
-        Ages { entries: vec![[0; 3]; pages as usize], resident: 0, oldest: END / 2, next: END / 2 }
+    /// All of them in the order of their pages.
+    fn marks(&self) -> impl Iterator<Item = u32>;
+}
+
+/// A page's mark and its stamp in two halves: side by side, so that an access waits for one line
+/// of memory, and in twelve bytes, where alignment would make it sixteen. Zero until the page is
+/// first used, so that unused pages take no memory.
+pub(super) type Entry = [u32; 3];
+
+impl Stamps for Vec<Entry> {
+    const EVICTED: u8 = LEFT;
+
+    #[inline]
+    fn stamp(&self, page: u32) -> u64 {
+        let [_, low, high] = self[page as usize];
+        u64::from(high) << 32 | u64::from(low)
+    }
+
+    #[inline]
+    fn set_stamp(&mut self, page: u32, stamp: u64) {
+        let [_, low, high] = &mut self[page as usize];
+        (*low, *high) = (stamp as u32, (stamp >> 32) as u32);
+    }
+
+    #[inline]
+    fn bring(&mut self, page: u32, stamp: u64) {
+        self.set_stamp(page, stamp);
+    }
+
+    #[inline]
+    fn leave(&mut self, _page: u32) {}
+}
+
+impl Entries for Vec<Entry> {
+    #[inline]
+    fn mark(&self, page: u32) -> u32 {
+        self[page as usize][0]
+    }
+
+    #[inline]
+    fn set_mark(&mut self, page: u32, mark: u32) {
+        self[page as usize][0] = mark;
+    }
+
+    fn marks(&self) -> impl Iterator<Item = u32> {
+        self.iter().map(|entry| entry[0])
+    }
+}
+
+/// So many pages leave three quarters of all times free when they are numbered anew.
+pub(super) const MOST_PAGES: u32 = END / 4;
+
+impl<E: Entries> Ages<E> {
+    /// Of pages none of which is resident yet.
+    pub(super) fn new(entries: E) -> Self {
+        Ages { entries, resident: 0, oldest: END / 2, next: END / 2 }
     }
 
     #[cfg(test)]
@@ -55,7 +108,7 @@ impl Ages {
 
     #[inline]
     fn set(&mut self, page: u32, time: u32, flags: u8) {
-        self.entries[page as usize][0] = mark_of(time, flags);
+        self.entries.set_mark(page, mark_of(time, flags));
     }
 
     #[inline]
@@ -68,34 +121,31 @@ impl Ages {
     }
 }
 
-impl LruOrder for Ages {
+impl<E: Entries> LruOrder for Ages<E> {
     #[inline]
     fn stamp(&self, page: u32) -> u64 {
-        let [_, low, high] = self.entries[page as usize];
-        u64::from(high) << 32 | u64::from(low)
+        self.entries.stamp(page)
     }
 
     #[inline]
     fn set_stamp(&mut self, page: u32, stamp: u64) {
-        let [_, low, high] = &mut self.entries[page as usize];
-        (*low, *high) = (stamp as u32, (stamp >> 32) as u32);
+        self.entries.set_stamp(page, stamp);
     }
 
     #[inline]
     fn flags(&self, page: u32) -> u8 {
-        flags_in(self.entries[page as usize][0])
+        flags_in(self.entries.mark(page))
     }
 
     #[inline]
     fn set_flags(&mut self, page: u32, flags: u8) {
-        let mark = &mut self.entries[page as usize][0];
-        *mark = mark_of(*mark >> FLAG_BITS, flags);
+        self.set(page, self.entries.mark(page) >> FLAG_BITS, flags);
     }
 
     #[inline]
     fn insert_newest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
         if let Some(stamp) = stamp {
-            self.set_stamp(page, stamp);
+            self.entries.bring(page, stamp);
         }
         self.touch(page, flags);
         self.resident += 1;
@@ -107,7 +157,7 @@ impl LruOrder for Ages {
         }
         self.oldest -= 1;
         self.set(page, self.oldest, flags);
-        self.set_stamp(page, stamp);
+        self.entries.bring(page, stamp);
         self.resident += 1;
     }
 
@@ -122,23 +172,29 @@ impl LruOrder for Ages {
         self.resident -= 1;
     }
 
+    #[inline]
+    fn leave(&mut self, page: u32) {
+        self.entries.leave(page);
+    }
+
     /// Correct, but slow: it sorts.
-    fn pop_oldest(&mut self) -> (u32, u8) {
+    fn pop_oldest(&mut self) -> (u32, u64, u8) {
         let page = self.iter().next().expect("a page is resident");
-        let flags = self.flags(page);
+        let (stamp, flags) = (self.stamp(page), self.flags(page));
         self.remove(page);
-        self.set_flags(page, LEFT);
-        (page, flags)
+        self.set_flags(page, E::EVICTED);
+        self.leave(page);
+        (page, stamp, flags)
     }
 
     #[inline]
     fn look_at(&self, page: u32) -> u64 {
-        u64::from(self.entries[page as usize][0]) ^ self.stamp(page)
+        u64::from(self.entries.mark(page)) ^ self.stamp(page)
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
         let mut times: Vec<u64> = Vec::with_capacity(self.resident);
-        let marks = (0u64..).zip(self.entries.iter().map(|entry| entry[0]));
+        let marks = (0u64..).zip(self.entries.marks());
         let resident = marks.filter(|(_, mark)| flags_in(*mark) & RESIDENT != 0);
         times.extend(resident.map(|(page, mark)| u64::from(mark >> FLAG_BITS) << 32 | page));
         times.sort_unstable();

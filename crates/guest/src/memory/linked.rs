@@ -1,6 +1,7 @@
 //! A list threaded through the pages.
 
-use super::order::{LEFT, LruOrder};
+use super::order::LruOrder;
+use super::stamps::Stamps;
 
 const NONE: u32 = u32::MAX;
 
@@ -12,27 +13,31 @@ struct Links {
 }
 
 /// A doubly linked list, one node per page: for guests whose nodes fit the caches.
-#[derive(Clone, Debug)]
-pub(super) struct Linked {
+///
+/// What a miss does is inlined by order, and stamps come last: the compiler would else look up
+/// again what it has at hand.
+#[derive(Debug)]
+pub(super) struct Linked<S> {
     oldest: u32,
     newest: u32,
     links: Vec<Links>,
-    stamps: Vec<u64>,
+    pub(super) stamps: S,
     flags: Vec<u8>,
 }
 
-impl Linked {
-    pub(super) fn new(pages: u32) -> Self {
+impl<S: Stamps> Linked<S> {
+    /// Of pages none of which is resident yet, with room for their stamps.
+    pub(super) fn new(pages: u32, stamps: S) -> Self {
         Linked {
             oldest: NONE,
             newest: NONE,
             links: vec![Links { older: NONE, newer: NONE }; pages as usize],
-            stamps: vec![0; pages as usize],
+            stamps,
             flags: vec![0; pages as usize],
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn unlink(&mut self, page: u32) {
         let Links { older, newer } = self.links[page as usize];
         match older {
@@ -45,7 +50,7 @@ impl Linked {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn link_newest(&mut self, page: u32) {
         let older = self.newest;
         self.links[page as usize] = Links { older, newer: NONE };
@@ -57,15 +62,15 @@ impl Linked {
     }
 }
 
-impl LruOrder for Linked {
+impl<S: Stamps> LruOrder for Linked<S> {
     #[inline]
     fn stamp(&self, page: u32) -> u64 {
-        self.stamps[page as usize]
+        self.stamps.stamp(page)
     }
 
     #[inline]
     fn set_stamp(&mut self, page: u32, stamp: u64) {
-        self.stamps[page as usize] = stamp;
+        self.stamps.set_stamp(page, stamp);
     }
 
     #[inline]
@@ -78,17 +83,17 @@ impl LruOrder for Linked {
         self.flags[page as usize] = flags;
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert_newest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
-        if let Some(stamp) = stamp {
-            self.stamps[page as usize] = stamp;
-        }
         self.flags[page as usize] = flags;
         self.link_newest(page);
+        if let Some(stamp) = stamp {
+            self.stamps.bring(page, stamp);
+        }
     }
 
     fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
-        self.stamps[page as usize] = stamp;
+        self.stamps.bring(page, stamp);
         self.flags[page as usize] = flags;
         let newer = self.oldest;
         self.links[page as usize] = Links { older: NONE, newer };
@@ -117,15 +122,23 @@ impl LruOrder for Linked {
     }
 
     #[inline]
-    fn pop_oldest(&mut self) -> (u32, u8) {
+    fn leave(&mut self, page: u32) {
+        self.stamps.leave(page);
+    }
+
+    #[inline(always)]
+    fn pop_oldest(&mut self) -> (u32, u64, u8) {
         let page = self.oldest;
         self.unlink(page);
-        (page, std::mem::replace(&mut self.flags[page as usize], LEFT))
+        let flags = std::mem::replace(&mut self.flags[page as usize], S::EVICTED);
+        let stamp = self.stamp(page);
+        self.leave(page);
+        (page, stamp, flags)
     }
 
     #[inline]
     fn look_at(&self, page: u32) -> u64 {
-        self.stamps[page as usize]
+        self.stamps.stamp(page)
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {

@@ -17,7 +17,7 @@ pub(super) fn flags_in(mark: u32) -> u8 {
 
 /// One word per page: the flags below, above them a 28-bit number for its place in an order. It
 /// is zero until the page is first used, so that unused pages take no memory.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Marks {
     words: Vec<u32>,
 }

@@ -2,16 +2,23 @@
 
 mod access;
 mod ages;
+mod in_pages;
 mod linked;
 mod marks;
 mod order;
 mod ring;
+mod stamps;
 #[cfg(test)]
 mod tests;
 
+use crate::content::PageContents;
+use crate::spec::GuestSpec;
 pub(crate) use access::Touch;
+use in_pages::StampedPages;
+use lazycopy_pages::Pages;
 use lazycopy_units::PageNumber;
-use order::{DIRTY, LEFT, LruOrder, Order, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
+use order::{DIRTY, LEFT, LruOrder, Order, Other, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
+use std::io;
 
 /// A page that had to leave memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +45,10 @@ pub enum Read {
 /// An access takes constant time. What holds the order depends on the sizes: a list for small
 /// guests; for large ones, where the caches decide, a ring of touches; and where every page has a
 /// frame, so that none is ever evicted, no more than the time of each page's last touch.
-#[derive(Clone, Debug)]
+///
+/// A memory may hold its pages as real bytes ([`Memory::in_pages`]), which then tell the stamps,
+/// too. In all else it is as any other.
+#[derive(Debug)]
 pub struct Memory {
     pages: u32,
     frames: u32,
@@ -52,13 +62,50 @@ pub struct Memory {
 impl Memory {
     /// An empty memory of `frames` frames for a guest of `pages` pages.
     pub fn new(pages: u32, frames: u32) -> Self {
-        Memory {
-            pages,
-            frames,
-            free: frames,
-            order: Order::new(pages, frames),
-            first_writes: Vec::new(),
-        }
+        Memory::of(pages, frames, Order::new(pages, frames))
+    }
+
+    /// An empty memory of `frames` frames for the guest, which holds its pages as real bytes.
+    ///
+    /// A page that comes into memory has the bytes that [`PageContents`] gives it. Where they are
+    /// in [`Memory::bytes_mut`] already, as those of a page that was received there, only its
+    /// stamp words are written; else the page is filled.
+    ///
+    /// # Errors
+    /// When the system has no room for the guest's pages.
+    pub fn in_pages(frames: u32, spec: &GuestSpec) -> io::Result<Self> {
+        // A guest that pages gives its pages back one by one.
+        let pages = Pages::map(spec.pages, spec.frames == spec.pages)?;
+        let pages = StampedPages { contents: PageContents::of(spec), pages };
+        Ok(Memory::of(spec.pages, frames, Order::in_pages(pages, frames)))
+    }
+
+    fn of(pages: u32, frames: u32, order: Order) -> Self {
+        Memory { pages, frames, free: frames, order, first_writes: Vec::new() }
+    }
+
+    /// The bytes of its pages, in a memory of real bytes. Those of a page that is not resident
+    /// mean nothing.
+    pub fn bytes(&self) -> Option<&Pages> {
+        self.order.pages().map(|stamped| &stamped.pages)
+    }
+
+    /// As [`Memory::bytes`], to put pages in place that are to be installed, and to discard what
+    /// is not needed any more. Whoever changes a resident page otherwise breaks it.
+    pub fn bytes_mut(&mut self) -> Option<&mut Pages> {
+        self.order.pages_mut().map(|stamped| &mut stamped.pages)
+    }
+
+    /// Gives up every page. A memory of real bytes keeps its mapping.
+    pub fn clear(&mut self) {
+        let (pages, frames) = (self.pages, self.frames);
+        let order = self.take_order().cleared(pages, frames);
+        *self = Memory::of(pages, frames, order);
+    }
+
+    /// Leaves one without pages in its place.
+    fn take_order(&mut self) -> Order {
+        std::mem::replace(&mut self.order, Order::new(0, 0))
     }
 
     /// Number of frames.
@@ -140,13 +187,7 @@ impl Memory {
         if frames == self.frames {
             return;
         }
-        let mut order = Order::new(self.pages, frames);
-        for page in self.iter_lru() {
-            let flags = self.flags(page);
-            let stamp = with_order!(&self.order, lru => lru.stamp(page.0));
-            with_order!(&mut order, lru => lru.insert_newest(page.0, Some(stamp), flags));
-        }
-        self.order = order;
+        self.order = self.take_order().with_frames(self.pages, frames);
         self.frames = frames;
         self.free = frames - resident;
     }
@@ -233,7 +274,7 @@ impl Memory {
     /// Takes over a page from another memory: most recent, in place of what is here of it.
     pub fn replace(&mut self, page: PageNumber, stamp: u64, dirty: bool) {
         if self.contains(page) {
-            self.remove(page);
+            self.take_out(page);
         }
         self.install_most_recent(page, stamp, dirty);
     }
@@ -241,6 +282,12 @@ impl Memory {
     /// Gives up a resident page.
     pub fn remove(&mut self, page: PageNumber) {
         assert!(self.contains(page), "page {page} was to be removed and is not resident");
+        self.take_out(page);
+        with_order!(&mut self.order, lru => lru.leave(page.0));
+    }
+
+    /// A resident page leaves its frame; what memory has of it stays in place.
+    fn take_out(&mut self, page: PageNumber) {
         self.free += 1;
         with_order!(&mut self.order, lru => lru.remove(page.0));
     }
@@ -251,7 +298,7 @@ fn flags_of(dirty: bool) -> u8 {
 }
 
 /// Installs a page as the most recent one in a free frame, or in that of the least recent page.
-#[inline]
+#[inline(always)]
 fn install(
     lru: &mut impl LruOrder,
     free: &mut u32,

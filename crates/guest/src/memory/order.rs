@@ -1,7 +1,8 @@
 //! The table of a guest's pages and the LRU order of the resident ones: one contract, three
-//! structures.
+//! structures, with the stamps beside the pages or in them.
 
-use super::ages::Ages;
+use super::ages::{Ages, Entry, MOST_PAGES};
+use super::in_pages::{InPages, StampedPages};
 use super::linked::Linked;
 use super::ring::Ring;
 
@@ -43,17 +44,20 @@ pub(super) trait LruOrder {
     /// A resident page leaves; its flags become zero.
     fn remove(&mut self, page: u32);
 
-    /// The least recent page, of at least one, leaves; its flags until now. They become `LEFT`.
-    fn pop_oldest(&mut self) -> (u32, u8);
+    /// Nothing of a page that was removed is needed any more.
+    fn leave(&mut self, page: u32);
+
+    /// The least recent page, of at least one, leaves; its stamp and its flags until now. These
+    /// become those of a page that was evicted, [`Stamps::EVICTED`](super::stamps::Stamps).
+    fn pop_oldest(&mut self) -> (u32, u64, u8);
 
     /// The least recent page, of at least one, leaves for one that was not resident and becomes
     /// the most recent one; which it was, its stamp and its flags until now.
-    #[inline]
+    #[inline(always)]
     fn replace_oldest(&mut self, page: u32, stamp: Option<u64>, flags: u8) -> (u32, u64, u8) {
-        let (victim, had) = self.pop_oldest();
-        let left = self.stamp(victim);
+        let victim = self.pop_oldest();
         self.insert_newest(page, stamp, flags);
-        (victim, left, had)
+        victim
     }
 
     /// Reads what a touch of `page` will read. The result means nothing.
@@ -68,14 +72,24 @@ pub(super) trait LruOrder {
 pub(super) const LARGE_PAGES: u32 = 1 << 16;
 
 /// The structure that suits a memory.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Order {
     /// Small guests.
-    Linked(Linked),
+    Linked(Linked<Vec<u64>>),
     /// Large guests that page.
     Ring(Ring),
+    /// Others.
+    Other(Other),
+}
+
+/// Structures apart: a choice between more than three is made by a table, which would cost small
+/// guests more than anything else here.
+#[derive(Debug)]
+pub(super) enum Other {
     /// Large guests whose pages all have a frame.
-    Ages(Ages),
+    Ages(Ages<Vec<Entry>>),
+    /// Guests whose pages are real bytes.
+    InPages(InPages),
 }
 
 /// Evaluates an expression with the structure at hand, each by code of its own.
@@ -84,7 +98,8 @@ macro_rules! with_order {
         match $order {
             Order::Linked($lru) => $do,
             Order::Ring($lru) => $do,
-            Order::Ages($lru) => $do,
+            Order::Other(Other::Ages($lru)) => $do,
+            Order::Other(Other::InPages($lru)) => $do,
         }
     };
 }
@@ -93,19 +108,64 @@ pub(super) use with_order;
 impl Order {
     /// Of no resident page yet.
     pub(super) fn new(pages: u32, frames: u32) -> Self {
-        if !(LARGE_PAGES..=Ages::MOST_PAGES).contains(&pages) {
-            Order::Linked(Linked::new(pages))
+        let count = pages as usize;
+        if !(LARGE_PAGES..=MOST_PAGES).contains(&pages) {
+            Order::Linked(Linked::new(pages, vec![0; count]))
         } else if frames < pages {
             Order::Ring(Ring::new(pages, frames))
         } else {
-            Order::Ages(Ages::new(pages))
+            Order::Other(Other::Ages(Ages::new(vec![Entry::default(); count])))
         }
+    }
+
+    /// Of no resident page yet, over real bytes.
+    pub(super) fn in_pages(pages: StampedPages, frames: u32) -> Self {
+        Order::Other(Other::InPages(InPages::new(pages, frames)))
+    }
+
+    /// The real bytes of its pages, where it has them.
+    pub(super) fn pages(&self) -> Option<&StampedPages> {
+        match self {
+            Order::Other(Other::InPages(lru)) => Some(lru.pages()),
+            _ => None,
+        }
+    }
+
+    /// As [`Order::pages`], to change them.
+    pub(super) fn pages_mut(&mut self) -> Option<&mut StampedPages> {
+        match self {
+            Order::Other(Other::InPages(lru)) => Some(lru.pages_mut()),
+            _ => None,
+        }
+    }
+
+    /// With no page resident.
+    pub(super) fn cleared(self, pages: u32, frames: u32) -> Self {
+        match self {
+            Order::Other(Other::InPages(lru)) => Order::Other(Other::InPages(lru.cleared(frames))),
+            _ => Order::new(pages, frames),
+        }
+    }
+
+    /// The same order for so many frames, which hold what is resident.
+    pub(super) fn with_frames(self, pages: u32, frames: u32) -> Self {
+        if let Order::Other(Other::InPages(lru)) = self {
+            return Order::Other(Other::InPages(lru.with_frames(frames)));
+        }
+        let mut resized = Order::new(pages, frames);
+        with_order!(&self, lru => for page in lru.iter() {
+            let (stamp, flags) = (lru.stamp(page), lru.flags(page));
+            with_order!(&mut resized, lru => lru.insert_newest(page, Some(stamp), flags));
+        });
+        resized
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::in_pages::MarkedPages;
+    use crate::memory::tests::stamped_pages;
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
@@ -134,8 +194,21 @@ mod tests {
         ]
     }
 
+    fn no_stamps() -> Vec<u64> {
+        vec![0; PAGES as usize]
+    }
+
+    fn no_entries() -> Vec<Entry> {
+        vec![Entry::default(); PAGES as usize]
+    }
+
     /// Takes the steps that make sense, on the structure and on a plain queue, and compares.
     fn hold_against_a_queue(order: &mut impl LruOrder, steps: &[Step], frames: usize) {
+        hold(order, steps, frames, LEFT);
+    }
+
+    /// The same, of a structure that gives pages which were evicted the flags `evicted`.
+    fn hold(order: &mut impl LruOrder, steps: &[Step], frames: usize, evicted: u8) {
         let mut queue: VecDeque<u32> = VecDeque::new();
         let mut flags = [0u8; PAGES as usize];
         let mut stamps = [0u64; PAGES as usize];
@@ -155,7 +228,7 @@ mod tests {
                     let stamp = (!stays).then_some(number);
                     if queue.len() == frames {
                         let oldest = queue.pop_front().expect("there is a frame");
-                        let had = std::mem::replace(&mut flags[oldest as usize], LEFT);
+                        let had = std::mem::replace(&mut flags[oldest as usize], evicted);
                         let left = (oldest, stamps[oldest as usize], had);
                         assert_eq!(order.replace_oldest(page, stamp, other << 1 | RESIDENT), left);
                     } else {
@@ -188,9 +261,10 @@ mod tests {
                     queue.retain(|other| *other != page);
                 }
                 Step::EvictOldest => {
-                    let (page, had) = order.pop_oldest();
+                    let (page, left, had) = order.pop_oldest();
                     assert_eq!(queue.pop_front(), Some(page));
-                    assert_eq!(std::mem::replace(&mut flags[page as usize], LEFT), had);
+                    assert_eq!(left, stamps[page as usize]);
+                    assert_eq!(std::mem::replace(&mut flags[page as usize], evicted), had);
                 }
             }
             assert!(order.iter().eq(queue.iter().copied()), "after {step:?}: {queue:?}");
@@ -209,25 +283,42 @@ mod tests {
             steps in proptest::collection::vec(step(), 1..400),
             frames in 1..=PAGES,
         ) {
-            hold_against_a_queue(&mut Linked::new(PAGES), &steps, frames as usize);
+            hold_against_a_queue(&mut Linked::new(PAGES, no_stamps()), &steps, frames as usize);
             hold_against_a_queue(&mut Ring::new(PAGES, frames), &steps, frames as usize);
-            hold_against_a_queue(&mut Ages::new(PAGES), &steps, frames as usize);
+            hold_against_a_queue(&mut Ages::new(no_entries()), &steps, frames as usize);
             // Near the ends of their counters, too.
             let mut ring = Ring::new(PAGES, frames).counting_from(u32::MAX - 20);
             hold_against_a_queue(&mut ring, &steps, frames as usize);
             let mut ring = Ring::new(PAGES, frames).counting_from(20);
             hold_against_a_queue(&mut ring, &steps, frames as usize);
             for (older, newer) in [(PAGES, 30), (30, PAGES)] {
-                let mut ages = Ages::new(PAGES).with_room_for(older, newer);
+                let mut ages = Ages::new(no_entries()).with_room_for(older, newer);
                 hold_against_a_queue(&mut ages, &steps, frames as usize);
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn every_structure_over_real_bytes_does_what_a_plain_queue_does(
+            steps in proptest::collection::vec(step(), 1..400),
+            frames in 1..=PAGES,
+        ) {
+            let frames = frames as usize;
+            hold(&mut Linked::new(PAGES, stamped_pages(PAGES)), &steps, frames, 0);
+            hold(&mut Ages::new(MarkedPages::new(stamped_pages(PAGES))), &steps, frames, 0);
         }
     }
 
     #[test]
     fn the_structure_is_chosen_by_size_and_by_whether_the_guest_pages() {
         assert!(matches!(Order::new(50, 20), Order::Linked(_)));
-        assert!(matches!(Order::new(LARGE_PAGES, LARGE_PAGES), Order::Ages(_)));
+        assert!(matches!(Order::new(LARGE_PAGES, LARGE_PAGES), Order::Other(Other::Ages(_))));
         assert!(matches!(Order::new(LARGE_PAGES, 10), Order::Ring(_)));
+        let in_pages = |frames| InPages::new(stamped_pages(PAGES), frames);
+        assert!(matches!(in_pages(PAGES), InPages::Ages(_)));
+        assert!(matches!(in_pages(PAGES - 1), InPages::Linked(_)));
     }
 }

@@ -11,7 +11,7 @@ use super::order::{LEFT, LruOrder, RESIDENT};
 ///
 /// Places are counted without end, and a mark holds them modulo 2^28. The ring has those from
 /// `first` to before `next`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Ring {
     marks: Marks,
     /// The page of each place. There is a power of two of them, at least twice the frames, so
@@ -144,7 +144,10 @@ impl LruOrder for Ring {
     }
 
     #[inline]
-    fn pop_oldest(&mut self) -> (u32, u8) {
+    fn leave(&mut self, _page: u32) {}
+
+    #[inline]
+    fn pop_oldest(&mut self) -> (u32, u64, u8) {
         let mut place = self.first;
         loop {
             let page = self.pages[self.slot(place)];
@@ -152,7 +155,7 @@ impl LruOrder for Ring {
             if names(mark, place) {
                 self.first = place.wrapping_add(1);
                 self.marks.set(page, 0, LEFT);
-                return (page, flags_in(mark));
+                return (page, self.stamp(page), flags_in(mark));
             }
             place = place.wrapping_add(1);
         }

@@ -1,8 +1,9 @@
 //! Memories of each structure against a plain list.
 
 use super::*;
+use crate::spec::ResidentAtStart;
 use crate::stamp::{overwritten_stamp, written_stamp};
-use crate::workload::{Access, Write};
+use crate::workload::{Access, WorkloadSpec, Write};
 use lazycopy_units::Duration;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -63,6 +64,8 @@ struct Page {
 #[derive(Default)]
 struct Plain {
     frames: usize,
+    /// It does not know what the pages that were evicted left with.
+    forgets: bool,
     list: Vec<Page>,
     /// What the pages that were evicted left with, until somebody forgets it.
     left: BTreeMap<PageNumber, u64>,
@@ -83,7 +86,9 @@ impl Plain {
     fn install(&mut self, page: PageNumber, stamp: u64, dirty: bool) -> Option<Victim> {
         let is_full = self.list.len() == self.frames;
         let victim = is_full.then(|| self.list.remove(0)).map(|held| {
-            self.left.insert(held.page, held.stamp);
+            if !self.forgets {
+                self.left.insert(held.page, held.stamp);
+            }
             Victim { page: held.page, stamp: held.stamp, dirty: held.dirty }
         });
         self.left.remove(&page);
@@ -251,10 +256,36 @@ impl Both {
     }
 }
 
+/// A guest of so many pages of each kind.
+fn spec(pages: u32, frames: u32) -> GuestSpec {
+    GuestSpec {
+        seed: 3,
+        pages,
+        frames,
+        think_time: Duration::from_nanos(1),
+        write_fraction: 0.0,
+        whole_page_fraction: 0.0,
+        zero_fraction: 0.3,
+        compressible_fraction: 0.3,
+        workload: WorkloadSpec::Sequential,
+        resident_at_start: ResidentAtStart::None,
+    }
+}
+
+/// So many pages of real bytes, for the structures alone.
+pub(super) fn stamped_pages(pages: u32) -> StampedPages {
+    let contents = PageContents::of(&spec(pages, pages));
+    StampedPages { contents, pages: Pages::map(pages, false).expect("there is room") }
+}
+
 fn hold_against_a_list(pages: u32, frames: u32, steps: &[Step], may_resize: bool) {
     let plain = Plain { frames: frames as usize, ..Plain::default() };
-    let spacing = pages / TOUCHED;
-    let mut both = Both { memory: Memory::new(pages, frames), plain, spacing };
+    hold(Memory::new(pages, frames), plain, steps, may_resize);
+}
+
+fn hold(memory: Memory, plain: Plain, steps: &[Step], may_resize: bool) -> Memory {
+    let spacing = memory.pages / TOUCHED;
+    let mut both = Both { memory, plain, spacing };
     for (number, step) in (1u64..).zip(steps) {
         if may_resize || !matches!(step, Step::SetFrames(_)) {
             both.take(number, step);
@@ -264,6 +295,7 @@ fn hold_against_a_list(pages: u32, frames: u32, steps: &[Step], may_resize: bool
     let mut by_number: Vec<PageNumber> = both.plain.list.iter().map(|held| held.page).collect();
     by_number.sort_unstable();
     assert!(both.memory.iter().eq(by_number));
+    both.memory
 }
 
 proptest! {
@@ -283,6 +315,29 @@ proptest! {
         frames in 1..=TOUCHED,
     ) {
         hold_against_a_list(order::LARGE_PAGES, frames, &steps, true);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn a_memory_of_real_bytes_does_what_a_plain_list_does(
+        steps in proptest::collection::vec(step(), 1..200),
+        frames in 1..=TOUCHED,
+    ) {
+        let spec = spec(TOUCHED, frames);
+        let memory = Memory::in_pages(frames, &spec).expect("there is room");
+        let plain = Plain { frames: frames as usize, forgets: true, ..Plain::default() };
+        let memory = hold(memory, plain, &steps, true);
+        let (contents, bytes) = (PageContents::of(&spec), memory.bytes().expect("it has bytes"));
+        for page in (0..TOUCHED).map(PageNumber) {
+            match memory.stamp(page) {
+                Some(stamp) => assert!(contents.matches(page, stamp, bytes.page(page))),
+                None if memory.frames() < TOUCHED => assert_eq!(bytes.page(page), &[0; 4096]),
+                None => {}
+            }
+        }
     }
 }
 

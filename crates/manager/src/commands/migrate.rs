@@ -2,7 +2,7 @@
 
 use crate::definition::{Definition, is_of_migration};
 use crate::fleet::{Ended, FleetError, Request, full_key};
-use crate::grammar::{EventLevel, KeyValue, Migrate, MigrateAction};
+use crate::grammar::{KeyValue, Migrate, MigrateAction};
 use crate::manager::Manager;
 use crate::render::run_table;
 use crate::reply::{CommandError, Reply};
@@ -49,25 +49,51 @@ impl Manager {
         to: &str,
         settings: &[(String, String)],
     ) -> Result<MigrationId, CommandError> {
-        let (definition, policy, watch_events) = self.read(|state| {
-            let definition = state.fleet.vm(vm)?.definition.clone();
+        let scenario = self.migration_scenario(vm, settings).await?;
+        self.begin_migration(vm, to, scenario).await
+    }
+
+    /// What a guest would migrate by: its scenario, the policy over it, `settings` over both.
+    ///
+    /// # Errors
+    /// When there is no such guest, or a setting is wrong.
+    pub(super) async fn migration_scenario(
+        &self,
+        vm: &str,
+        settings: &[(String, String)],
+    ) -> Result<Scenario, CommandError> {
+        let (definition, real_memory, policy) = self.read(|state| {
+            let guest = state.fleet.vm(vm)?;
+            let (definition, real_memory) = (guest.definition.clone(), guest.real_memory);
             let policy: Vec<(String, String)> = state
                 .fleet
                 .policy
                 .settings()
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect();
-            Ok::<_, FleetError>((definition, policy, state.level != EventLevel::Off))
+            Ok::<_, FleetError>((definition, real_memory, policy))
         })?;
-        let set = merged(policy, settings)?;
-        let scenario = Arc::new(scenario_of(definition, set).await?);
+        scenario_of(definition, real_memory, merged(policy, settings)?).await
+    }
+
+    /// Begins a migration by a scenario.
+    ///
+    /// # Errors
+    /// When it cannot be, or the source or the destination refuses.
+    pub(super) async fn begin_migration(
+        &self,
+        vm: &str,
+        to: &str,
+        scenario: Scenario,
+    ) -> Result<MigrationId, CommandError> {
+        let scenario = Arc::new(scenario);
         let request = Request {
             vm: vm.to_owned(),
             destination: to.to_owned(),
             parameters: scenario.migration_parameters(),
             link: scenario.link(),
             scenario,
-            watch_events,
+            watch: self.read(|state| state.level.watch()),
         };
         let (message, connection) = self.change(|state| -> Result<_, FleetError> {
             let message = state.fleet.begin_migration(request)?;
@@ -108,11 +134,14 @@ impl Manager {
     /// When it did not complete.
     pub async fn wait_for(&self, id: MigrationId) -> Result<Reply, CommandError> {
         let found = self.until(|state| match state.fleet.migration(id) {
-            _ if state.quitting => Some(None),
-            Some(migration) => Some(Some((migration.vm.clone(), migration.ended()?.clone()))),
-            None => Some(None),
+            _ if state.quitting => Some(Err(CommandError::Ending)),
+            Some(migration) => Some(Ok(Some((migration.vm.clone(), migration.ended()?.clone())))),
+            None => Some(Ok(None)),
         });
-        let (vm, ended) = found.await.ok_or(CommandError::Ending)?;
+        let Some((vm, ended)) = found.await? else {
+            let text = format!("Migration {} ended well, long ago; see its directory.", id.0);
+            return Ok(Reply::new(text, json!({ "migration": id, "outcome": Value::Null })));
+        };
         self.change(|state| state.fleet.tell(id));
         if ended.verdict.outcome != Outcome::Completed {
             return Err(CommandError::NotCompleted { id, vm, verdict: ended.verdict });
@@ -166,7 +195,7 @@ pub(super) fn result_json(ended: &Ended) -> Value {
     json
 }
 
-fn explicit_settings(scheme: Option<Scheme>, set: &[KeyValue]) -> Vec<(String, String)> {
+pub(super) fn explicit_settings(scheme: Option<Scheme>, set: &[KeyValue]) -> Vec<(String, String)> {
     let scheme = scheme.map(|scheme| ("migration.scheme".to_owned(), scheme.to_string()));
     let set = set.iter().map(|set| (full_key(&set.key), set.value.clone()));
     scheme.into_iter().chain(set).collect()
@@ -186,14 +215,16 @@ fn merged(
 }
 
 /// The scenario of a migration. A guest that this manager has not created migrates by the
-/// scenario `paper`.
+/// scenario `paper`, or, where its memory is real, which no modelled link moves, by `unlimited`.
 async fn scenario_of(
     definition: Option<Arc<Definition>>,
+    real_memory: bool,
     set: Vec<String>,
 ) -> Result<Scenario, CommandError> {
     let made = tokio::task::spawn_blocking(move || match definition {
         Some(definition) => definition.for_migration(&set),
-        None => Definition::read("paper", &set).map(|paper| paper.scenario().clone()),
+        None => Definition::read(if real_memory { "unlimited" } else { "paper" }, &set)
+            .map(|definition| definition.scenario().clone()),
     });
     match made.await {
         Ok(scenario) => scenario.map_err(|error| CommandError::Scenario(error.to_string())),

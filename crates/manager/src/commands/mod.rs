@@ -1,8 +1,13 @@
 //! What each command does. A command asks the fleet, then the servers, then tells the fleet what
 //! they answered.
 
+mod evacuate;
+mod gang_report;
+mod journey;
 mod migrate;
 mod policy;
+mod rebalance;
+mod relocate;
 mod script;
 mod server;
 mod status;

@@ -1,7 +1,7 @@
-//! `server start|list|show|stop`, and `quit`.
+//! `server start|list|show|stop`, and `quit`; the others have files of their own.
 
 use crate::children::{INTRODUCTION_DEADLINE, LaunchError};
-use crate::fleet::FleetError;
+use crate::fleet::{FleetError, Server};
 use crate::grammar::ServerAction;
 use crate::manager::{Manager, State};
 use crate::render::{host_figure, table, table_or};
@@ -16,6 +16,14 @@ impl Manager {
             ServerAction::List => Ok(self.list_servers()),
             ServerAction::Show { name } => self.show_server(&name).await,
             ServerAction::Stop { name, force } => self.stop_server(&name, force).await,
+            ServerAction::Evacuate { name, to, options } => {
+                self.evacuate(&name, to, &options, false).await
+            }
+            ServerAction::Drain { name, to, options } => {
+                self.evacuate(&name, to, &options, true).await
+            }
+            ServerAction::Undrain { name } => self.undrain(&name),
+            ServerAction::Rebalance { options } => self.rebalance(&options).await,
         }
     }
 
@@ -154,7 +162,7 @@ pub(super) fn servers_table(state: &State) -> String {
         let guests = state.fleet.vms().filter(|(_, vm)| vm.server == name).count();
         servers.add_row([
             name.to_owned(),
-            if server.connected { "connected" } else { "gone" }.to_owned(),
+            state_name(server, guests).to_owned(),
             server.address.clone(),
             server.pid.to_string(),
             server.frames.to_string(),
@@ -165,6 +173,17 @@ pub(super) fn servers_table(state: &State) -> String {
     table_or(&servers, "No servers. Start one with: server start NAME")
 }
 
+/// Whether a server is there, and takes guests, in words.
+fn state_name(server: &Server, guests: usize) -> &'static str {
+    match (server.connected, server.draining, guests) {
+        (true, false, _) => "connected",
+        (true, true, 0) => "drained",
+        (true, true, _) => "draining",
+        (false, false, _) => "gone",
+        (false, true, _) => "gone, drained",
+    }
+}
+
 /// A server for machines.
 pub(super) fn server_json(state: &State, name: &str) -> Value {
     let Some((_, server)) = state.fleet.servers().find(|(other, _)| *other == name) else {
@@ -173,6 +192,8 @@ pub(super) fn server_json(state: &State, name: &str) -> Value {
     json!({
         "name": name,
         "connected": server.connected,
+        "draining": server.draining,
+        "evacuating": state.fleet.evacuating().any(|evacuating| evacuating == name),
         "address": server.address,
         "pid": server.pid,
         "version": server.version,

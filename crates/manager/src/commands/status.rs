@@ -4,7 +4,7 @@ use super::server::{server_json, servers_table};
 use super::vm::vms_table;
 use crate::grammar::EventLevel;
 use crate::manager::{Manager, State};
-use crate::render::{table, table_or, time};
+use crate::render::{progress, table, table_or, time};
 use crate::reply::Reply;
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ impl Manager {
 }
 
 fn running_table(state: &State) -> String {
-    let mut running = table(&["migration", "guest", "source", "destination", "scheme"]);
+    let mut running = table(&["migration", "guest", "source", "destination", "scheme", "progress"]);
     for (id, migration) in state.fleet.running() {
         running.add_row([
             id.0.to_string(),
@@ -60,6 +60,7 @@ fn running_table(state: &State) -> String {
             migration.source.clone(),
             migration.destination.clone(),
             migration.parameters.scheme.to_string(),
+            progress(&migration.transfer),
         ]);
     }
     table_or(&running, "No migration runs.")
@@ -85,6 +86,7 @@ fn status_json(state: &State) -> Value {
             json!({
                 "migration": id, "vm": migration.vm, "source": migration.source,
                 "destination": migration.destination, "parameters": migration.parameters,
+                "progress": migration.transfer,
             })
         })
         .collect();

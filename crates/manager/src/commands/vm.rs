@@ -4,7 +4,7 @@ use crate::definition::Definition;
 use crate::fleet::FleetError;
 use crate::grammar::{KeyValue, VmAction};
 use crate::manager::{Manager, State};
-use crate::render::{guest_figure, phase_name, pool_table, table, table_or};
+use crate::render::{guest_figure, phase_name, pool_table, progress, table, table_or};
 use crate::reply::{CommandError, Reply};
 use lazycopy_protocol::control::{MAX_SHOWN_PAGES, ServerCommand, ServerReply, VmPhase, VmSummary};
 use serde_json::{Value, json};
@@ -108,18 +108,19 @@ impl Manager {
     }
 
     async fn show_vm(&self, name: &str) -> Result<Reply, CommandError> {
-        let (mut server, destination) = self.read(|state| {
+        let (mut server, migration) = self.read(|state| {
             let server = state.fleet.vm(name)?.server.clone();
             let migration = state.fleet.migration_of(name);
-            Ok::<_, FleetError>((server, migration.map(|(_, it)| it.destination.clone())))
+            let migration = migration.map(|(id, it)| (id, it.destination.clone(), it.transfer));
+            Ok::<_, FleetError>((server, migration))
         })?;
         let show = || ServerCommand::ShowVm { vm: name.to_owned(), limit: MAX_SHOWN_PAGES };
         let mut connection = self.connection(&server)?;
         let mut shown = connection.ask(show()).await;
         // A guest that was freed at the source is at its destination, also before its run is over.
-        if let (Err(_), Some(destination)) = (&shown, destination) {
-            connection = self.connection(&destination)?;
-            server = destination;
+        if let (Err(_), Some((_, destination, _))) = (&shown, &migration) {
+            connection = self.connection(destination)?;
+            server = destination.clone();
             shown = connection.ask(show()).await;
         }
         let ServerReply::Vm(vm) = shown? else {
@@ -130,8 +131,15 @@ impl Manager {
             Some(snapshot) => guest_figure(snapshot),
             None => "It has no memory now.".to_owned(),
         };
-        let text = format!("Guest \"{name}\" on server \"{server}\": {phase}\n{body}");
-        Ok(Reply::new(text.trim_end(), json!({ "server": server, "vm": vm })))
+        let mut text = format!("Guest \"{name}\" on server \"{server}\": {phase}\n");
+        let mut json = json!({ "server": server, "vm": vm });
+        if let Some((id, destination, transfer)) = migration {
+            let so_far = progress(&transfer);
+            text.push_str(&format!("Migration {} to \"{destination}\": {so_far}\n", id.0));
+            json["migration"] = json!({ "migration": id, "progress": transfer });
+        }
+        text.push_str(&body);
+        Ok(Reply::new(text.trim_end(), json))
     }
 
     /// The guests of all servers, as these tell of them now.

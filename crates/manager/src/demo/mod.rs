@@ -21,10 +21,6 @@ use progress::Progress;
 use std::process::ExitCode;
 use tokio::sync::Semaphore;
 
-/// Migrations that run side by side at most, each over a link of its own: beyond it two cores are
-/// late, which would show as slip.
-const MAX_SIDE_BY_SIDE: usize = 128;
-
 /// Runs that begin at a time. A guest's warm-up keeps a core busy; with one at a time another is
 /// left for the migrations that run.
 const BEGINNING_AT_ONCE: usize = 1;
@@ -107,7 +103,7 @@ async fn demonstrate(
     plan: &Plan,
     progress: &Progress,
 ) -> Result<Vec<Outcome>, CommandError> {
-    let frames = Some(plan.frames_for(MAX_SIDE_BY_SIDE));
+    let frames = Some(plan.frames());
     tokio::try_join!(
         manager.start_server(SOURCE, frames),
         manager.start_server(DESTINATION, frames)
@@ -121,7 +117,7 @@ async fn demonstrate(
             progress.ended(&run.vm, &outcome);
             outcome
         });
-        outcomes.extend(stream::iter(runs).buffered(MAX_SIDE_BY_SIDE).collect::<Vec<_>>().await);
+        outcomes.extend(stream::iter(runs).buffered(group.at_once()).collect::<Vec<_>>().await);
     }
     Ok(outcomes)
 }

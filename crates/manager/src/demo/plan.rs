@@ -8,6 +8,10 @@ use lazycopy_scenario::{Draft, Preset, ScenarioError};
 /// The shipped scenario that runs a recorded program.
 const RECORDED: &str = "recorded";
 
+/// Migrations that run side by side at most, each over a modelled link of its own: beyond it two
+/// cores are late, which would show as slip.
+const MAX_SIDE_BY_SIDE: usize = 128;
+
 /// What a demonstration runs.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -73,14 +77,28 @@ impl Plan {
         self.groups.iter().flat_map(|group| &group.runs)
     }
 
-    /// Frames that a server needs for `at_once` of the runs.
-    pub fn frames_for(&self, at_once: usize) -> u64 {
-        let largest = self.runs().map(|run| run.definition.spec().frames).max().unwrap_or(1);
-        u64::from(largest) * at_once.min(self.runs().count()) as u64
+    /// Frames that each of the servers needs: the groups run one after another.
+    pub fn frames(&self) -> u64 {
+        self.groups.iter().map(Group::frames).max().unwrap_or(1)
     }
 }
 
 impl Group {
+    /// How many of its runs may be under way at once. Where no link is modelled, migrations share
+    /// sockets and processors, and each would be measured by what the others leave: one.
+    pub fn at_once(&self) -> usize {
+        let is_unlimited = |run: &PlannedRun| run.definition.scenario().link.is_unlimited();
+        match self.runs.iter().any(is_unlimited) {
+            true => 1,
+            false => self.runs.len().clamp(1, MAX_SIDE_BY_SIDE),
+        }
+    }
+
+    fn frames(&self) -> u64 {
+        let largest = self.runs.iter().map(|run| run.definition.spec().frames).max().unwrap_or(1);
+        u64::from(largest) * self.at_once() as u64
+    }
+
     fn of(
         name: &str,
         title: String,
@@ -163,6 +181,22 @@ mod tests {
         assert_eq!(head_start(&chosen), 7);
         (chosen.preset, chosen.set) = (Some(Preset::Fair), Vec::new());
         assert_eq!(head_start(&chosen), 0);
+    }
+
+    #[test]
+    fn migrations_over_an_unlimited_link_run_one_at_a_time() {
+        let unlimited = |set: &[&str]| DemoArguments {
+            scenario: Some("unlimited".to_owned()),
+            set: set.iter().map(|&set| set.to_owned()).collect(),
+            ..arguments()
+        };
+        let at_once = |arguments: &DemoArguments| {
+            let plan = Plan::of(arguments).unwrap();
+            (plan.groups[0].at_once(), plan.frames())
+        };
+        assert_eq!(at_once(&unlimited(&[])), (1, 65_536));
+        let set = ["link.bandwidth=1Gbit/s", "link.latency=1ms"];
+        assert_eq!(at_once(&unlimited(&set)), (6, 6 * 65_536), "side by side over modelled ones");
     }
 
     #[test]

@@ -28,11 +28,12 @@ impl Progress {
             bar.set_style(style);
         }
         if !quiet {
-            let _ = writeln!(
-                std::io::stderr(),
-                "Two servers on this machine, {total} migrations side by side, each over a link of \
-                 its own."
-            );
+            let how = match plan.groups.iter().all(|group| group.at_once() == 1) {
+                true => "one after another",
+                false => "side by side, each over a link of its own",
+            };
+            let line = format!("Two servers on this machine, {total} migrations {how}.");
+            let _ = writeln!(std::io::stderr(), "{line}");
             bar.enable_steady_tick(TICK);
         }
         Progress { bar }

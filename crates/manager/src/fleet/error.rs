@@ -112,6 +112,48 @@ pub enum FleetError {
         /// The guest.
         vm: String,
     },
+    /// The server takes no guests.
+    #[error(
+        "server \"{server}\" is draining and takes no guests; to have it take them again: \
+             server undrain {server}"
+    )]
+    Draining {
+        /// The server.
+        server: String,
+    },
+    /// The server takes guests as it is.
+    #[error("server \"{server}\" is not draining: it takes guests")]
+    NotDraining {
+        /// The server.
+        server: String,
+    },
+    /// The server's guests are moved off already.
+    #[error("server \"{server}\" is being evacuated already; wait for that, status shows it")]
+    Evacuating {
+        /// The server.
+        server: String,
+    },
+    /// Guests are moved between servers already.
+    #[error("{what}; wait for that, status shows it")]
+    GuestsAreMoved {
+        /// By what, in words.
+        what: String,
+    },
+    /// A server is to be evacuated to itself.
+    #[error("server \"{server}\" cannot be evacuated to itself")]
+    EvacuatedToItself {
+        /// The server.
+        server: String,
+    },
+    /// A guest that does not run cannot be defined elsewhere.
+    #[error(
+        "guest \"{vm}\" does not run, and this manager has not created it and does not know what \
+         it is; start it, or delete it"
+    )]
+    NoDefinition {
+        /// The guest.
+        vm: String,
+    },
     /// Guests or migrations would be lost.
     #[error("{what} would be lost; to do it all the same: {command} --force")]
     WouldBeLost {

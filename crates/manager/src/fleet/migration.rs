@@ -1,11 +1,12 @@
 //! One migration, as the manager follows it.
 
 use super::verdict::{self, Whereabouts, compose};
-use lazycopy_link::LinkParameters;
-use lazycopy_migration::{MigrationParameters, Verdict};
-use lazycopy_protocol::control::SideEnded;
+use lazycopy_link::LinkSpec;
+use lazycopy_migration::{MigrationParameters, Outcome, Verdict};
+use lazycopy_protocol::control::{SideEnded, Transfer, Watch};
 use lazycopy_results::RunRecord;
 use lazycopy_scenario::Scenario;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,12 +21,12 @@ pub struct Request {
     pub destination: String,
     /// How it is moved.
     pub parameters: MigrationParameters,
-    /// The link, the migration's own.
-    pub link: LinkParameters,
+    /// The link, the migration's own, or none.
+    pub link: LinkSpec,
     /// The scenario that both are from.
     pub scenario: Arc<Scenario>,
-    /// Whether the servers send its events while it runs.
-    pub watch_events: bool,
+    /// Which of its events the servers send while it runs.
+    pub watch: Watch,
 }
 
 /// What is known of one side.
@@ -68,6 +69,14 @@ pub struct Ended {
     pub wrong: Option<String>,
 }
 
+impl Ended {
+    /// Whether it ended as it should, or as a user has wished.
+    pub fn is_well(&self) -> bool {
+        matches!(self.verdict.outcome, Outcome::Completed | Outcome::Cancelled)
+            && self.wrong.is_none()
+    }
+}
+
 /// A migration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Migration {
@@ -79,12 +88,16 @@ pub struct Migration {
     pub destination: String,
     /// How it is moved.
     pub parameters: MigrationParameters,
-    /// The link.
-    pub link: LinkParameters,
+    /// The link, or none.
+    pub link: LinkSpec,
     /// The scenario that both are from.
     pub scenario: Arc<Scenario>,
     /// How far it is.
     pub progress: Progress,
+    /// What has been transferred, as last told while it runs.
+    pub transfer: Transfer,
+    /// Sides whose servers were started anew meanwhile: what they had of the guest is gone.
+    pub started_anew: BTreeSet<Side>,
     /// Whether somebody who waited for it has been told how it ended.
     pub told: bool,
 }
@@ -92,9 +105,18 @@ pub struct Migration {
 impl Migration {
     pub(super) fn new(request: Request, source: String) -> Self {
         let Request { vm, destination, parameters, link, scenario, .. } = request;
-        let progress =
-            Progress::Running { source: Account::Awaited, destination: Account::Awaited };
-        Migration { vm, source, destination, parameters, link, scenario, progress, told: false }
+        Migration {
+            vm,
+            source,
+            destination,
+            parameters,
+            link,
+            scenario,
+            progress: Progress::Running { source: Account::Awaited, destination: Account::Awaited },
+            transfer: Transfer::default(),
+            started_anew: BTreeSet::new(),
+            told: false,
+        }
     }
 
     /// Whether it has ended and its result is written.
@@ -109,6 +131,12 @@ impl Migration {
             Progress::Running { source, destination } => !awaited(source) && !awaited(destination),
             Progress::Ended(_) => true,
         }
+    }
+
+    /// Whether the source has nothing more to send: it has said so, or will say nothing any more.
+    /// What is left of the run, the measured accesses above all, needs the link no longer.
+    pub fn has_left_the_link(&self) -> bool {
+        !self.awaits(Side::Source)
     }
 
     /// How it ended, once it is over.
@@ -173,6 +201,15 @@ impl Migration {
             }
         }
         fell_silent
+    }
+
+    /// A server of that name has come that has nothing of what an earlier one had.
+    pub(super) fn server_started_anew(&mut self, server: &str) {
+        for (side, name) in [(Side::Source, &self.source), (Side::Destination, &self.destination)] {
+            if name == server {
+                self.started_anew.insert(side);
+            }
+        }
     }
 
     pub(super) fn silence_all(&mut self) -> bool {

@@ -4,26 +4,38 @@
 //! servers say by themselves. It refuses what cannot be ([`FleetError`]) and says what follows
 //! from what happened.
 
+mod balance;
 mod endings;
 mod error;
+mod gang;
 mod migration;
 mod moving;
+mod placement;
 mod policy;
+mod room;
 mod verdict;
 
+pub use balance::{BalancingMove, Pool, Rebalancing, balance};
 pub use error::FleetError;
+pub use gang::{Evacuation, Stay, fair_share};
 pub use migration::{Account, Ended, Migration, Progress, Request, Side};
+pub use placement::{Load, Move, Placement, Room, spread};
 pub use policy::{Policy, full_key};
 pub use verdict::{Whereabouts, compose};
 
 use crate::definition::Definition;
 use crate::grammar::Name;
 use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerHello, VmPhase, VmSummary};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The most ended migrations that are remembered; their run directories are not touched.
-pub const MAX_REMEMBERED: usize = 10_000;
+/// The most ended migrations that are remembered, as many as a large fleet has guests; beyond them
+/// the oldest that ended well, or whose end somebody was told, are forgotten. Their run directories
+/// are not touched.
+pub const MAX_REMEMBERED: usize = 1_000;
+
+/// The most migrations that are remembered although they failed and nobody was told.
+pub const MAX_UNTOLD_FAILURES: usize = 10_000;
 
 /// A server.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +50,8 @@ pub struct Server {
     pub version: String,
     /// Frames of its memory for guests.
     pub frames: u64,
+    /// Whether it takes no further guests.
+    pub draining: bool,
 }
 
 /// A guest.
@@ -51,11 +65,19 @@ pub struct Vm {
     pub pages: u32,
     /// Frames of its memory.
     pub frames: u32,
+    /// Whether its pages have bytes, for unlimited links alone.
+    pub real_memory: bool,
     /// What it was created from; absent for a guest that this manager has not created.
     pub definition: Option<Arc<Definition>>,
 }
 
 impl Vm {
+    /// A guest as its server tells of it.
+    fn told_of(summary: VmSummary, server: String, definition: Option<Arc<Definition>>) -> Self {
+        let VmSummary { phase, pages, frames, real_memory, .. } = summary;
+        Vm { server, phase, pages, frames, real_memory, definition }
+    }
+
     /// Whether its execution is over and its memory freed.
     fn is_idle(&self) -> bool {
         matches!(self.phase, VmPhase::Stopped | VmPhase::Failed)
@@ -79,6 +101,13 @@ pub struct Fleet {
     servers: BTreeMap<String, Server>,
     vms: BTreeMap<String, Vm>,
     migrations: BTreeMap<MigrationId, Migration>,
+    /// The migrations that have not ended, by their guest.
+    moving: BTreeMap<String, MigrationId>,
+    /// Servers whose guests are moved off.
+    evacuating: BTreeSet<String>,
+    rebalancing: bool,
+    /// Guests that a plan will move, and the servers that keep frames for them.
+    promised: BTreeMap<String, String>,
     /// What later migrations are asked for with.
     pub policy: Policy,
     last_migration: u64,
@@ -100,9 +129,10 @@ impl Fleet {
         self.migrations.iter().map(|(id, migration)| (*id, migration))
     }
 
-    /// Those that have not ended.
+    /// Those that have not ended, in the order of their beginning.
     pub fn running(&self) -> impl Iterator<Item = (MigrationId, &Migration)> {
-        self.migrations().filter(|(_, migration)| !migration.is_over())
+        let ids: BTreeSet<MigrationId> = self.moving.values().copied().collect();
+        ids.into_iter().filter_map(|id| Some((id, self.migrations.get(&id)?)))
     }
 
     /// Those whose end nobody who waited for it has been told.
@@ -166,7 +196,8 @@ impl Fleet {
 
     /// The migration of a guest that runs.
     pub fn migration_of(&self, vm: &str) -> Option<(MigrationId, &Migration)> {
-        self.running().find(|(_, migration)| migration.vm == vm)
+        let id = *self.moving.get(vm)?;
+        Some((id, self.migrations.get(&id)?))
     }
 
     /// Whether a server may be started under that name.
@@ -210,11 +241,30 @@ impl Fleet {
                 return Err(FleetError::GuestElsewhere { vm, on });
             }
         }
+        let is_known = self.servers.get(&name).is_some_and(|known| known.pid == pid);
+        if !is_known {
+            self.server_started_anew(&name, &vms);
+        }
         for summary in vms {
             self.adopt(&name, summary);
         }
-        self.servers.insert(name, Server { connected: true, address, pid, version, frames });
+        // A server that comes back while it is drained is not filled again.
+        let draining = self.servers.get(&name).is_some_and(|known| known.draining);
+        let server = Server { connected: true, address, pid, version, frames, draining };
+        self.servers.insert(name, server);
         Ok(())
+    }
+
+    /// A server's process is another one than before: guests on the move that it does not bring
+    /// are not there.
+    fn server_started_anew(&mut self, name: &str, brings: &[VmSummary]) {
+        for (vm, id) in &self.moving {
+            if let Some(migration) = self.migrations.get_mut(id)
+                && !brings.iter().any(|brought| brought.vm == *vm)
+            {
+                migration.server_started_anew(name);
+            }
+        }
     }
 
     /// A guest that a server brought along.
@@ -224,9 +274,7 @@ impl Fleet {
         if known.is_some_and(|known| known.phase != VmPhase::MigratingIn) {
             return;
         }
-        let VmSummary { vm, phase, pages, frames, .. } = summary;
-        let server = server.to_owned();
-        self.vms.insert(vm, Vm { server, phase, pages, frames, definition: None });
+        self.vms.insert(summary.vm.clone(), Vm::told_of(summary, server.to_owned(), None));
     }
 
     /// A server's connection is gone, and with it its guests.
@@ -242,7 +290,7 @@ impl Fleet {
                 list.push(*id);
             }
         }
-        let migrating = |vm: &str| self.migrations.values().any(|m| !m.is_over() && m.vm == vm);
+        let migrating = |vm: &str| self.moving.contains_key(vm);
         loss.vms = self
             .vms
             .iter()
@@ -277,8 +325,10 @@ impl Fleet {
         let (pages, frames) = (spec.pages, spec.frames);
         self.fits(name, frames, server)?;
         let (server, phase) = (server.to_owned(), VmPhase::Created);
+        let real_memory = definition.scenario().link.is_unlimited();
         let definition = Some(definition);
-        self.vms.insert(name.to_owned(), Vm { server, phase, pages, frames, definition });
+        let vm = Vm { server, phase, pages, frames, real_memory, definition };
+        self.vms.insert(name.to_owned(), vm);
         Ok(())
     }
 
@@ -292,30 +342,6 @@ impl Fleet {
     /// A guest is no more, or was not created after all.
     pub fn forget_vm(&mut self, vm: &str) {
         self.vms.remove(vm);
-    }
-
-    /// Whether the guest fits the frames that are left on a server.
-    fn fits(&self, vm: &str, needed: u32, server: &str) -> Result<(), FleetError> {
-        let frames = self.server(server)?.frames;
-        let free = frames.saturating_sub(self.frames_taken(server));
-        if u64::from(needed) <= free {
-            return Ok(());
-        }
-        let (vm, server) = (vm.to_owned(), server.to_owned());
-        Err(FleetError::DoesNotFit { vm, server, needed: needed.into(), free, frames })
-    }
-
-    /// Frames that guests on a server, and guests on their way to it, take. A stopped guest takes
-    /// none.
-    pub fn frames_taken(&self, server: &str) -> u64 {
-        let arriving = |vm: &str| {
-            self.migration_of(vm).is_some_and(|(_, migration)| migration.destination == server)
-        };
-        self.vms
-            .iter()
-            .filter(|(name, vm)| (vm.server == server && !vm.is_idle()) || arriving(name))
-            .map(|(_, vm)| u64::from(vm.frames))
-            .sum()
     }
 }
 

@@ -1,7 +1,12 @@
 //! Migrations, from their beginning to where the guest is in the end.
 
-use super::{Ended, Fleet, FleetError, MAX_REMEMBERED, Migration, Request, Vm, Whereabouts};
-use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, VmPhase, VmSummary};
+use super::{
+    Ended, Fleet, FleetError, MAX_REMEMBERED, MAX_UNTOLD_FAILURES, Migration, Request, Side, Vm,
+    Whereabouts,
+};
+use crate::definition::Definition;
+use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, Transfer, VmPhase};
+use std::sync::Arc;
 
 impl Fleet {
     /// Begins a migration: the message for the source, or why there will be none.
@@ -16,6 +21,7 @@ impl Fleet {
         }
         self.fits(&request.vm, vm.frames, &request.destination)?;
         let source = vm.server.clone();
+        self.promised.remove(&request.vm);
         self.last_migration += 1;
         let id = MigrationId(self.last_migration);
         let message = StartMigration {
@@ -24,26 +30,73 @@ impl Fleet {
             destination: request.destination.clone(),
             destination_address,
             parameters: request.parameters.clone(),
-            link: request.link,
-            watch_events: request.watch_events,
+            link: request.link.clone(),
+            watch: request.watch,
         };
+        self.moving.insert(request.vm.clone(), id);
         self.migrations.insert(id, Migration::new(request, source));
         self.forget_oldest();
         Ok(message)
     }
 
+    /// Whether a guest that has no memory, being stopped, may be defined on another server instead
+    /// of its own: what it is.
+    ///
+    /// # Errors
+    /// When it is migrating, its definition is not known, or the server does not take it.
+    pub fn may_relocate(&self, vm: &str, to: &str) -> Result<Arc<Definition>, FleetError> {
+        let guest = self.settled_vm(vm)?;
+        self.fits(vm, guest.frames, to)?;
+        guest.definition.clone().ok_or_else(|| FleetError::NoDefinition { vm: vm.to_owned() })
+    }
+
+    /// A guest without memory is defined on another server now, stopped.
+    pub fn relocated(&mut self, vm: &str, to: &str) {
+        if let Some(vm) = self.vms.get_mut(vm) {
+            vm.server = to.to_owned();
+            vm.phase = VmPhase::Stopped;
+        }
+    }
+
     fn forget_oldest(&mut self) {
-        if self.migrations.len() > MAX_REMEMBERED {
-            let oldest = self.migrations.iter().find(|(_, migration)| migration.is_over());
+        let over = self.migrations.len() - self.moving.len();
+        if over > MAX_REMEMBERED {
+            let no_matter = |migration: &Migration| {
+                migration.ended().is_some_and(|ended| migration.told || ended.is_well())
+            };
+            let may_go = |migration: &Migration| {
+                no_matter(migration) || migration.is_over() && over > MAX_UNTOLD_FAILURES
+            };
+            let oldest = self.migrations.iter().find(|(_, migration)| may_go(migration));
             if let Some(id) = oldest.map(|(id, _)| *id) {
                 self.migrations.remove(&id);
             }
         }
     }
 
-    /// The source refused: there was no migration.
+    /// The source refused, or is gone: there was no migration. A guest that was on its way is no
+    /// more if its server died meanwhile.
     pub fn migration_refused(&mut self, id: MigrationId) {
-        self.migrations.remove(&id);
+        let Some(migration) = self.migrations.remove(&id) else { return };
+        self.moving.remove(&migration.vm);
+        if migration.started_anew.contains(&Side::Source) {
+            self.forget_vm(&migration.vm);
+        }
+        self.forget_if_gone(&migration.vm);
+    }
+
+    /// A guest is no more whose server is gone.
+    fn forget_if_gone(&mut self, vm: &str) {
+        if self.vms.get(vm).is_some_and(|vm| self.server(&vm.server).is_err()) {
+            self.forget_vm(vm);
+        }
+    }
+
+    /// A running migration has come so far.
+    pub fn progressed(&mut self, id: MigrationId, transfer: Transfer) {
+        if let Some(migration) = self.migrations.get_mut(&id).filter(|it| !it.is_over()) {
+            migration.transfer = transfer;
+        }
     }
 
     /// A side's part is over. Returns whether nothing is left to wait for.
@@ -64,8 +117,7 @@ impl Fleet {
         match after.host.vms.into_iter().find(|summary| summary.vm == vm) {
             Some(summary) => {
                 let definition = self.vms.remove(&vm).and_then(|vm| vm.definition);
-                let VmSummary { phase, pages, frames, .. } = summary;
-                self.vms.insert(vm, Vm { server, phase, pages, frames, definition });
+                self.vms.insert(vm, Vm::told_of(summary, server, definition));
             }
             None if self.vms.get(&vm).is_some_and(|known| known.server == server) => {
                 self.vms.remove(&vm);
@@ -85,9 +137,16 @@ impl Fleet {
     /// A migration is over, its result written: the guest is where the verdict says.
     pub fn conclude(&mut self, id: MigrationId, ended: Ended) {
         let Some(migration) = self.migrations.get_mut(&id) else { return };
-        let (vm, whereabouts) = (migration.vm.clone(), ended.whereabouts);
+        let vm = migration.vm.clone();
+        let is_there = |side| !migration.started_anew.contains(&side);
+        let whereabouts = match ended.whereabouts {
+            Whereabouts::Source if is_there(Side::Source) => Whereabouts::Source,
+            Whereabouts::Destination if is_there(Side::Destination) => Whereabouts::Destination,
+            _ => Whereabouts::Gone,
+        };
         let destination = migration.destination.clone();
         migration.end(ended);
+        self.moving.remove(&vm);
         match whereabouts {
             Whereabouts::Source => self.set_phase(&vm, VmPhase::Running),
             Whereabouts::Destination => {
@@ -98,9 +157,6 @@ impl Fleet {
             }
             Whereabouts::Gone => self.forget_vm(&vm),
         }
-        let gone = self.vms.get(&vm).is_some_and(|vm| self.server(&vm.server).is_err());
-        if gone {
-            self.forget_vm(&vm);
-        }
+        self.forget_if_gone(&vm);
     }
 }

@@ -1,7 +1,9 @@
 use super::*;
 use lazycopy_migration::{DestinationReport, Outcome, SourceReport, Verdict};
-use lazycopy_protocol::control::{HostSnapshot, HostState, SideEnded, SideReport};
+use lazycopy_protocol::control::{HostSnapshot, HostState, SideEnded, SideReport, Transfer, Watch};
 use lazycopy_units::Duration;
+
+mod gangs;
 
 const FRAMES: u64 = 50;
 
@@ -26,6 +28,7 @@ fn summary(vm: &str, phase: VmPhase) -> VmSummary {
         accesses: 0,
         miss_ratio: None,
         recent_miss_ratio: None,
+        real_memory: false,
     }
 }
 
@@ -42,7 +45,7 @@ fn request(vm: &str, destination: &str) -> Request {
         parameters: scenario.migration_parameters(),
         link: scenario.link(),
         scenario,
-        watch_events: false,
+        watch: Watch::Off,
     }
 }
 
@@ -73,6 +76,7 @@ fn said(id: MigrationId, side: Side, outcome: Outcome) -> SideEnded {
         before: snapshot.clone(),
         after: snapshot,
         events: 0,
+        plane: None,
     }
 }
 
@@ -193,6 +197,21 @@ fn a_migration_that_the_source_refused_never_was() {
 }
 
 #[test]
+fn the_last_word_of_how_far_it_is_holds_while_it_runs() {
+    let mut fleet = fleet();
+    let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+    assert_eq!(fleet.running().map(|(id, _)| id).collect::<Vec<_>>(), [id]);
+    let transfer = Transfer { bytes: 7, ..Transfer::default() };
+    fleet.progressed(id, transfer);
+    fleet.progressed(MigrationId(id.0 + 1), Transfer::default());
+    assert_eq!(fleet.migration_of("v").unwrap().1.transfer, transfer);
+    conclude(&mut fleet, id);
+    assert!(fleet.migration_of("v").is_none() && fleet.running().next().is_none());
+    fleet.progressed(id, Transfer::default());
+    assert_eq!(fleet.migration(id).unwrap().transfer, transfer);
+}
+
+#[test]
 fn a_guest_is_at_the_destination_once_both_sides_say_so() {
     let mut fleet = fleet();
     let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
@@ -240,6 +259,32 @@ fn a_guest_that_migrates_is_lost_with_its_source_unless_the_destination_has_all_
 }
 
 #[test]
+fn what_ended_well_is_forgotten_in_the_end_and_a_failure_when_it_was_told() {
+    let mut fleet = fleet();
+    let migrate = |fleet: &mut Fleet, outcome| {
+        let to = if fleet.vm("v").unwrap().server == "a" { "bb" } else { "a" };
+        let id = fleet.begin_migration(request("v", to)).unwrap().migration;
+        for side in [Side::Source, Side::Destination] {
+            fleet.side_ended(said(id, side, outcome));
+        }
+        assert_eq!(conclude(fleet, id), outcome);
+        id
+    };
+    let well = migrate(&mut fleet, Outcome::Completed);
+    let failed = migrate(&mut fleet, Outcome::Failed);
+    for _ in 0..MAX_REMEMBERED {
+        migrate(&mut fleet, Outcome::Completed);
+    }
+    assert!(fleet.migration(well).is_none());
+    assert!(fleet.migration(failed).is_some(), "nobody knows of it yet");
+    fleet.tell(failed);
+    migrate(&mut fleet, Outcome::Completed);
+    migrate(&mut fleet, Outcome::Completed);
+    assert!(fleet.migration(failed).is_none());
+    assert!(fleet.migrations().count() <= MAX_REMEMBERED + 2);
+}
+
+#[test]
 fn a_migration_between_two_servers_that_are_gone_is_lost() {
     let mut fleet = fleet();
     let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
@@ -247,6 +292,36 @@ fn a_migration_between_two_servers_that_are_gone_is_lost() {
     assert_eq!(fleet.server_lost("bb").concluded, [id]);
     assert_eq!(conclude(&mut fleet, id), Outcome::Lost);
     assert!(fleet.vm("v").is_err());
+}
+
+#[test]
+fn a_guest_is_not_on_a_server_that_was_started_anew_since_it_came() {
+    for restarted in [false, true] {
+        let mut fleet = fleet();
+        let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+        fleet.side_ended(said(id, Side::Destination, Outcome::Completed));
+        fleet.server_lost("bb");
+        let pid = if restarted { 2 } else { 1 };
+        let vms = if restarted { vec![] } else { vec![summary("v", VmPhase::Running)] };
+        fleet.introduce(ServerHello { pid, vms, ..hello("bb") }).unwrap();
+        fleet.side_ended(said(id, Side::Source, Outcome::Completed));
+        conclude(&mut fleet, id);
+        assert_eq!(fleet.vm("v").is_ok(), !restarted);
+    }
+}
+
+#[test]
+fn a_guest_whose_server_dies_while_it_is_asked_to_migrate_is_no_more() {
+    for restarts in [false, true] {
+        let mut fleet = fleet();
+        let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+        fleet.server_lost("a");
+        if restarts {
+            fleet.introduce(ServerHello { pid: 2, ..hello("a") }).unwrap();
+        }
+        fleet.migration_refused(id);
+        assert!(fleet.vm("v").is_err());
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The command language: one grammar for the prompt, script files, piped input and the TCP port.
 
+mod server;
 mod words;
 
+pub use server::{DEFAULT_PARALLEL, GangOptions, MAX_PARALLEL, ServerAction};
 pub use words::{EventLevel, KeyValue, MAX_NAME_BYTES, Name};
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
@@ -23,7 +25,7 @@ struct Line {
 /// What a user can tell the manager.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Start, list, show and stop servers
+    /// Start, list, show, empty, even out and stop servers
     #[command(subcommand)]
     Server(ServerAction),
     /// Create, run and look at guests
@@ -43,7 +45,8 @@ pub enum Command {
         /// The file: one command a line; '#' begins a comment
         file: PathBuf,
     },
-    /// Which events of running migrations are printed
+    /// Which events of running migrations are printed. Pages and faults are told of migrations that
+    /// begin while the level is "all", and of no others
     Events {
         /// all (or on), milestones, off; without it the level is shown
         level: Option<EventLevel>,
@@ -62,34 +65,6 @@ pub enum Command {
     },
 }
 
-/// What can be done with servers.
-#[derive(Clone, Debug, PartialEq, Subcommand)]
-pub enum ServerAction {
-    /// Start a server on this machine
-    Start {
-        /// Its name
-        name: Name,
-        /// Frames of memory for guests
-        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-        frames: Option<u64>,
-    },
-    /// List the servers
-    List,
-    /// Show a server and its pool of guests
-    Show {
-        /// Its name
-        name: String,
-    },
-    /// End a server
-    Stop {
-        /// Its name
-        name: String,
-        /// Even if guests or migrations are lost
-        #[arg(long)]
-        force: bool,
-    },
-}
-
 /// What can be done with guests.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum VmAction {
@@ -100,8 +75,8 @@ pub enum VmAction {
         /// The server
         #[arg(long, value_name = "SERVER")]
         on: String,
-        /// A scenario file, or the name of a preset: paper, fair
-        #[arg(long, value_name = "FILE|PRESET", default_value = "paper")]
+        /// A scenario file, or the name of a shipped scenario: paper, unlimited, ...
+        #[arg(long, value_name = "FILE|NAME", default_value = "paper")]
         scenario: String,
         /// Another value for a key of the scenario
         #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -106,6 +106,34 @@ fn a_policy_takes_several_settings() {
 }
 
 #[test]
+fn an_evacuation_has_servers_a_number_at_once_and_settings() {
+    let line = "server evacuate a --to b,c --parallel 8 --scheme post-copy --set push_order=mru";
+    let Command::Server(ServerAction::Evacuate { name, to, options }) = command(line) else {
+        panic!("no evacuation")
+    };
+    assert_eq!((&*name, to), ("a", vec!["b".to_owned(), "c".to_owned()]));
+    assert_eq!((options.parallel, options.scheme), (8, Some(Scheme::PostCopy)));
+    assert_eq!(options.set[0].assignment(), "push_order=mru");
+    let Command::Server(ServerAction::Rebalance { options }) = command("server rebalance") else {
+        panic!("no rebalancing")
+    };
+    assert_eq!((options.parallel, options.dry_run), (DEFAULT_PARALLEL, false));
+    assert!(refusal("server drain a --parallel 0").contains("1..=256"));
+    assert_eq!(command("server uncordon a"), command("server undrain a"));
+}
+
+#[test]
+fn the_help_of_what_moves_many_guests_has_an_example() {
+    for verb in ["evacuate", "drain", "undrain", "rebalance"] {
+        let Ok(Parsed::Help(text)) = parse_line(&format!("help server {verb}")) else {
+            panic!("no help")
+        };
+        let example = text.lines().find_map(|line| line.strip_prefix("Example: "));
+        command(example.unwrap_or_else(|| panic!("{text}")));
+    }
+}
+
+#[test]
 fn an_endless_line_is_refused() {
     let line = "x".repeat(MAX_LINE_BYTES + 1);
     assert_eq!(parse_line(&line), Err(GrammarError::TooLong { bytes: line.len() }));

@@ -1,5 +1,6 @@
 //! The words of the command language that have a form of their own.
 
+use lazycopy_protocol::control::Watch;
 use std::fmt;
 use std::str::FromStr;
 
@@ -79,9 +80,9 @@ pub enum EventLevel {
     /// None.
     Off,
     /// Suspended, hand-over, resumed, complete and the like.
+    #[default]
     Milestones,
     /// Page faults and each page transferred, too, as the paper's program prints them.
-    #[default]
     All,
 }
 
@@ -92,6 +93,15 @@ impl EventLevel {
             EventLevel::Off => "off",
             EventLevel::Milestones => "milestones",
             EventLevel::All => "all",
+        }
+    }
+
+    /// What the servers are to send for it.
+    pub fn watch(self) -> Watch {
+        match self {
+            EventLevel::Off => Watch::Off,
+            EventLevel::Milestones => Watch::Milestones,
+            EventLevel::All => Watch::All,
         }
     }
 }

@@ -9,6 +9,7 @@ pub use host::{figure, host_figure, phase_name, pool_table};
 pub use run::run_table;
 
 use comfy_table::{ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
+use lazycopy_protocol::control::Transfer;
 use lazycopy_units::Duration;
 
 /// Columns two blanks apart, a line below the headings.
@@ -45,4 +46,30 @@ pub fn percent(ratio: Option<f64>) -> String {
 /// A time of a result, or a dash for null.
 pub fn time(nanos: Option<u64>) -> String {
     nanos.map_or_else(|| "-".to_owned(), |nanos| Duration::from_nanos(nanos).to_string())
+}
+
+/// How far a running migration is.
+pub fn progress(transfer: &Transfer) -> String {
+    let arrived = transfer.arrived.total();
+    let pages = match transfer.expected {
+        Some(expected) => format!("{arrived} of {} pages", expected.max(arrived)),
+        None => format!("{arrived} pages"),
+    };
+    format!("{pages}, {} page faults", transfer.faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lazycopy_migration::PageCounts;
+
+    #[test]
+    fn progress_is_told_of_as_many_pages_as_are_known_to_come() {
+        let arrived = PageCounts { background: 300, forward: 20, ..PageCounts::default() };
+        let transfer = Transfer { arrived, faults: 4, ..Transfer::default() };
+        assert_eq!(progress(&transfer), "320 pages, 4 page faults");
+        let of = |expected| progress(&Transfer { expected: Some(expected), ..transfer });
+        assert_eq!(of(1_000), "320 of 1000 pages, 4 page faults");
+        assert_eq!(of(319), "320 of 320 pages, 4 page faults", "the forward context has added one");
+    }
 }

@@ -45,6 +45,16 @@ pub fn candidates(line: &str, names: &Names) -> Candidates {
         Candidates::Words(matching(all))
     };
     match finished {
+        ["server", "evacuate" | "drain", .., "--to"] => {
+            let (listed, last) =
+                typed.rsplit_once(',').map_or(("", typed), |(listed, last)| (listed, last));
+            let before = if listed.is_empty() { String::new() } else { format!("{listed},") };
+            let is_new = |name: &&String| {
+                name.starts_with(last) && !listed.split(',').any(|it| it == **name)
+            };
+            let servers = names.servers.iter().filter(is_new);
+            Candidates::Words(servers.map(|name| format!("{before}{name}")).collect())
+        }
         [.., "--on" | "--to"] => Candidates::Words(matching(names.servers.clone())),
         [.., "--scheme"] => {
             Candidates::Words(matching(Scheme::ALL.map(|scheme| scheme.name().to_owned()).to_vec()))
@@ -54,7 +64,9 @@ pub fn candidates(line: &str, names: &Names) -> Candidates {
         )),
         ["script"] => Candidates::FileOr(Vec::new()),
         ["events"] => Candidates::Words(matching(owned(&["all", "milestones", "off"]))),
-        ["server", "show" | "stop"] => with_options(names.servers.clone()),
+        ["server", "show" | "stop" | "evacuate" | "drain" | "undrain"] => {
+            with_options(names.servers.clone())
+        }
         ["vm", verb] if !["create", "list"].contains(verb) => with_options(names.vms.clone()),
         ["wait"] | ["migrate", "cancel"] => with_options(names.vms.clone()),
         ["migrate"] => {
@@ -144,6 +156,10 @@ mod tests {
         assert_eq!(words("server stop al"), ["alpha"]);
         assert_eq!(words("vm create x --on b"), ["beta"]);
         assert_eq!(words("migrate cancel w"), ["web"]);
+        assert_eq!(words("server drain be"), ["beta"]);
+        assert_eq!(words("server evacuate beta --to alpha,"), ["alpha,beta"]);
+        assert_eq!(words("server evacuate beta --to a"), ["alpha"]);
+        assert_eq!(words("server rebalance --dr"), ["--dry-run"]);
     }
 
     #[test]

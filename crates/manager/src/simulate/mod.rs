@@ -139,6 +139,7 @@ impl Plan {
         };
         let set = |draft: Draft, set: &String| draft.set(set);
         let scenario = arguments.set.iter().try_fold(draft, set)?.finish()?;
+        scenario.modelled_link()?;
         let schemes = match arguments.scheme.as_slice() {
             [] => vec![scenario.migration.scheme],
             schemes => Scheme::ALL.into_iter().filter(|scheme| schemes.contains(scheme)).collect(),

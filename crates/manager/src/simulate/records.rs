@@ -44,6 +44,7 @@ pub(super) fn of(
             slip_bound_ns: None,
             slip_exceeded: false,
             out_of_order: 0,
+            plane: None,
             metrics: run.metrics.clone(),
         };
         let Run { events, .. } = run;

@@ -10,7 +10,7 @@ use crate::report::DestinationReport;
 use arrivals::Arrivals;
 use following::{Effect, Following};
 use lazycopy_guest::{Guest, GuestSpec, Memory, Timeout};
-use lazycopy_units::Instant;
+use lazycopy_units::{Duration, Instant, PageNumber};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -107,6 +107,60 @@ impl Destination {
     /// saves the time that opening a recording takes when the context arrives.
     pub fn stand_by(&mut self, guest: Guest) {
         self.standing_by = Some(guest);
+    }
+
+    /// Gives the memory that pages are received into, empty and with a frame for each page of the
+    /// guest: it becomes the guest's.
+    pub fn receive_into(&mut self, memory: Memory) {
+        if let State::AwaitingContext { staged } = &mut self.state {
+            *staged = memory;
+        }
+    }
+
+    /// The memory that pages are received into: before the context what is set aside, then the
+    /// guest's.
+    pub fn memory(&self) -> Option<&Memory> {
+        match &self.state {
+            State::AwaitingContext { staged } => Some(staged),
+            _ => self.guest().map(Guest::memory),
+        }
+    }
+
+    /// That memory, for the bytes of pages that come.
+    pub fn memory_mut(&mut self) -> Option<&mut Memory> {
+        match &mut self.state {
+            State::AwaitingContext { staged } => Some(staged),
+            State::AwaitingResume(following)
+            | State::Following(following)
+            | State::Settled(following) => Some(following.guest.memory_mut()),
+            State::Gone => None,
+        }
+    }
+
+    /// Whether nobody but the link may have written to the bytes of `page`: a copy of it that
+    /// comes now may be received in its place. Where it was held since the context came, it may
+    /// not.
+    pub fn may_receive_in_place(&self, page: PageNumber) -> bool {
+        match &self.state {
+            State::AwaitingContext { .. } => true,
+            State::AwaitingResume(following) | State::Following(following) => {
+                !following.arrivals.was_held(page)
+            }
+            State::Settled(_) | State::Gone => false,
+        }
+    }
+
+    /// Whether the context has come, or can come no more.
+    pub fn is_past_context(&self) -> bool {
+        !matches!(self.state, State::AwaitingContext { .. })
+    }
+
+    /// For drivers whose instants are the clock's: the guest falls behind it by `lag` at most,
+    /// see [`Guest::keep_up`].
+    pub fn keep_up(&mut self, now: Instant, lag: Duration) {
+        if let State::Following(following) | State::Settled(following) = &mut self.state {
+            following.guest.keep_up(now, lag);
+        }
     }
 
     /// Takes what happened at `now`.

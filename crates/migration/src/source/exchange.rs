@@ -14,6 +14,10 @@ pub enum SourceInput {
     /// The link is free and [`wants_link`](super::Source::wants_link) said that something waits: at the later of the
     /// two instants, after all else that happens then.
     LinkFree,
+    /// A way of their own is free for the pages of the demand and forward lanes, and
+    /// [`wants_urgent_link`](super::Source::wants_urgent_link) said that one waits. For drivers
+    /// that have such a way besides the link.
+    UrgentLinkFree,
     /// What [`poll_timeout`](super::Source::poll_timeout) announced of the disk is due.
     DiskDue,
     /// A message from the destination was delivered.

@@ -167,6 +167,7 @@ mod tests {
             rounds,
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         };
         Limiter::new(Instant::ZERO, &parameters)
     }

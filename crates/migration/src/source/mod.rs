@@ -15,8 +15,8 @@ use crate::parameters::{BeforeHandover, MigrationParameters, PushOrder};
 use crate::prediction::{HISTORY, order_by_need};
 use crate::report::SourceReport;
 pub use exchange::{SourceInput, SourceOutput};
-use lazycopy_guest::{Guest, Timeout};
-use lazycopy_units::{Instant, PageNumber};
+use lazycopy_guest::{Guest, Memory, Timeout};
+use lazycopy_units::{Duration, Instant, PageNumber};
 use pushing::{Effect, Pushing};
 use rounds::{Choice, Rounds};
 use std::collections::VecDeque;
@@ -101,6 +101,7 @@ impl Source {
                 State::Resident(_) | State::Suspended(_) | State::Gone => {}
             },
             SourceInput::LinkFree => self.use_link(now),
+            SourceInput::UrgentLinkFree => self.use_urgent_link(now),
             SourceInput::DiskDue => match &mut self.state {
                 State::Pushing(pushing) => {
                     let effects = pushing.disk_due(now, &self.parameters);
@@ -179,13 +180,50 @@ impl Source {
         }
     }
 
+    /// Whether a page waits that a way of its own for demand and forward pages may take.
+    #[inline]
+    pub fn wants_urgent_link(&self) -> bool {
+        matches!(&self.state, State::Pushing(pushing) if pushing.wants_urgent_link())
+    }
+
+    /// The memory of what is here: the guest's, or the forward context's.
+    pub fn memory(&self) -> Option<&Memory> {
+        match &self.state {
+            State::Pushing(pushing) => Some(pushing.memory()),
+            _ => self.guest().map(Guest::memory),
+        }
+    }
+
+    /// After the hand-over, the memory of what is here, to give up the bytes of pages that the
+    /// destination has.
+    pub fn handed_over_memory(&mut self) -> Option<&mut Memory> {
+        match &mut self.state {
+            State::Pushing(pushing) => Some(pushing.memory_mut()),
+            _ => None,
+        }
+    }
+
+    /// For drivers whose instants are the clock's: what runs here falls behind it by `lag` at
+    /// most, see [`Guest::keep_up`].
+    pub fn keep_up(&mut self, now: Instant, lag: Duration) {
+        match &mut self.state {
+            State::Pushing(pushing) => pushing.keep_up(now, lag),
+            State::Rounds(rounds) => rounds.keep_up(now, lag),
+            State::Resident(_) | State::Suspended(_) | State::Gone => {}
+        }
+    }
+
     fn note_link(&mut self, at: Instant) {
-        let wants = match &self.state {
-            State::Suspended(_) => true,
+        let from = match &self.state {
+            State::Suspended(_) => Some(Instant::ZERO),
             State::Pushing(pushing) => pushing.wants_link(),
-            State::Resident(_) | State::Rounds(_) | State::Gone => false,
+            State::Resident(_) | State::Rounds(_) | State::Gone => None,
         };
-        self.link_wanted_since = if wants { self.link_wanted_since.or(Some(at)) } else { None };
+        self.link_wanted_since = from.map(|from| match self.link_wanted_since {
+            // What is held to a rate wants the link when it may have it.
+            Some(since) if since >= from && since <= at => since,
+            _ => from.max(at),
+        });
     }
 
     /// Whether the point of no return has been passed.
@@ -297,6 +335,14 @@ impl Source {
                 }
             }
             State::Resident(_) | State::Gone => {}
+        }
+    }
+
+    fn use_urgent_link(&mut self, now: Instant) {
+        if let State::Pushing(pushing) = &mut self.state
+            && let Some(message) = pushing.next_urgent_page(now)
+        {
+            self.send_page(now, message);
         }
     }
 

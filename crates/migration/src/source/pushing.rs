@@ -7,8 +7,8 @@ use crate::lanes::Lanes;
 use crate::message::{Cause, Context, LinkMessage, Notice, PageMessage};
 use crate::page_set::PageSet;
 use crate::parameters::MigrationParameters;
-use lazycopy_guest::{Guest, ProgressLog, ProgressRun, Stop, Timeout, TimeoutKind, Victim};
-use lazycopy_units::{Instant, PageNumber};
+use lazycopy_guest::{Guest, Memory, ProgressLog, ProgressRun, Stop, Timeout, TimeoutKind, Victim};
+use lazycopy_units::{Duration, Instant, PAGE_MESSAGE_BYTES, PageNumber, Rate};
 use std::sync::Arc;
 
 /// What a step here gave, in the order of its happening.
@@ -33,6 +33,9 @@ pub(super) struct Pushing {
     /// Pages that the forward context has loaded from the disk.
     loaded: PageSet,
     context_transmitted: bool,
+    /// When the background may send its next page, where it is held to a rate.
+    background_allowed_at: Instant,
+    push_rate: Option<Rate>,
     forward: Option<Forward>,
     /// Where the scheme's forward context yields.
     yielding: Option<Yielding>,
@@ -74,24 +77,63 @@ impl Pushing {
             loaded: PageSet::new(pages),
             told_on_disk: PageSet::new(if yields { pages } else { 0 }),
             context_transmitted: false,
+            background_allowed_at: now,
+            push_rate: parameters.push_rate,
             forward: None,
         }
     }
 
-    /// Whether a page waits and may be sent. The context goes first.
-    pub(super) fn wants_link(&self) -> bool {
-        self.context_transmitted && !self.lanes.is_empty()
+    /// From when on a page that waits may be sent, if one does. The context goes first.
+    pub(super) fn wants_link(&self) -> Option<Instant> {
+        if !self.context_transmitted || self.lanes.is_empty() {
+            return None;
+        }
+        let urgent = self.lanes.urgent_count() > 0;
+        Some(if urgent { Instant::ZERO } else { self.background_allowed_at })
+    }
+
+    /// Whether a page waits that goes before the background. The context goes first.
+    pub(super) fn wants_urgent_link(&self) -> bool {
+        self.context_transmitted && self.lanes.urgent_count() > 0
     }
 
     /// The link is free: the most urgent page, if one waits.
     pub(super) fn next_page(&mut self, now: Instant) -> Option<PageMessage> {
-        let (page, cause) = self.lanes.pop()?;
+        let next = self.lanes.pop()?;
+        Some(self.send(now, next))
+    }
+
+    /// The way for urgent pages is free: the most urgent of them, if one waits.
+    pub(super) fn next_urgent_page(&mut self, now: Instant) -> Option<PageMessage> {
+        let next = self.lanes.pop_urgent()?;
+        Some(self.send(now, next))
+    }
+
+    fn send(&mut self, now: Instant, (page, cause): (PageNumber, Cause)) -> PageMessage {
         if let Some(yielding) = &mut self.yielding {
             yielding.begin_page(now);
         }
+        if let Some(rate) = self.push_rate.filter(|_| cause == Cause::Background) {
+            self.background_allowed_at = now + rate.time_for(PAGE_MESSAGE_BYTES);
+        }
         assert!(self.sent.insert(page), "page {page} was sent twice after the hand-over");
         self.guest.memory_mut().forget_touch(page);
-        Some(self.preimages.message(page, cause, &self.guest))
+        self.preimages.message(page, cause, &self.guest)
+    }
+
+    /// The memory of what runs here, or is suspended.
+    pub(super) fn memory(&self) -> &Memory {
+        self.guest.memory()
+    }
+
+    /// That memory, to give up the bytes of pages that the destination has.
+    pub(super) fn memory_mut(&mut self) -> &mut Memory {
+        self.guest.memory_mut()
+    }
+
+    /// See [`Guest::keep_up`].
+    pub(super) fn keep_up(&mut self, now: Instant, lag: Duration) {
+        self.guest.keep_up(now, lag);
     }
 
     /// A transmission has ended. After the context's, the forward context resumes.

@@ -125,6 +125,11 @@ impl Rounds {
         &self.guest
     }
 
+    /// See [`Guest::keep_up`].
+    pub(super) fn keep_up(&mut self, now: Instant, lag: Duration) {
+        self.guest.keep_up(now, lag);
+    }
+
     pub(super) fn round(&self) -> u32 {
         self.round
     }

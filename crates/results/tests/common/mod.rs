@@ -33,6 +33,7 @@ pub fn record(scheme: Scheme, seed: u64) -> RunRecord {
         slip_bound_ns: Some(10_000_000),
         slip_exceeded: false,
         out_of_order: 0,
+        plane: None,
         metrics,
     }
 }

@@ -1,41 +1,41 @@
 //! What one side of a migration logs.
 
 use crate::host::Host;
-use lazycopy_migration::Event;
-use lazycopy_protocol::control::MigrationId;
+use lazycopy_migration::{Event, EventLog};
+use lazycopy_protocol::control::{MigrationId, Watch};
 use std::sync::Arc;
 use tracing::warn;
 
-/// The most events that one side keeps, some hundred megabytes: more than a guest of the largest
+/// The most entries that one side keeps, some hundred megabytes: more than a guest of the largest
 /// size has pages to log. Beyond it events are left out, and the log says so.
-const MAX_EVENTS: usize = 1 << 22;
+const MAX_ENTRIES: usize = 1 << 22;
 
-/// The events of one side, kept until it ends, and shown to the manager if it watches.
+/// The events of one side, kept until it ends, and shown to the manager as far as it watches.
 pub(crate) struct Log {
     host: Arc<Host>,
     migration: MigrationId,
-    watched: bool,
-    events: Vec<Event>,
+    watch: Watch,
+    events: EventLog,
 }
 
 impl Log {
-    pub(crate) fn new(host: Arc<Host>, migration: MigrationId, watched: bool) -> Self {
-        Log { host, migration, watched, events: Vec::new() }
+    pub(crate) fn new(host: Arc<Host>, migration: MigrationId, watch: Watch) -> Self {
+        Log { host, migration, watch, events: EventLog::default() }
     }
 
     pub(crate) fn record(&mut self, event: Event) {
-        if self.watched {
+        if self.watch.shows(&event.kind) {
             self.host.show_event(self.migration, &event);
         }
-        if self.events.len() < MAX_EVENTS {
-            self.events.push(event);
-            if self.events.len() == MAX_EVENTS {
-                warn!(migration = self.migration.0, "only {MAX_EVENTS} events are kept");
+        if self.events.entries() < MAX_ENTRIES {
+            self.events.record(event);
+            if self.events.entries() >= MAX_ENTRIES {
+                warn!(migration = self.migration.0, "only {MAX_ENTRIES} entries are kept");
             }
         }
     }
 
-    pub(crate) fn into_events(self) -> Vec<Event> {
+    pub(crate) fn into_events(self) -> EventLog {
         self.events
     }
 }

@@ -6,34 +6,57 @@
 
 mod destination;
 mod driver;
+mod herald;
 mod log;
+mod own_thread;
 mod source;
 
 pub(crate) use destination::DestinationSide;
 pub(crate) use driver::{Driver, Machine};
+pub(crate) use herald::Herald;
 pub(crate) use log::Log;
+pub(crate) use own_thread::OwnThread;
 pub(crate) use source::SourceSide;
 
 use crate::clock::{ModelClock, Wake};
 use crate::connection::{Connection, Traffic};
+use crate::host::Host;
 use crate::vm::{Request, Vm};
 use lazycopy_protocol::frame::PeerFrame;
-use lazycopy_units::Instant;
+use lazycopy_units::{Duration, Instant};
+use std::sync::Arc;
 use tracing::warn;
 
 /// A side of a migration: a machine and what surrounds it.
 pub(crate) trait Side: Machine + Sized {
-    /// What a frame from the other server means, and when it is due.
+    /// What a frame from the other server, which comes at `now`, means, and when it is due.
     ///
     /// # Errors
     /// In words, when the other server must not say so.
-    fn receive(&mut self, frame: PeerFrame) -> Result<Received<Self::Input>, String>;
+    fn receive(&mut self, now: Instant, frame: PeerFrame) -> Result<Received<Self::Input>, String>;
+
+    /// Whether frames from the other server are of use now.
+    fn accepts_frames(&self) -> bool {
+        true
+    }
+
+    /// Writes to the bulk connections, or reads from them, what goes without waiting.
+    ///
+    /// # Errors
+    /// In words, when they are of no use any more.
+    fn pump(&mut self, now: Instant) -> Result<Pumped<Self::Input>, String>;
+
+    /// Waits until [`Side::pump`] is worth calling again.
+    fn bulk_ready(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Where instants are the clock's, the guest does not fall far behind it.
+    fn keep_up(&mut self, now: Instant);
 
     /// The connection is gone; what the machine is told of it, if it must know.
     fn connection_lost(&mut self, reason: String) -> Option<Self::Input>;
 
-    /// Takes the frames that are to be sent.
-    fn take_frames(&mut self) -> Vec<PeerFrame>;
+    /// Takes the next frame that is to be sent.
+    fn next_frame(&mut self) -> Option<PeerFrame>;
 
     /// Whether there is nothing left to do here.
     fn is_over(&self) -> bool;
@@ -42,8 +65,27 @@ pub(crate) trait Side: Machine + Sized {
     fn answer(&mut self, vm: &Vm, request: Request) -> Option<Self::Input>;
 
     /// Tells the others what the guest is doing.
-    fn publish(&self, vm: &Vm);
+    fn publish(&mut self, vm: &Vm);
 }
+
+/// What the bulk connections gave.
+pub(crate) struct Pumped<Input> {
+    /// Something was written or read: there may be more at once.
+    pub(crate) progressed: bool,
+    /// What it means.
+    pub(crate) received: Vec<Received<Input>>,
+}
+
+impl<Input> Default for Pumped<Input> {
+    fn default() -> Self {
+        Pumped { progressed: false, received: Vec::new() }
+    }
+}
+
+/// How far a guest may be behind the clock where instants are the clock's: what it missed while
+/// its task received or sent pages it catches up with; what the machine is too slow for, it does
+/// not.
+pub(crate) const GREATEST_LAG: Duration = Duration::from_millis(1);
 
 /// What a frame means.
 pub(crate) enum Received<Input> {
@@ -68,39 +110,71 @@ pub(crate) async fn drive<S: Side>(
     connection: &mut Option<Connection>,
     clock: ModelClock,
 ) {
+    let host = &*Arc::clone(&vm.host);
     loop {
-        take_in_what_has_come(driver, connection, clock);
+        take_in_what_has_come(host, driver, connection, clock);
+        let mut progressed = pump(host, driver, connection, clock);
+        driver.machine.keep_up(clock.now());
         let blocked = connection.as_ref().is_some_and(|connection| !connection.has_room());
         let wake = if blocked { Wake::Never } else { driver.step(clock) };
-        send_frames(driver, connection, clock);
-        if driver.machine.is_over() {
+        let all_sent = send_frames(driver, connection, clock);
+        if let Some(open) = connection {
+            open.write_now();
+        }
+        if driver.machine.is_over() && all_sent {
             break;
         }
+        progressed |= pump(host, driver, connection, clock);
         driver.machine.publish(vm);
-        let readable = driver.scheduled() < MAX_SCHEDULED;
+        let readable = driver.scheduled() < MAX_SCHEDULED && driver.machine.accepts_frames();
+        let wake = if progressed { Wake::Soon } else { wake };
         tokio::select! {
             biased;
-            traffic = next(connection), if readable => handle(driver, connection, clock, traffic),
+            traffic = next(connection), if readable => handle(host, driver, connection, clock, traffic),
             Some(request) = vm.requests.recv() => {
                 if let Some(input) = driver.machine.answer(vm, request) {
                     driver.handle_now(input);
                 }
             }
+            () = driver.machine.bulk_ready() => {}
             () = wake.wait(&vm.host.timer) => {}
+        }
+    }
+}
+
+/// Lets the bulk connections go on. Whether they did.
+fn pump<S: Side>(
+    host: &Host,
+    driver: &mut Driver<S>,
+    connection: &mut Option<Connection>,
+    clock: ModelClock,
+) -> bool {
+    match driver.machine.pump(clock.now()) {
+        Ok(pumped) => {
+            for received in pumped.received {
+                take_in(host, driver, connection, clock, Ok(received));
+            }
+            pumped.progressed
+        }
+        Err(reason) => {
+            lose(driver, connection, clock, reason);
+            false
         }
     }
 }
 
 /// Everything that has come is known before anything is driven, so that it is handled in order.
 fn take_in_what_has_come<S: Side>(
+    host: &Host,
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     clock: ModelClock,
 ) {
     while driver.scheduled() < MAX_SCHEDULED
+        && driver.machine.accepts_frames()
         && let Some(traffic) = connection.as_mut().and_then(Connection::poll_arrived)
     {
-        handle(driver, connection, clock, traffic);
+        handle(host, driver, connection, clock, traffic);
     }
 }
 
@@ -112,6 +186,7 @@ async fn next(connection: &mut Option<Connection>) -> Traffic {
 }
 
 fn handle<S: Side>(
+    host: &Host,
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     clock: ModelClock,
@@ -120,21 +195,31 @@ fn handle<S: Side>(
     let received = match traffic {
         Traffic::Wrote => return,
         Traffic::Lost(reason) => Err(reason),
-        Traffic::Arrived(frame) => driver.machine.receive(frame),
+        Traffic::Arrived(frame) => driver.machine.receive(clock.now(), frame),
     };
+    take_in(host, driver, connection, clock, received);
+}
+
+fn take_in<S: Side>(
+    host: &Host,
+    driver: &mut Driver<S>,
+    connection: &mut Option<Connection>,
+    clock: ModelClock,
+    received: Result<Received<S::Input>, String>,
+) {
     match received {
         Ok(Received::Deliver { at, said, input }) => driver.schedule(at, said, input),
         Ok(Received::DeliverLast(input)) => driver.schedule_last(clock, input),
         Ok(Received::Noted) => {}
-        Ok(Received::Farewell) => part(connection),
+        Ok(Received::Farewell) => part(host, connection),
         Err(reason) => lose(driver, connection, clock, reason),
     }
 }
 
 /// The connection is not needed any more.
-fn part(connection: &mut Option<Connection>) {
+fn part(host: &Host, connection: &mut Option<Connection>) {
     if let Some(connection) = connection.take() {
-        tokio::spawn(connection.bid_farewell());
+        host.see_off(connection);
     }
 }
 
@@ -151,15 +236,21 @@ fn lose<S: Side>(
     }
 }
 
+/// Sends what the connection has room for. Whether that was all.
 fn send_frames<S: Side>(
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     clock: ModelClock,
-) {
-    for frame in driver.machine.take_frames() {
-        let Some(open) = connection.as_mut() else { return };
-        if let Err(error) = open.send(frame) {
-            return lose(driver, connection, clock, error.to_string());
+) -> bool {
+    loop {
+        if connection.as_ref().is_some_and(|open| !open.has_room()) {
+            return false;
+        }
+        let Some(frame) = driver.machine.next_frame() else { return true };
+        if let Some(open) = connection
+            && let Err(error) = open.send(frame)
+        {
+            lose(driver, connection, clock, error.to_string());
         }
     }
 }

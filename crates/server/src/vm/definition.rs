@@ -27,14 +27,22 @@ pub(crate) struct Definition {
     /// What a load takes in ordinary paging.
     pub(crate) disk_latency: Duration,
     pub(crate) warmup_accesses: u64,
+    /// Whether its pages have bytes, for migrations over an unlimited link alone.
+    pub(crate) real_memory: bool,
 }
 
 impl Definition {
     /// The guest that a command asks for.
     pub(crate) fn of_command(command: CreateVm) -> Result<Self, String> {
-        let CreateVm { vm, spec, time_scale, disk_latency, warmup_accesses } = command;
-        let spec = Arc::new(spec);
-        Definition { vm, spec, time_scale, disk_latency, warmup_accesses }.checked()
+        Definition {
+            vm: command.vm,
+            spec: Arc::new(command.spec),
+            time_scale: command.time_scale,
+            disk_latency: command.disk_latency,
+            warmup_accesses: command.warmup_accesses,
+            real_memory: command.real_memory,
+        }
+        .checked()
     }
 
     /// The guest that another server offers.
@@ -45,6 +53,7 @@ impl Definition {
             time_scale: offer.time_scale,
             disk_latency: offer.parameters.disk_latency_source,
             warmup_accesses: offer.warmup_accesses,
+            real_memory: offer.link.is_unlimited(),
         }
         .checked()
     }
@@ -56,6 +65,13 @@ impl Definition {
         if !(1..=MAX_TIME_SCALE).contains(&self.time_scale) {
             return Err(format!(
                 "time_scale: {} is outside 1 to {MAX_TIME_SCALE}",
+                self.time_scale
+            ));
+        }
+        if self.real_memory && self.time_scale != 1 {
+            return Err(format!(
+                "time_scale: {} cannot be kept by a guest whose link is unlimited; its time is \
+                 the clock's, so it must be 1",
                 self.time_scale
             ));
         }
@@ -87,6 +103,7 @@ impl Definition {
             accesses: seen.as_ref().map_or(0, |seen| seen.registers.accesses),
             miss_ratio: seen.as_ref().and_then(|seen| seen.miss_ratio),
             recent_miss_ratio: seen.as_ref().and_then(|seen| seen.recent_miss_ratio),
+            real_memory: self.real_memory,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::clock::Wake;
 use crate::handshake::{Agreement, offer_guest};
 use crate::host::Answer;
 use lazycopy_guest::Guest;
+use lazycopy_link::LinkSpec;
 use lazycopy_protocol::control::{PROTOCOL_VERSION, ServerReply, StartMigration, VmPhase};
 use lazycopy_protocol::peer::Offer;
 use std::pin::pin;
@@ -65,6 +66,14 @@ impl Leaving {
     }
 }
 
+/// Refuses a link that cannot be.
+pub(crate) fn check_link(link: &LinkSpec) -> Result<(), String> {
+    match link {
+        LinkSpec::Modelled(_) => Ok(()),
+        LinkSpec::Unlimited(plane) => plane.validate().map_err(|error| error.to_string()),
+    }
+}
+
 impl Vm {
     /// What can be said of a migration before its destination is asked.
     pub(super) fn check_departure(&self, start: &StartMigration) -> Result<(), String> {
@@ -74,6 +83,24 @@ impl Vm {
                 start.vm, start.destination
             ));
         }
+        match (&start.link, self.definition.real_memory) {
+            (LinkSpec::Modelled(_), true) => {
+                return Err(format!(
+                    "guest \"{}\" was created for an unlimited link and cannot be moved over a \
+                     modelled one: leave link.bandwidth as it is",
+                    start.vm
+                ));
+            }
+            (LinkSpec::Unlimited(_), false) => {
+                return Err(format!(
+                    "guest \"{}\" was created for a modelled link and cannot be moved over an \
+                     unlimited one: create it with link.bandwidth = \"unlimited\"",
+                    start.vm
+                ));
+            }
+            _ => {}
+        }
+        check_link(&start.link)?;
         start.parameters.validate().map_err(|error| error.to_string())
     }
 
@@ -88,8 +115,8 @@ impl Vm {
             warmup_accesses: self.definition.warmup_accesses,
             time_scale: self.definition.time_scale,
             parameters: start.parameters.clone(),
-            link: start.link,
-            watch_events: start.watch_events,
+            link: start.link.clone(),
+            watch: start.watch,
         }
     }
 

@@ -23,6 +23,7 @@ mod status;
 mod warm_up;
 
 pub(crate) use definition::Definition;
+pub(crate) use departing::check_link;
 pub(crate) use status::Status;
 
 use crate::connection::Connection;
@@ -186,11 +187,11 @@ impl Vm {
     fn show(&self, phase: VmPhase, guest: Option<&Guest>, limit: u32) -> Answer {
         let summary = self.definition.summary(phase, guest);
         self.status.publish(summary.clone());
-        Ok(ServerReply::Vm(VmState {
+        Ok(ServerReply::Vm(Box::new(VmState {
             summary,
             spec: (*self.definition.spec).clone(),
             snapshot: guest.map(|guest| guest.snapshot(limit as usize)),
-        }))
+        })))
     }
 
     /// Forgets the guest. To be called before its deletion is confirmed.

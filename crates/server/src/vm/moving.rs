@@ -6,14 +6,17 @@ use super::{Action, Life, Request, Vm};
 use crate::clock::ModelClock;
 use crate::connection::Connection;
 use crate::handshake::{Agreement, await_beginning};
-use crate::migration::{DestinationSide, Driver, Log, Machine, SourceSide, drive};
+use crate::migration::{DestinationSide, Driver, Log, Machine, OwnThread, SourceSide};
+use crate::plane::{Writer, set_up};
 use lazycopy_guest::Guest;
+use lazycopy_link::LinkSpec;
 use lazycopy_migration::{Side, SourceInput, Verdict};
 use lazycopy_protocol::control::{
-    HostSnapshot, MigrationId, SideEnded, SideReport, StartMigration, VmPhase,
+    HostSnapshot, MigrationId, PlaneCounts, SideEnded, SideReport, StartMigration, VmPhase,
 };
 use lazycopy_protocol::peer::{Offer, uncertainty_in_model_time};
 use lazycopy_units::Duration;
+use std::io;
 use std::sync::Arc;
 use tracing::{info, warn};
 
@@ -26,6 +29,7 @@ struct Books {
     slip: Duration,
     out_of_order: u64,
     before: HostSnapshot,
+    plane: Option<PlaneCounts>,
 }
 
 impl Books {
@@ -44,7 +48,8 @@ impl Books {
         let slip = driver.slip().as_nanos().saturating_add(uncertainty.as_nanos());
         let slip = Duration::from_nanos(slip);
         let out_of_order = driver.out_of_order();
-        Books { migration, side, verdict, report, slip, out_of_order, before }
+        let plane = None;
+        Books { migration, side, verdict, report, slip, out_of_order, before, plane }
     }
 }
 
@@ -58,15 +63,33 @@ impl Vm {
     ) -> Life {
         let scale = self.definition.time_scale;
         let clock = ModelClock::from_zero(agreement.zero, scale);
-        let log = Log::new(Arc::clone(&self.host), start.migration, start.watch_events);
-        let mut driver = Driver::new(SourceSide::new(guest, start.parameters, start.link, log));
+        let log = Log::new(Arc::clone(&self.host), start.migration, start.watch);
+        let opened = OwnThread::of(&start.link).and_then(|own_thread| {
+            let bulk = agreement.bulk.into_iter().map(Writer::new);
+            let bulk: io::Result<Vec<Writer>> = own_thread.enter(|| bulk.collect());
+            Ok((own_thread, bulk?))
+        });
+        let (own_thread, bulk, problem) = match opened {
+            Ok((own_thread, bulk)) => (Some(own_thread), bulk, None),
+            Err(error) => (None, Vec::new(), Some(error.to_string())),
+        };
+        let side = SourceSide::new(guest, start.parameters, &start.link, bulk, log);
+        let mut driver = Driver::new(side);
         driver.begin(clock, SourceInput::Requested);
         let before = self.host.snapshot(driver.machine.guest());
         let mut connection = Some(agreement.connection);
-        drive(self, &mut driver, &mut connection, clock).await;
+        match (own_thread, problem) {
+            (Some(own_thread), _) => {
+                own_thread.drive(self, &mut driver, &mut connection, clock).await;
+            }
+            (None, problem) => {
+                let reason = problem.unwrap_or_default();
+                driver.handle_now(SourceInput::DestinationLost { reason });
+            }
+        }
         if let Some(mut connection) = connection {
             match connection.send(driver.machine.farewell()) {
-                Ok(()) => drop(tokio::spawn(connection.bid_farewell())),
+                Ok(()) => self.host.see_off(connection),
                 Err(error) => warn!(%error, "the destination cannot be told of the end"),
             }
         }
@@ -74,15 +97,17 @@ impl Vm {
         let uncertainty = uncertainty_in_model_time(agreement.uncertainty_ns, scale);
         let report = SideReport::Source(driver.machine.report());
         let verdict = driver.machine.verdict();
-        let books = Books::new(&driver, start.migration, verdict, report, uncertainty, before);
+        let mut books = Books::new(&driver, start.migration, verdict, report, uncertainty, before);
+        books.plane = driver.machine.plane_counts();
         let (guest, log) = driver.machine.into_parts();
         self.end(books, guest, log, clock)
     }
 
     /// The guest comes from another server; its frames are taken.
     pub(super) async fn arrive(&mut self, connection: Connection, offer: Offer) -> Life {
-        let standing_by = match open_at(&self.definition, offer.position).await {
-            Ok(guest) => guest,
+        let opened = open_at(&self.definition, offer.position).await;
+        let (standing_by, memory) = match opened {
+            Ok(opened) => opened,
             Err(reason) => {
                 warn!(vm = self.name(), from = offer.source, reason, "refused a guest");
                 let life = self.forget();
@@ -90,21 +115,23 @@ impl Vm {
                 return life;
             }
         };
-        let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch_events);
-        let mut driver = Driver::new(DestinationSide::new(standing_by, &offer, log));
+        let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch);
+        let mut side = DestinationSide::new(standing_by, memory, &offer, log);
         let before = self.host.snapshot(None);
-        let agreement = match await_beginning(connection).await {
-            Ok(agreement) => agreement,
+        let begun = self.begin_to_arrive(connection, &offer, &mut side).await;
+        let (own_thread, agreement) = match begun {
+            Ok(begun) => begun,
             Err(reason) => {
                 warn!(vm = self.name(), from = offer.source, reason, "a guest did not come");
                 return self.forget();
             }
         };
+        let mut driver = Driver::new(side);
         let clock = ModelClock::from_zero(agreement.zero, offer.time_scale);
         let mut connection = Some(agreement.connection);
-        drive(self, &mut driver, &mut connection, clock).await;
+        own_thread.drive(self, &mut driver, &mut connection, clock).await;
         if let Some(connection) = connection {
-            tokio::spawn(connection.bid_farewell());
+            self.host.see_off(connection);
         }
         let uncertainty = uncertainty_in_model_time(agreement.uncertainty_ns, offer.time_scale);
         let report = SideReport::Destination(driver.machine.report());
@@ -112,6 +139,29 @@ impl Vm {
         let books = Books::new(&driver, offer.migration, verdict, report, uncertainty, before);
         let (guest, log) = driver.machine.into_parts();
         self.end(books, guest, log, clock)
+    }
+
+    /// Agrees with the source, and takes in the bulk connections.
+    async fn begin_to_arrive(
+        &self,
+        connection: Connection,
+        offer: &Offer,
+        side: &mut DestinationSide,
+    ) -> Result<(OwnThread, Agreement), String> {
+        let connections = match &offer.link {
+            LinkSpec::Modelled(_) => 0,
+            LinkSpec::Unlimited(plane) => usize::from(plane.connections),
+        };
+        let (expected, _awaited) =
+            self.host.await_bulk(&offer.source, offer.migration, connections);
+        let mut agreement = await_beginning(connection, expected, connections).await?;
+        let own_thread = OwnThread::of(&offer.link).map_err(|error| error.to_string())?;
+        if let LinkSpec::Unlimited(plane) = &offer.link {
+            let bulk = std::mem::take(&mut agreement.bulk);
+            bulk.iter().try_for_each(|bulk| set_up(&bulk.stream, plane))?;
+            own_thread.enter(|| side.receive_over(plane, bulk)).map_err(|it| it.to_string())?;
+        }
+        Ok((own_thread, agreement))
     }
 
     /// Closes the books of a side. A guest that is here goes on by the clock of its migration.
@@ -134,9 +184,10 @@ impl Vm {
             out_of_order: books.out_of_order,
             before: books.before,
             after,
-            events: events.len() as u64,
+            events: events.events(),
+            plane: books.plane,
         };
-        self.host.side_ended(ended, events);
+        self.host.side_ended(ended, events.into_runs());
         match guest {
             Some(guest) => Life::Ordinary(Ordinary::going_on(guest, clock, &self.definition)),
             None => Life::Gone,

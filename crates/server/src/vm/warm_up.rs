@@ -2,7 +2,7 @@
 //! run beside the tasks.
 
 use super::{Action, Definition, Request, Vm};
-use lazycopy_guest::{Disk, Guest, Registers, WorkloadError};
+use lazycopy_guest::{Disk, Guest, GuestError, Memory, Registers};
 use lazycopy_protocol::control::{ServerReply, VmPhase};
 use lazycopy_units::{Duration, Instant};
 use std::sync::Arc;
@@ -33,23 +33,43 @@ impl Drop for Wanted {
 
 /// A new guest, suspended before its first access.
 pub(super) async fn open(definition: &Definition) -> Result<Guest, String> {
-    let spec = Arc::clone(&definition.spec);
-    opened(move || Guest::new(spec)).await
+    let definition = definition.clone();
+    opened(move || begin(&definition)).await
 }
 
-/// A guest that stands by for one that has come to this position on another server.
-pub(super) async fn open_at(definition: &Definition, position: u64) -> Result<Guest, String> {
+/// A guest that stands by for one that has come to this position on another server, and the
+/// memory that its pages will be received into, where it is a real one.
+pub(super) async fn open_at(
+    definition: &Definition,
+    position: u64,
+) -> Result<(Guest, Option<Memory>), String> {
     let spec = Arc::clone(&definition.spec);
+    let real_memory = definition.real_memory;
     let registers = Registers { accesses: position, ..Registers::default() };
     let disk = Disk::new(spec.seed);
-    opened(move || Guest::arriving(spec, registers, disk)).await
+    opened(move || {
+        let pages = spec.pages;
+        let room = real_memory.then(|| Memory::in_pages(pages, &spec)).transpose();
+        let room = room.map_err(|error| GuestError::Memory { pages, error })?;
+        Ok((Guest::arriving(spec, registers, disk)?, room))
+    })
+    .await
 }
 
-async fn opened(
-    open: impl FnOnce() -> Result<Guest, WorkloadError> + Send + 'static,
-) -> Result<Guest, String> {
+async fn opened<T: Send + 'static>(
+    open: impl FnOnce() -> Result<T, GuestError> + Send + 'static,
+) -> Result<T, String> {
     let opened = spawn_blocking(open).await;
     opened.map_err(|_| "the guest could not be set up".to_owned())?.map_err(|e| e.to_string())
+}
+
+/// A new guest, in a real memory or not.
+fn begin(definition: &Definition) -> Result<Guest, GuestError> {
+    let spec = Arc::clone(&definition.spec);
+    match definition.real_memory {
+        true => Guest::new_in_pages(spec),
+        false => Ok(Guest::new(spec)?),
+    }
 }
 
 fn run(
@@ -59,7 +79,7 @@ fn run(
 ) -> Result<Guest, String> {
     let mut guest = match guest {
         Some(guest) => guest,
-        None => Guest::new(Arc::clone(&definition.spec)).map_err(|error| error.to_string())?,
+        None => begin(definition).map_err(|error| error.to_string())?,
     };
     while guest.registers().accesses < definition.warmup_accesses && wanted.load(Ordering::Relaxed)
     {

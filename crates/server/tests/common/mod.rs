@@ -7,7 +7,7 @@ mod scenario;
 pub use scenario::*;
 
 use futures_util::{SinkExt, StreamExt};
-use lazycopy_migration::{Event, EventKind, MigrationParameters};
+use lazycopy_migration::{Event, EventKind, EventRun, MigrationParameters};
 use lazycopy_protocol::control::{
     FirstFrame, FromServer, HostState, MAX_SHOWN_PAGES, MigrationId, ServerCommand, ServerHello,
     ServerReply, SideEnded, StartMigration, ToServer, VmState,
@@ -147,7 +147,7 @@ impl Attached {
     pub async fn show(&mut self, vm: &str) -> VmState {
         let command = ServerCommand::ShowVm { vm: vm.to_owned(), limit: MAX_SHOWN_PAGES };
         match self.ask(command).await {
-            Ok(ServerReply::Vm(state)) => state,
+            Ok(ServerReply::Vm(state)) => *state,
             other => panic!("vm show gave {other:?}"),
         }
     }
@@ -201,7 +201,7 @@ impl Attached {
                 Ok(ServerReply::Events { events, last }) => {
                     all.extend(events);
                     if last {
-                        return all;
+                        return all.into_iter().flat_map(EventRun::events).collect();
                     }
                 }
                 other => panic!("fetching events gave {other:?}"),

@@ -6,7 +6,7 @@ use lazycopy_migration::{
     DestinationReport, Metrics, MigrationParameters, Outcome, PushOrder, Scheme, Side, SourceReport,
 };
 use lazycopy_protocol::control::{
-    CreateVm, MigrationId, ServerCommand, SideEnded, SideReport, StartMigration,
+    CreateVm, MigrationId, ServerCommand, SideEnded, SideReport, StartMigration, Watch,
 };
 use lazycopy_units::{Duration, Rate};
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub fn spec(seed: u64) -> GuestSpec {
         think_time: Duration::from_millis(970),
         write_fraction: 0.3,
         whole_page_fraction: 0.0,
+        zero_fraction: 0.0,
+        compressible_fraction: 0.0,
         workload: WorkloadSpec::Queue { length: 100 },
         resident_at_start: ResidentAtStart::None,
     }
@@ -54,6 +56,7 @@ pub fn create_with(vm: &str, spec: GuestSpec, change: impl FnOnce(&mut CreateVm)
         time_scale: TIME_SCALE,
         disk_latency: Duration::ZERO,
         warmup_accesses: WARMUP,
+        real_memory: false,
     };
     change(&mut create);
     ServerCommand::CreateVm(create)
@@ -72,8 +75,8 @@ pub fn migration(
         destination: "b".to_owned(),
         destination_address: address.to_owned(),
         parameters: parameters.clone(),
-        link: link(),
-        watch_events: false,
+        link: link().into(),
+        watch: Watch::Off,
     }))
 }
 
@@ -99,6 +102,7 @@ pub fn parameters(scheme: Scheme) -> MigrationParameters {
         rounds: lazycopy_migration::RoundParameters::default(),
         pre_paging: lazycopy_migration::PrePaging::default(),
         whole_page_writes: false,
+        push_rate: None,
     }
 }
 

@@ -41,6 +41,8 @@ pub fn guests(think_time: u64) -> impl Strategy<Value = GuestSpec> {
                     think_time: Duration::from_nanos(think_time),
                     write_fraction,
                     whole_page_fraction,
+                    zero_fraction: 0.0,
+                    compressible_fraction: 0.0,
                     workload,
                     resident_at_start: if all {
                         ResidentAtStart::All
@@ -142,6 +144,7 @@ pub fn parameters(think_time: u64) -> impl Strategy<Value = MigrationParameters>
                 rounds,
                 pre_paging,
                 whole_page_writes,
+                push_rate: None,
             }
         },
     )

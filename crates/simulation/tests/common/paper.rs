@@ -25,6 +25,8 @@ pub fn guest(frames: u32, list: impl IntoIterator<Item = u32>) -> GuestSpec {
         think_time: Duration::from_millis(970),
         write_fraction: 0.0,
         whole_page_fraction: 0.0,
+        zero_fraction: 0.0,
+        compressible_fraction: 0.0,
         workload: WorkloadSpec::List { pages: list.into_iter().map(PageNumber).collect() },
         resident_at_start: ResidentAtStart::None,
     }
@@ -48,6 +50,7 @@ pub fn migration(scheme: Scheme, guest: GuestSpec) -> Migration {
             rounds: Default::default(),
             pre_paging: Default::default(),
             whole_page_writes: false,
+            push_rate: None,
         },
         link: LinkParameters {
             bandwidth: Rate::from_bytes_per_sec(BANDWIDTH).unwrap(),

@@ -22,7 +22,12 @@ fn an_axis_is_named_with_what_is_wrong_with_it() {
     let axis = |text: &str| format!("[[axes]]\n{text}\n");
     refuses(
         &axis("key = \"link.bandwith\"\nvalues = [\"1kB/s\"]"),
-        &["cell 0", "axis \"link.bandwith\"", "there is no such key", "expected `bandwidth`"],
+        &[
+            "cell 0",
+            "axis \"link.bandwith\"",
+            "there is no such key",
+            "expected one of `bandwidth`",
+        ],
     );
     refuses(&axis("key = \"nothing\"\nvalues = [1]"), &["axis \"nothing\"", "no such key"]);
     refuses(&axis("key = \"seed.more\"\nvalues = [1]"), &["axis \"seed.more\"", "no keys"]);
@@ -60,6 +65,20 @@ fn a_cell_that_is_no_scenario_is_named_with_its_values() {
         "[[axes]]\nkey = \"link.bandwidth\"\nvalues = [\"1Gb\"]\n",
         &["cell 0 (link.bandwidth = \"1Gb\")", "write for example \"1Gbit/s\""],
     );
+}
+
+#[test]
+fn a_cell_that_models_no_link_is_named_with_its_values() {
+    refuses(
+        "set = { time_scale = 1 }\n[[axes]]\nkey = \"link.bandwidth\"\n\
+         values = [\"unlimited\"]\n",
+        &[
+            "cell 0 (link.bandwidth = \"unlimited\")",
+            "link.bandwidth: \"unlimited\" models no link",
+        ],
+    );
+    let refusal = refusal("scenario = \"unlimited\"\nseeds = 2\n");
+    assert!(refusal.contains("link.bandwidth: \"unlimited\" models no link"), "{refusal}");
 }
 
 #[test]

@@ -1,0 +1,461 @@
+//! The destination's side: its machine, and the messages to and from the source.
+
+mod plane;
+
+use super::driver::{Drained, Machine};
+use super::{GREATEST_LAG, Herald, Log, Pumped, Received, Side};
+use crate::connection::BulkStream;
+use crate::vm::{Request, Vm};
+use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, PageContents, Timeout};
+use lazycopy_link::PlaneParameters;
+use lazycopy_migration::{
+    Context, Destination, DestinationInput, DestinationOutput, DestinationReport, Event, EventKind,
+    LinkMessage, Notice, Outcome, PageMessage, Reply, ResidencyList, Verdict,
+};
+use lazycopy_protocol::control::VmPhase;
+use lazycopy_protocol::frame::PeerFrame;
+use lazycopy_protocol::lists::{decode_disk, decode_residency};
+use lazycopy_protocol::page::decode_page;
+use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
+use lazycopy_units::{Duration, Instant, PageNumber};
+use plane::{Batch, DestinationPlane};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+/// What the machine is told, and what its driver is.
+#[derive(Debug)]
+pub(crate) enum DestinationSideInput {
+    /// For the machine.
+    Machine(DestinationInput),
+    /// For the machine: these pages have arrived.
+    Pages(Batch),
+    /// The source has not said in time that it is done.
+    SourceOverdue,
+}
+
+/// The destination's side of a migration.
+pub(crate) struct DestinationSide {
+    destination: Destination,
+    spec: Arc<GuestSpec>,
+    contents: PageContents,
+    /// The page plane, where there is no modelled link.
+    plane: Option<Box<DestinationPlane>>,
+    latency: Duration,
+    /// After its end, how long the source's last word is waited for, in model time.
+    patience: Duration,
+    /// What of the context came before it: the residency list, and the disk.
+    residency: ResidencyList,
+    disk: Disk,
+    written_back: u32,
+    context_came: bool,
+    frames: VecDeque<PeerFrame>,
+    log: Log,
+    herald: Herald,
+    /// Messages of the source that have come and are not due yet.
+    undelivered: u64,
+    ended_at: Option<Instant>,
+    overdue_scheduled: bool,
+    /// The source says nothing more.
+    source_is_done: bool,
+    /// Why the guest is not here, as far as it is known.
+    withdrawn: Option<Verdict>,
+    thrown_away: Option<String>,
+    lost: Option<String>,
+}
+
+/// How long the source's last word is waited for, in seconds of wall time, beyond the latency.
+const PATIENCE_SECS: u64 = 10;
+
+impl DestinationSide {
+    /// The destination of the guest that is offered, and for which one stands by; where there is
+    /// no modelled link, its pages are received into that memory.
+    pub(crate) fn new(standing_by: Guest, memory: Option<Memory>, offer: &Offer, log: Log) -> Self {
+        let spec = Arc::clone(standing_by.spec());
+        let seed = spec.seed;
+        let mut destination = Destination::new(Arc::clone(&spec), offer.parameters.clone());
+        destination.stand_by(standing_by);
+        if let Some(memory) = memory {
+            destination.receive_into(memory);
+        }
+        let latency = offer.link.latency();
+        let patience = Duration::from_secs(PATIENCE_SECS.saturating_mul(offer.time_scale));
+        DestinationSide {
+            destination,
+            contents: PageContents::of(&spec),
+            spec,
+            plane: None,
+            latency,
+            patience: patience + latency,
+            residency: ResidencyList::default(),
+            disk: Disk::new(seed),
+            written_back: 0,
+            context_came: false,
+            frames: VecDeque::new(),
+            log,
+            herald: Herald::new(offer.migration),
+            undelivered: 0,
+            ended_at: None,
+            overdue_scheduled: false,
+            source_is_done: false,
+            withdrawn: None,
+            thrown_away: None,
+            lost: None,
+        }
+    }
+
+    /// Where there is no modelled link: the bulk connections over which pages will come.
+    ///
+    /// # Errors
+    /// What the system says about one of them.
+    pub(crate) fn receive_over(
+        &mut self,
+        parameters: &PlaneParameters,
+        bulk: Vec<BulkStream>,
+    ) -> io::Result<()> {
+        self.plane = Some(Box::new(DestinationPlane::new(&self.spec, parameters, bulk)?));
+        Ok(())
+    }
+
+    /// The guest, if it is here.
+    pub(crate) fn guest(&self) -> Option<&Guest> {
+        self.destination.guest()
+    }
+
+    /// What was counted.
+    pub(crate) fn report(&self) -> DestinationReport {
+        self.destination.report().clone()
+    }
+
+    /// How the migration ended, as far as the destination knows.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let report = self.destination.report();
+        let failed = |reason| Verdict { outcome: Outcome::Failed, reason };
+        if let Some((_, reason)) = &report.lost {
+            return Verdict { outcome: Outcome::Lost, reason: reason.clone() };
+        }
+        if report.completed_at.is_some() {
+            let reason = "nothing of the guest is missing".to_owned();
+            return Verdict { outcome: Outcome::Completed, reason };
+        }
+        match (&self.thrown_away, &self.withdrawn, &self.lost) {
+            (Some(reason), _, _) => failed(format!("the guest could not be resumed: {reason}")),
+            (None, Some(verdict), _) => verdict.clone(),
+            (None, None, Some(reason)) => failed(reason.clone()),
+            (None, None, None) => failed("the guest never came".to_owned()),
+        }
+    }
+
+    /// What is left of this side: the guest, if it is here, and the log.
+    pub(crate) fn into_parts(self) -> (Option<Guest>, Log) {
+        (self.destination.into_guest(), self.log)
+    }
+
+    fn check(&self, page: PageNumber) -> Result<(), String> {
+        match page.0 < self.spec.pages {
+            true => Ok(()),
+            false => Err(format!("the source named page {page} of {}", self.spec.pages)),
+        }
+    }
+
+    /// Joins a part of the residency list, which has at most an entry per frame.
+    fn join_residency(&mut self, part: &[u8]) -> Result<(), String> {
+        let residency = &mut self.residency;
+        decode_residency(part, self.spec.pages, |entry| residency.push(entry))
+            .map_err(|error| error.to_string())?;
+        self.check_lists()
+    }
+
+    /// Joins a part of the disk, which has at most an entry per page.
+    fn join_disk(&mut self, part: &[u8]) -> Result<(), String> {
+        let (disk, written_back) = (&mut self.disk, &mut self.written_back);
+        decode_disk(part, self.spec.pages, |page, stamp| {
+            disk.write_back(page, stamp);
+            *written_back += 1;
+        })
+        .map_err(|error| error.to_string())?;
+        self.check_lists()
+    }
+
+    fn check_lists(&self) -> Result<(), String> {
+        let fits = self.residency.len() <= self.spec.frames as usize
+            && self.written_back <= self.spec.pages
+            && !self.context_came;
+        match fits {
+            true => Ok(()),
+            false => Err("the context lists more pages than the guest has".to_owned()),
+        }
+    }
+
+    fn receive_context(
+        &mut self,
+        now: Instant,
+        frame: ContextFrame,
+    ) -> Result<Received<DestinationSideInput>, String> {
+        if std::mem::replace(&mut self.context_came, true) {
+            return Err("the source sent a second context".to_owned());
+        }
+        match &mut self.plane {
+            None => Ok(self.deliver_context(frame.deliver_at, frame)),
+            Some(plane) => {
+                plane.keep(frame);
+                Ok(self.deliver_kept_context(now).unwrap_or(Received::Noted))
+            }
+        }
+    }
+
+    /// On the page plane the context waits for what was sent before it.
+    fn deliver_kept_context(&mut self, now: Instant) -> Option<Received<DestinationSideInput>> {
+        let frame = self.plane.as_mut()?.take_context()?;
+        Some(self.deliver_context(now, frame))
+    }
+
+    fn deliver_context(
+        &mut self,
+        at: Instant,
+        frame: ContextFrame,
+    ) -> Received<DestinationSideInput> {
+        let context = Context {
+            registers: frame.registers,
+            residency: std::mem::take(&mut self.residency),
+            disk: std::mem::replace(&mut self.disk, Disk::new(self.spec.seed)),
+            bytes: frame.bytes,
+        };
+        let input = DestinationInput::Arrived(LinkMessage::Context(Arc::new(context)));
+        self.deliver(at, DestinationSideInput::Machine(input))
+    }
+
+    /// Hands the pages of a batch to the machine. What it does not install takes no memory.
+    fn pages_arrived(&mut self, now: Instant, batch: Batch) {
+        for page in &batch.pages {
+            let message = LinkMessage::Page(*page);
+            self.herald.arrived(&message);
+            let input = DestinationInput::Arrived(message);
+            self.destination.handle_input(now, input);
+        }
+        if let Some(memory) = self.destination.memory_mut() {
+            for PageMessage { page, .. } in &batch.pages {
+                if !memory.contains(*page)
+                    && let Some(bytes) = memory.bytes_mut()
+                {
+                    bytes.discard(*page, 1);
+                }
+            }
+        }
+        let acknowledgement =
+            self.plane.as_mut().and_then(|plane| plane.note_taken(batch.connection));
+        self.frames.extend(acknowledgement.map(PeerFrame::Message));
+    }
+
+    /// All messages come from the source alone, in the order in which it said them.
+    fn deliver(
+        &mut self,
+        at: Instant,
+        input: DestinationSideInput,
+    ) -> Received<DestinationSideInput> {
+        self.undelivered += 1;
+        Received::Deliver { at, said: Instant::ZERO, input }
+    }
+
+    /// After the end the guest's ordinary paging is no part of the migration's story any more.
+    fn record(&mut self, event: Event) {
+        if self.ended_at.is_none() || !matches!(event.kind, EventKind::Missed { .. }) {
+            self.log.record(event);
+        }
+    }
+
+    fn source_lost(&mut self, reason: String) -> DestinationSideInput {
+        if let Some(plane) = &mut self.plane {
+            plane.give_up();
+        }
+        self.undelivered += 1;
+        DestinationSideInput::Machine(DestinationInput::SourceLost { reason })
+    }
+}
+
+impl Machine for DestinationSide {
+    type Input = DestinationSideInput;
+
+    fn handle_input(&mut self, now: Instant, input: DestinationSideInput) {
+        match input {
+            DestinationSideInput::Machine(input) => {
+                self.undelivered -= 1;
+                if let DestinationInput::Arrived(message) = &input {
+                    self.herald.arrived(message);
+                }
+                self.destination.handle_input(now, input);
+            }
+            DestinationSideInput::Pages(batch) => {
+                self.undelivered -= 1;
+                self.pages_arrived(now, batch);
+            }
+            DestinationSideInput::SourceOverdue => {
+                self.source_is_done = true;
+                if let Some(plane) = &mut self.plane {
+                    plane.give_up();
+                }
+            }
+        }
+    }
+
+    fn disk_due(&mut self, now: Instant) {
+        self.destination.handle_input(now, DestinationInput::DiskDue);
+    }
+
+    fn link_free(&mut self, _now: Instant) {}
+
+    fn run(&mut self, until: Instant, budget: u64) {
+        self.destination.run(until, budget);
+    }
+
+    fn next_timeout(&self) -> Option<Timeout> {
+        self.destination.poll_timeout()
+    }
+
+    fn next_link_choice(&self) -> Option<Instant> {
+        None
+    }
+
+    fn drain(&mut self) -> Drained<DestinationSideInput> {
+        let mut last = None;
+        while let Some(output) = self.destination.poll_output() {
+            match output {
+                DestinationOutput::Reply { at, reply } => {
+                    last = last.max(Some(at));
+                    if let Reply::ThrownAway { reason } = &reply {
+                        self.thrown_away = Some(reason.clone());
+                    }
+                    let deliver_at = at.saturating_add(self.latency);
+                    let message = PeerMessage::Reply { deliver_at, reply };
+                    self.frames.push_back(PeerFrame::Message(message));
+                }
+                DestinationOutput::Event(event) => {
+                    last = last.max(Some(event.at));
+                    self.record(event);
+                }
+                DestinationOutput::Ended => self.ended_at = Some(last.unwrap_or_default()),
+            }
+        }
+        let overdue = self.ended_at.filter(|_| !self.overdue_scheduled && !self.source_is_done);
+        let follows = overdue.map(|ended_at| {
+            self.overdue_scheduled = true;
+            let at = ended_at.saturating_add(self.patience);
+            (at, ended_at, DestinationSideInput::SourceOverdue)
+        });
+        Drained { last, follows }
+    }
+}
+
+impl Side for DestinationSide {
+    fn receive(
+        &mut self,
+        now: Instant,
+        frame: PeerFrame,
+    ) -> Result<Received<DestinationSideInput>, String> {
+        let message = match (frame, &mut self.plane) {
+            (PeerFrame::Message(message), _) => message,
+            (PeerFrame::Residency(part), _) => {
+                return self.join_residency(&part).map(|()| Received::Noted);
+            }
+            (PeerFrame::Disk(part), _) => return self.join_disk(&part).map(|()| Received::Noted),
+            (PeerFrame::Batch(frame), Some(plane)) => {
+                let batch = plane.receive_urgent(&mut self.destination, &frame)?;
+                return Ok(self.deliver(now, DestinationSideInput::Pages(batch)));
+            }
+            (PeerFrame::Page(bytes), None) => {
+                let (page, at) = decode_page(&self.contents, self.spec.pages, &bytes)
+                    .map_err(|error| error.to_string())?;
+                let input = DestinationInput::Arrived(LinkMessage::Page(page));
+                return Ok(self.deliver(at, DestinationSideInput::Machine(input)));
+            }
+            (PeerFrame::Page(_) | PeerFrame::Batch(_), _) => {
+                return Err("the source sent pages in another way than was agreed".to_owned());
+            }
+        };
+        match message {
+            PeerMessage::Context(frame) => self.receive_context(now, *frame),
+            PeerMessage::Notice { deliver_at, notice } => {
+                if let Notice::NotResident { page } | Notice::Dropped { page } = notice {
+                    self.check(page)?;
+                }
+                let at = if self.plane.is_some() { now } else { deliver_at };
+                let input = DestinationInput::Received(notice);
+                Ok(self.deliver(at, DestinationSideInput::Machine(input)))
+            }
+            PeerMessage::Released => {
+                self.source_is_done = true;
+                if let Some(plane) = &mut self.plane {
+                    plane.await_end();
+                }
+                Ok(Received::Farewell)
+            }
+            PeerMessage::Withdrawn { verdict } => {
+                self.source_is_done = true;
+                let reason = verdict.reason.clone();
+                self.withdrawn = Some(verdict);
+                Ok(Received::DeliverLast(self.source_lost(reason)))
+            }
+            other => Err(crate::handshake::unexpected("a part of the migration", &other)),
+        }
+    }
+
+    fn connection_lost(&mut self, reason: String) -> Option<DestinationSideInput> {
+        if std::mem::replace(&mut self.source_is_done, true) {
+            return None;
+        }
+        let reason = format!("the source was lost: {reason}");
+        self.lost = Some(reason.clone());
+        Some(self.source_lost(reason))
+    }
+
+    fn next_frame(&mut self) -> Option<PeerFrame> {
+        self.frames.pop_front()
+    }
+
+    /// On the page plane what comes after the context may be for a guest that is not here before
+    /// the machine has taken it.
+    fn accepts_frames(&self) -> bool {
+        self.plane.is_none() || !self.context_came || self.destination.is_past_context()
+    }
+
+    fn pump(&mut self, now: Instant) -> Result<Pumped<DestinationSideInput>, String> {
+        let Some(plane) = &mut self.plane else { return Ok(Pumped::default()) };
+        let mut batches = Vec::new();
+        let progressed = plane.read(&mut self.destination, &mut batches)?;
+        let mut received: Vec<_> = batches
+            .into_iter()
+            .map(|batch| self.deliver(now, DestinationSideInput::Pages(batch)))
+            .collect();
+        received.extend(self.deliver_kept_context(now));
+        Ok(Pumped { progressed, received })
+    }
+
+    async fn bulk_ready(&mut self) {
+        match &self.plane {
+            None => std::future::pending().await,
+            Some(plane) => plane.readable().await,
+        }
+    }
+
+    fn keep_up(&mut self, now: Instant) {
+        if self.plane.is_some() {
+            self.destination.keep_up(now, GREATEST_LAG);
+        }
+    }
+
+    /// What has come and is not due yet counts: pages that come late are part of the books, too.
+    fn is_over(&self) -> bool {
+        let all_came = self.plane.as_ref().is_none_or(|plane| plane.has_ended());
+        self.ended_at.is_some() && self.source_is_done && all_came && self.undelivered == 0
+    }
+
+    fn answer(&mut self, vm: &Vm, request: Request) -> Option<DestinationSideInput> {
+        vm.answer_while_migrating(VmPhase::MigratingIn, self.guest(), request);
+        None
+    }
+
+    fn publish(&mut self, vm: &Vm) {
+        vm.publish(VmPhase::MigratingIn, self.guest());
+        self.herald.tell(&vm.host, self.destination.report());
+    }
+}

@@ -1,0 +1,57 @@
+//! How far a migration is, told to the manager while it runs.
+
+use crate::host::Host;
+use lazycopy_migration::{DestinationReport, LinkMessage};
+use lazycopy_protocol::control::{MigrationId, Transfer};
+use std::time::{Duration, Instant};
+
+/// The least time from one message to the next: nobody reads faster, and so the messages grow with
+/// migrations, not with pages.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// Tells the manager how far a migration is.
+pub(crate) struct Herald {
+    migration: MigrationId,
+    /// Pages that have arrived.
+    pages: u64,
+    expected: Option<u64>,
+    bytes: u64,
+    last: Instant,
+    told: Transfer,
+}
+
+impl Herald {
+    pub(crate) fn new(migration: MigrationId) -> Self {
+        let (last, told) = (Instant::now(), Transfer::default());
+        Herald { migration, pages: 0, expected: None, bytes: 0, last, told }
+    }
+
+    /// A message has arrived over the link.
+    pub(crate) fn arrived(&mut self, message: &LinkMessage) {
+        self.bytes += message.bytes();
+        match message {
+            LinkMessage::Page(_) => self.pages += 1,
+            LinkMessage::Context(context) => {
+                let missing = context.residency.iter().filter(|entry| !entry.current).count();
+                self.expected = Some(self.pages + missing as u64);
+            }
+        }
+    }
+
+    /// Tells it, if there is anything new and it is time to.
+    pub(crate) fn tell(&mut self, host: &Host, report: &DestinationReport) {
+        if self.last.elapsed() < PERIOD {
+            return;
+        }
+        let transfer = Transfer {
+            arrived: report.arrived,
+            expected: self.expected,
+            bytes: self.bytes,
+            faults: report.faults_remote + report.faults_disk,
+        };
+        if transfer != self.told {
+            host.show_progress(self.migration, transfer);
+            (self.told, self.last) = (transfer, Instant::now());
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! The source's side: its machine, the modelled link or the page plane, and the messages to the
+//! destination.
+
+mod plane;
+
+use super::driver::{Drained, Machine};
+use super::{GREATEST_LAG, Log, Pumped, Received, Side};
+use crate::plane::Writer;
+use crate::vm::{Action, Request, Vm};
+use bytes::BytesMut;
+use lazycopy_guest::{Guest, GuestSpec, PageContents, Timeout};
+use lazycopy_link::{Link, LinkSpec};
+use lazycopy_migration::{
+    Context, LinkMessage, MigrationParameters, Outcome, Reply, Source, SourceInput, SourceOutput,
+    SourceReport, Verdict,
+};
+use lazycopy_protocol::control::{PlaneCounts, ServerReply, VmPhase};
+use lazycopy_protocol::frame::PeerFrame;
+use lazycopy_protocol::lists::{encode_disk, encode_residency};
+use lazycopy_protocol::page::encode_page;
+use lazycopy_protocol::peer::{ContextFrame, PeerMessage};
+use lazycopy_units::Instant;
+use plane::SourcePlane;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The reason in the verdict of a migration that a user took back.
+const CANCELLED: &str = "cancelled by a user";
+
+/// What is to be sent to the destination.
+enum Waiting {
+    Frame(PeerFrame),
+    /// The rest of a residency list, from that entry on: encoded part by part, when there is room.
+    Residency {
+        context: Arc<Context>,
+        from: usize,
+    },
+}
+
+/// How messages get to the destination.
+enum Way {
+    /// Over a modelled link: they arrive when the model says.
+    Modelled { link: Link, contents: PageContents },
+    /// As fast as the sockets go.
+    Plane(Box<SourcePlane>),
+}
+
+/// The source's side of a migration.
+pub(crate) struct SourceSide {
+    source: Source,
+    way: Way,
+    spec: Arc<GuestSpec>,
+    frames: VecDeque<Waiting>,
+    log: Log,
+    cancelled: bool,
+    lost: Option<String>,
+    ended: bool,
+}
+
+impl SourceSide {
+    /// The source of `guest`, which is suspended for its migration at the beginning of time, and
+    /// the bulk connections to the destination, of which a modelled link has none.
+    pub(crate) fn new(
+        guest: Guest,
+        parameters: MigrationParameters,
+        link: &LinkSpec,
+        bulk: Vec<Writer>,
+        log: Log,
+    ) -> Self {
+        let spec = Arc::clone(guest.spec());
+        let way = match link {
+            LinkSpec::Modelled(link) => {
+                Way::Modelled { link: Link::new(*link), contents: PageContents::of(&spec) }
+            }
+            LinkSpec::Unlimited(plane) => {
+                let forward = parameters.scheme.parts().forward_context;
+                Way::Plane(Box::new(SourcePlane::new(&spec, plane, forward, bulk)))
+            }
+        };
+        SourceSide {
+            source: Source::new(guest, parameters),
+            way,
+            spec,
+            frames: VecDeque::new(),
+            log,
+            cancelled: false,
+            lost: None,
+            ended: false,
+        }
+    }
+
+    /// The guest, while this side holds it as the guest.
+    pub(crate) fn guest(&self) -> Option<&Guest> {
+        self.source.guest()
+    }
+
+    /// What was counted.
+    pub(crate) fn report(&self) -> SourceReport {
+        let mut report = self.source.report().clone();
+        let (meter, used_until) = match &self.way {
+            Way::Modelled { link, .. } => (link.meter(), link.free_at()),
+            Way::Plane(plane) => (plane.meter(), plane.used_until()),
+        };
+        report.bandwidth_peak = Some(meter.peak_bytes_per_sec());
+        report.link_used_until = Some(used_until);
+        report
+    }
+
+    /// What was sent over the page plane.
+    pub(crate) fn plane_counts(&self) -> Option<PlaneCounts> {
+        match &self.way {
+            Way::Modelled { .. } => None,
+            Way::Plane(plane) => Some(plane.counts().clone()),
+        }
+    }
+
+    /// How the migration ended, as far as the source knows.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let report = self.source.report();
+        let (outcome, reason) = match (&report.released_at, &report.returned) {
+            (Some(_), _) => (Outcome::Completed, "the destination has the whole guest".to_owned()),
+            (None, Some((_, reason))) if self.cancelled => (Outcome::Cancelled, reason.clone()),
+            (None, Some((_, reason))) if report.never_converges_in.is_some() => {
+                (Outcome::NeverConverges, reason.clone())
+            }
+            (None, Some((_, reason))) => (Outcome::Failed, reason.clone()),
+            (None, None) => {
+                let reason = self.lost.as_deref().unwrap_or("the source ended early");
+                (Outcome::Lost, format!("after the hand-over: {reason}"))
+            }
+        };
+        Verdict { outcome, reason }
+    }
+
+    /// The last message to the destination.
+    pub(crate) fn farewell(&self) -> PeerFrame {
+        PeerFrame::Message(match self.source.report().released_at {
+            Some(_) => PeerMessage::Released,
+            None => PeerMessage::Withdrawn { verdict: self.verdict() },
+        })
+    }
+
+    /// What is left of this side: the guest, if it has returned, and the log.
+    pub(crate) fn into_parts(self) -> (Option<Guest>, Log) {
+        (self.source.into_guest(), self.log)
+    }
+
+    /// One latency after `at`: when a control message said then is delivered.
+    fn delivered(&self, at: Instant) -> Instant {
+        match &self.way {
+            Way::Modelled { link, .. } => at.saturating_add(link.parameters().latency),
+            Way::Plane(_) => at,
+        }
+    }
+
+    /// Does what the machine asks for, up to a message for the link: when the last of it happened,
+    /// and that message.
+    fn take_outputs(&mut self) -> (Option<Instant>, Option<(Instant, LinkMessage)>) {
+        let mut last = None;
+        while let Some(output) = self.source.poll_output() {
+            match output {
+                SourceOutput::Transmit { at, message } => {
+                    return (last.max(Some(at)), Some((at, message)));
+                }
+                SourceOutput::Notify { at, notice } => {
+                    last = last.max(Some(at));
+                    let deliver_at = self.delivered(at);
+                    self.send(PeerFrame::Message(PeerMessage::Notice { deliver_at, notice }));
+                }
+                SourceOutput::Event(event) => {
+                    last = last.max(Some(event.at));
+                    self.log.record(event);
+                }
+                SourceOutput::Ended => self.ended = true,
+            }
+        }
+        (last, None)
+    }
+
+    fn send_context(&mut self, context: &Arc<Context>, deliver_at: Instant) {
+        let written = context.disk.written_back();
+        self.frames.extend(encode_disk(&written).map(PeerFrame::Disk).map(Waiting::Frame));
+        self.frames.push_back(Waiting::Residency { context: Arc::clone(context), from: 0 });
+        let (registers, bytes) = (context.registers, context.bytes);
+        let frame = ContextFrame { deliver_at, registers, bytes };
+        self.send(PeerFrame::Message(PeerMessage::Context(Box::new(frame))));
+    }
+
+    fn send(&mut self, frame: PeerFrame) {
+        self.frames.push_back(Waiting::Frame(frame));
+    }
+}
+
+/// A message occupies the modelled link and is sent off. The destination gets it early and hands
+/// it to its machine when it is due.
+impl SourceSide {
+    fn transmit(&mut self, at: Instant, message: &LinkMessage) -> Option<Instant> {
+        let Way::Modelled { link, contents } = &mut self.way else { return None };
+        let transmission = link.transmit(at, message.bytes());
+        match message {
+            LinkMessage::Page(page) => {
+                let mut payload = BytesMut::new();
+                encode_page(contents, page, transmission.delivered, &mut payload);
+                self.send(PeerFrame::Page(payload.freeze()));
+            }
+            LinkMessage::Context(context) => self.send_context(context, transmission.delivered),
+        }
+        Some(transmission.ends)
+    }
+}
+
+/// The page plane takes what it has room for; the machine learns at once that it has left.
+impl SourceSide {
+    /// What the machine sends when the link is free, or the way for urgent pages.
+    fn next_message(&mut self, now: Instant, input: SourceInput) -> Option<LinkMessage> {
+        self.source.handle_input(now, input);
+        let (_, message) = self.take_outputs();
+        message.map(|(_, message)| message)
+    }
+
+    fn transmitted(&mut self, now: Instant) {
+        self.source.handle_input(now, SourceInput::Transmitted);
+        self.take_outputs();
+    }
+
+    /// Whether urgent pages may go now: what waits for the control connection goes first.
+    fn takes_urgent(&self) -> bool {
+        self.frames.is_empty() && self.source.wants_urgent_link()
+    }
+
+    fn send_urgent(&mut self, now: Instant) {
+        let Way::Plane(plane) = &self.way else { return };
+        let mut draft = plane.begin_urgent();
+        while !draft.is_full() && self.source.wants_urgent_link() {
+            let message = self.next_message(now, SourceInput::UrgentLinkFree);
+            if let (Some(LinkMessage::Page(message)), Way::Plane(plane)) = (message, &mut self.way)
+            {
+                plane.add_urgent(now, &mut draft, &message, &self.source);
+            }
+            self.transmitted(now);
+        }
+        if let Way::Plane(plane) = &mut self.way
+            && !draft.is_empty()
+        {
+            let frame = plane.frame(draft);
+            self.send(PeerFrame::Batch(frame));
+        }
+    }
+
+    /// Fills a batch for a bulk connection, as far as the machine has pages for it now.
+    fn send_in_bulk(&mut self, now: Instant, writer: usize) {
+        let Way::Plane(plane) = &mut self.way else { return };
+        let mut draft = plane.begin_batch(writer, &self.source);
+        let mut context = None;
+        while !draft.is_full() && self.source.wants_link().is_some_and(|since| since <= now) {
+            let message = self.next_message(now, SourceInput::LinkFree);
+            let Way::Plane(plane) = &mut self.way else { return };
+            let goes_on = match message {
+                Some(LinkMessage::Page(message)) => {
+                    plane.add_in_bulk(now, &mut draft, writer, message, &self.source)
+                }
+                Some(LinkMessage::Context(handed_over)) => {
+                    plane.note(now, handed_over.bytes);
+                    context = Some(handed_over);
+                    false
+                }
+                None => true,
+            };
+            self.transmitted(now);
+            if !goes_on {
+                break;
+            }
+        }
+        let Way::Plane(plane) = &mut self.way else { return };
+        if !draft.is_empty() {
+            plane.send(writer, draft);
+        }
+        if let Some(context) = context {
+            plane.handed_over(&self.spec, &context);
+            self.send_context(&context, now);
+        }
+    }
+}
+
+impl Machine for SourceSide {
+    type Input = SourceInput;
+
+    fn handle_input(&mut self, now: Instant, input: SourceInput) {
+        if !self.ended {
+            self.source.handle_input(now, input);
+        }
+    }
+
+    fn disk_due(&mut self, now: Instant) {
+        self.source.handle_input(now, SourceInput::DiskDue);
+    }
+
+    fn link_free(&mut self, now: Instant) {
+        let writer = match &self.way {
+            Way::Modelled { .. } => {
+                return self.source.handle_input(now, SourceInput::LinkFree);
+            }
+            Way::Plane(plane) => plane.idle_writer(),
+        };
+        if self.takes_urgent() {
+            self.send_urgent(now);
+        } else if let Some(writer) = writer {
+            self.send_in_bulk(now, writer);
+        }
+    }
+
+    fn run(&mut self, until: Instant, budget: u64) {
+        self.source.run(until, budget);
+    }
+
+    fn next_timeout(&self) -> Option<Timeout> {
+        self.source.poll_timeout()
+    }
+
+    fn next_link_choice(&self) -> Option<Instant> {
+        let wanted_since = self.source.wants_link();
+        match &self.way {
+            Way::Modelled { link, .. } => Some(wanted_since?.max(link.free_at())),
+            Way::Plane(plane) if plane.idle_writer().is_some() && plane.carries() => {
+                Some(Instant::ZERO)
+            }
+            Way::Plane(plane) if plane.idle_writer().is_some() || self.takes_urgent() => {
+                wanted_since
+            }
+            Way::Plane(_) => None,
+        }
+    }
+
+    fn drain(&mut self) -> Drained<SourceInput> {
+        let (last, message) = self.take_outputs();
+        let follows = message.and_then(|(at, message)| {
+            let ends = self.transmit(at, &message)?;
+            Some((ends, at, SourceInput::Transmitted))
+        });
+        Drained { last, follows }
+    }
+}
+
+impl Side for SourceSide {
+    fn receive(&mut self, now: Instant, frame: PeerFrame) -> Result<Received<SourceInput>, String> {
+        let (deliver_at, reply) = match (frame, &mut self.way) {
+            (PeerFrame::Message(PeerMessage::Reply { deliver_at, reply }), _) => {
+                (deliver_at, reply)
+            }
+            (
+                PeerFrame::Message(PeerMessage::Acknowledged { connection, batches }),
+                Way::Plane(plane),
+            ) => {
+                plane.acknowledged(connection, batches, &mut self.source);
+                return Ok(Received::Noted);
+            }
+            _ => return Err("the destination sent something else than a reply".to_owned()),
+        };
+        if let Reply::Request { page } | Reply::Overwritten { page } = reply
+            && page.0 >= self.spec.pages
+        {
+            return Err(format!("the destination named page {page} of {}", self.spec.pages));
+        }
+        let (at, said) = match &self.way {
+            Way::Modelled { link, .. } => {
+                (deliver_at, deliver_at.saturating_sub(link.parameters().latency))
+            }
+            Way::Plane(_) => (now, now),
+        };
+        Ok(Received::Deliver { at, said, input: SourceInput::Received(reply) })
+    }
+
+    fn pump(&mut self, _now: Instant) -> Result<Pumped<SourceInput>, String> {
+        match &mut self.way {
+            Way::Modelled { .. } => Ok(Pumped::default()),
+            Way::Plane(plane) => {
+                let progressed = plane.write(&self.source)?;
+                Ok(Pumped { progressed, received: Vec::new() })
+            }
+        }
+    }
+
+    async fn bulk_ready(&mut self) {
+        match &self.way {
+            Way::Modelled { .. } => std::future::pending().await,
+            Way::Plane(plane) => plane.writable().await,
+        }
+    }
+
+    fn keep_up(&mut self, now: Instant) {
+        if let Way::Plane(_) = &self.way {
+            self.source.keep_up(now, GREATEST_LAG);
+        }
+    }
+
+    fn connection_lost(&mut self, reason: String) -> Option<SourceInput> {
+        let reason = format!("the destination was lost: {reason}");
+        self.lost = Some(reason.clone());
+        Some(SourceInput::DestinationLost { reason })
+    }
+
+    fn next_frame(&mut self) -> Option<PeerFrame> {
+        match self.frames.front_mut()? {
+            Waiting::Residency { context, from } => {
+                let Some((part, next)) = encode_residency(&context.residency, *from) else {
+                    self.frames.pop_front();
+                    return self.next_frame();
+                };
+                *from = next;
+                Some(PeerFrame::Residency(part))
+            }
+            Waiting::Frame(_) => match self.frames.pop_front() {
+                Some(Waiting::Frame(frame)) => Some(frame),
+                _ => None,
+            },
+        }
+    }
+
+    /// Pages that are of no use any more are part of the books, too.
+    fn is_over(&self) -> bool {
+        let flushed = match &self.way {
+            Way::Plane(plane) if self.source.report().released_at.is_some() => plane.is_flushed(),
+            _ => true,
+        };
+        self.ended && flushed
+    }
+
+    fn answer(&mut self, vm: &Vm, request: Request) -> Option<SourceInput> {
+        match request.action {
+            Action::Cancel if self.source.has_handed_over() => {
+                let at = self.source.report().handover_at.unwrap_or_default();
+                request.answer(Err(format!(
+                    "the migration cannot be taken back: the guest was handed over at {at} of \
+                     model time and is the destination's"
+                )));
+            }
+            Action::Cancel => {
+                self.cancelled = true;
+                request.answer(Ok(ServerReply::Done));
+                return Some(SourceInput::Cancelled { reason: CANCELLED.to_owned() });
+            }
+            _ => vm.answer_while_migrating(VmPhase::MigratingOut, self.guest(), request),
+        }
+        None
+    }
+
+    fn publish(&mut self, vm: &Vm) {
+        vm.publish(VmPhase::MigratingOut, self.guest());
+    }
+}

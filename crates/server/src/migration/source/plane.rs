@@ -1,0 +1,251 @@
+//! The source's end of the page plane: what the machine sends is made batches of.
+
+use crate::plane::{Content, Draft, Freeing, Writer};
+use bytes::Bytes;
+use lazycopy_guest::{GuestSpec, Memory, PageContents};
+use lazycopy_link::{BandwidthMeter, Compression, PlaneParameters};
+use lazycopy_migration::{Cause, Context, PageMessage, Source};
+use lazycopy_protocol::control::PlaneCounts;
+use lazycopy_protocol::plane::MAX_BATCH_PAGES;
+use lazycopy_units::{Instant, PAGE_BYTES, PAGE_MESSAGE_BYTES, PageNumber};
+
+const PAGE: usize = PAGE_BYTES as usize;
+
+/// The number of the control connection; bulk connections follow.
+const CONTROL: usize = 0;
+
+/// The source's bulk connections, and what has become of the pages that it sent.
+#[derive(Debug)]
+pub(super) struct SourcePlane {
+    writers: Vec<Writer>,
+    contents: PageContents,
+    /// The guest pages: what is not in its memory any more may still have to be sent.
+    pages_itself: bool,
+    forward_context: bool,
+    checks: bool,
+    compresses: bool,
+    /// A page that did not go into the batch for which it was taken.
+    carried: Option<PageMessage>,
+    /// Number of the next batch on the control connection.
+    next_urgent: u64,
+    counts: PlaneCounts,
+    meter: BandwidthMeter,
+    used_until: Instant,
+    freeing: Option<Freeing>,
+    scratch: Box<[u8; PAGE]>,
+}
+
+impl SourcePlane {
+    /// For the pages of that guest, over these connections.
+    pub(super) fn new(
+        spec: &GuestSpec,
+        parameters: &PlaneParameters,
+        forward_context: bool,
+        writers: Vec<Writer>,
+    ) -> Self {
+        let congestion = writers.first().and_then(|writer| writer.congestion().ok());
+        let congestion = congestion.unwrap_or_default();
+        SourcePlane {
+            writers,
+            contents: PageContents::of(spec),
+            pages_itself: spec.frames < spec.pages,
+            forward_context,
+            checks: parameters.page_check,
+            compresses: parameters.compression == Compression::Lz4,
+            carried: None,
+            next_urgent: 0,
+            counts: PlaneCounts { congestion, ..PlaneCounts::default() },
+            meter: BandwidthMeter::default(),
+            used_until: Instant::ZERO,
+            freeing: None,
+            scratch: Box::new([0; PAGE]),
+        }
+    }
+
+    /// What it sent.
+    pub(super) fn counts(&self) -> &PlaneCounts {
+        &self.counts
+    }
+
+    /// Bytes over time, as the model counts them.
+    pub(super) fn meter(&self) -> &BandwidthMeter {
+        &self.meter
+    }
+
+    /// When something was sent last.
+    pub(super) fn used_until(&self) -> Instant {
+        self.used_until
+    }
+
+    /// A bulk connection that takes another batch; where a page was carried, its own.
+    pub(super) fn idle_writer(&self) -> Option<usize> {
+        match &self.carried {
+            Some(message) => {
+                Some(self.way_of(message.page)).filter(|writer| self.writers[*writer].has_room())
+            }
+            None => self.writers.iter().position(Writer::has_room),
+        }
+    }
+
+    /// The connection of a page before the hand-over, when it may be sent again: its copies must
+    /// not overtake each other.
+    fn way_of(&self, page: PageNumber) -> usize {
+        page.index() / MAX_BATCH_PAGES % self.writers.len()
+    }
+
+    /// Whether everything has been written.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.writers.iter().all(Writer::has_room)
+    }
+
+    /// Whether a page was taken from the machine that is in no batch yet.
+    pub(super) fn carries(&self) -> bool {
+        self.carried.is_some()
+    }
+
+    /// An empty batch for a bulk connection, or with the page that was carried.
+    pub(super) fn begin_batch(&mut self, writer: usize, source: &Source) -> Draft {
+        let mut draft = Draft::new(self.checks, self.compresses);
+        if let Some(message) = self.carried.take() {
+            self.add(&mut draft, Some(writer), &message, source);
+        }
+        draft
+    }
+
+    /// Adds a page to a batch for a bulk connection. Pages of a guest that runs are sent in the
+    /// order of their numbers, over and over: a batch ends where they begin anew, so that it has
+    /// none twice, and where another connection's pages begin. Whether it was added; else it is
+    /// carried to the next batch.
+    pub(super) fn add_in_bulk(
+        &mut self,
+        now: Instant,
+        draft: &mut Draft,
+        writer: usize,
+        message: PageMessage,
+        source: &Source,
+    ) -> bool {
+        self.note(now, PAGE_MESSAGE_BYTES);
+        if message.cause == Cause::Round
+            && (self.way_of(message.page) != writer
+                || draft.last().is_some_and(|last| last >= message.page))
+        {
+            self.carried = Some(message);
+            return false;
+        }
+        self.add(draft, Some(writer), &message, source);
+        true
+    }
+
+    /// An empty batch for the control connection.
+    pub(super) fn begin_urgent(&self) -> Draft {
+        Draft::new(self.checks, self.compresses)
+    }
+
+    /// Adds a page to a batch for the control connection.
+    pub(super) fn add_urgent(
+        &mut self,
+        now: Instant,
+        draft: &mut Draft,
+        message: &PageMessage,
+        source: &Source,
+    ) {
+        self.note(now, PAGE_MESSAGE_BYTES);
+        self.add(draft, None, message, source);
+    }
+
+    /// Bytes of the context count, too.
+    pub(super) fn note(&mut self, now: Instant, bytes: u64) {
+        self.meter.record(now, now, bytes);
+        self.used_until = now;
+    }
+
+    /// Adds a page: as it is in memory, or made anew where it has left it.
+    fn add(
+        &mut self,
+        draft: &mut Draft,
+        writer: Option<usize>,
+        message: &PageMessage,
+        source: &Source,
+    ) {
+        let memory = source.memory().filter(|memory| memory.contains(message.page));
+        let bytes = match memory.and_then(Memory::bytes) {
+            Some(pages) => pages.page(message.page),
+            None => {
+                self.contents.fill(message.page, message.stamp, &mut self.scratch);
+                &*self.scratch
+            }
+        };
+        let stays = memory.is_some() && self.stays(source);
+        let counts = &mut self.counts;
+        match writer {
+            None => draft.add_copied(message, bytes, counts),
+            Some(writer) => {
+                let content =
+                    if stays { Content::InPlace(bytes) } else { Content::Fleeting(bytes) };
+                self.writers[writer].add(draft, message, content, counts);
+            }
+        }
+    }
+
+    /// Whether what is in memory stays there as it is until it has been written: nobody writes to
+    /// it, and nobody evicts it.
+    fn stays(&self, source: &Source) -> bool {
+        let guest_runs = source.guest().is_some_and(|guest| guest.is_running());
+        !(guest_runs || self.forward_context && self.pages_itself)
+    }
+
+    /// A batch goes over a bulk connection.
+    pub(super) fn send(&mut self, writer: usize, draft: Draft) {
+        let number = self.writers[writer].next_number();
+        if let Some(freeing) = &mut self.freeing {
+            freeing.sent(1 + writer, number, draft.pages());
+        }
+        self.writers[writer].send(draft, &mut self.counts);
+    }
+
+    /// A batch goes over the control connection, as that frame.
+    pub(super) fn frame(&mut self, draft: Draft) -> Bytes {
+        let number = self.next_urgent;
+        if let Some(freeing) = &mut self.freeing {
+            freeing.sent(CONTROL, number, draft.pages());
+        }
+        self.next_urgent += 1;
+        draft.into_frame(number)
+    }
+
+    /// The guest is handed over: a fence goes over each bulk connection, and what is acknowledged
+    /// from now on can be given up.
+    pub(super) fn handed_over(&mut self, spec: &GuestSpec, context: &Context) {
+        for writer in &mut self.writers {
+            writer.send(Draft::new(false, false), &mut self.counts);
+        }
+        if !self.pages_itself {
+            let connections = 1 + self.writers.len();
+            self.freeing = Some(Freeing::new(spec.pages, &context.residency, connections));
+        }
+    }
+
+    /// The destination has every batch of that connection before number `end`.
+    pub(super) fn acknowledged(&mut self, connection: u8, end: u64, source: &mut Source) {
+        let memory = source.handed_over_memory().and_then(Memory::bytes_mut);
+        if let (Some(freeing), Some(memory)) = (&mut self.freeing, memory) {
+            freeing.acknowledged(usize::from(connection), end, memory);
+        }
+    }
+
+    /// Writes as much as the bulk connections take. Whether that was anything.
+    pub(super) fn write(&mut self, source: &Source) -> Result<bool, String> {
+        let memory = source.memory().and_then(Memory::bytes);
+        let mut wrote = false;
+        for writer in &mut self.writers {
+            wrote |= writer.write(memory)?;
+        }
+        Ok(wrote)
+    }
+
+    /// Waits until more can be written.
+    pub(super) async fn writable(&self) {
+        let each = self.writers.iter().map(|writer| Box::pin(writer.writable()));
+        futures_util::future::select_all(each).await;
+    }
+}

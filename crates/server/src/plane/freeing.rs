@@ -1,0 +1,102 @@
+//! Giving up the source's memory while pages move: a page's bytes are of no use any more when the
+//! destination has said that it has them.
+
+use lazycopy_migration::ResidencyList;
+use lazycopy_pages::{PAGES_PER_HUGE_PAGE, Pages};
+use lazycopy_units::PageNumber;
+use std::collections::VecDeque;
+
+/// A run of pages.
+type Run = (PageNumber, u32);
+
+/// What of the source's memory can be given up. It goes in whole huge pages: smaller pieces would
+/// split them, and cost a system call each.
+///
+/// Only of a guest whose pages all have a frame: where a guest pages, a page of such a run may
+/// still be loaded by the forward context.
+#[derive(Debug)]
+pub(crate) struct Freeing {
+    /// Pages of each run of the size of a huge page that are still needed.
+    needed: Vec<u32>,
+    /// By connection, the batches that are not acknowledged: number, and pages.
+    unacknowledged: Vec<VecDeque<(u64, Vec<Run>)>>,
+}
+
+impl Freeing {
+    /// At the hand-over of a guest that has these pages, over so many connections.
+    pub(crate) fn new(pages: u32, residency: &ResidencyList, connections: usize) -> Self {
+        let mut needed = vec![0; pages.div_ceil(PAGES_PER_HUGE_PAGE) as usize];
+        for entry in residency.iter().filter(|entry| !entry.current) {
+            needed[(entry.page.0 / PAGES_PER_HUGE_PAGE) as usize] += 1;
+        }
+        Freeing { needed, unacknowledged: vec![VecDeque::new(); connections] }
+    }
+
+    /// These pages leave by that connection, in the batch of that number.
+    pub(crate) fn sent(
+        &mut self,
+        connection: usize,
+        number: u64,
+        pages: impl Iterator<Item = PageNumber>,
+    ) {
+        let mut runs: Vec<Run> = Vec::new();
+        for page in pages {
+            match runs.last_mut() {
+                Some((first, count)) if first.0 + *count == page.0 => *count += 1,
+                _ => runs.push((page, 1)),
+            }
+        }
+        self.unacknowledged[connection].push_back((number, runs));
+    }
+
+    /// The destination has every batch of that connection before number `end`: what is whole is
+    /// given up.
+    pub(crate) fn acknowledged(&mut self, connection: usize, end: u64, memory: &mut Pages) {
+        let Some(waiting) = self.unacknowledged.get_mut(connection) else { return };
+        while waiting.front().is_some_and(|(number, _)| *number < end) {
+            let Some((_, runs)) = waiting.pop_front() else { break };
+            for page in runs.iter().flat_map(|(first, count)| first.0..first.0 + count) {
+                let region = page / PAGES_PER_HUGE_PAGE;
+                let needed = &mut self.needed[region as usize];
+                *needed = needed.saturating_sub(1);
+                if *needed == 0 {
+                    let first = region * PAGES_PER_HUGE_PAGE;
+                    let count = PAGES_PER_HUGE_PAGE.min(memory.count() - first);
+                    memory.discard(PageNumber(first), count);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lazycopy_migration::Residency;
+
+    #[test]
+    fn memory_is_given_up_in_whole_runs_when_all_of_a_run_is_acknowledged() {
+        let pages = 2 * PAGES_PER_HUGE_PAGE + 7;
+        let entry = |page| Residency { page: PageNumber(page), dirty: false, current: false };
+        let residency: ResidencyList = (0..pages).map(entry).collect();
+        let mut memory = Pages::map(pages, false).unwrap();
+        for page in (0..pages).map(PageNumber) {
+            memory.page_mut(page)[5] = 1;
+        }
+        let held = |memory: &Pages| -> Vec<bool> {
+            [0, PAGES_PER_HUGE_PAGE - 1, PAGES_PER_HUGE_PAGE, pages - 1]
+                .map(|page| memory.page(PageNumber(page))[5] == 1)
+                .to_vec()
+        };
+        let mut freeing = Freeing::new(pages, &residency, 2);
+        freeing.sent(0, 0, (1..PAGES_PER_HUGE_PAGE).map(PageNumber));
+        freeing.sent(0, 1, (PAGES_PER_HUGE_PAGE..pages).map(PageNumber));
+        freeing.sent(1, 0, std::iter::once(PageNumber(0)));
+        freeing.acknowledged(0, 1, &mut memory);
+        assert_eq!(held(&memory), [true; 4]);
+        freeing.acknowledged(1, 1, &mut memory);
+        assert_eq!(held(&memory), [false, false, true, true]);
+        freeing.acknowledged(0, 2, &mut memory);
+        assert_eq!(held(&memory), [false; 4]);
+    }
+}
