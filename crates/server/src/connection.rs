@@ -76,6 +76,14 @@ impl Connection {
         })
     }
 
+    /// Whether the other side is on this machine, too.
+    pub(crate) fn is_within_machine(&self) -> bool {
+        match (self.writer.local_addr(), self.writer.peer_addr()) {
+            (Ok(here), Ok(there)) => here.ip() == there.ip() || there.ip().is_loopback(),
+            _ => false,
+        }
+    }
+
     /// Puts a frame into the outbox.
     ///
     /// # Errors

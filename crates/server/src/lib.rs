@@ -20,6 +20,7 @@ mod peers;
 mod plane;
 mod pool;
 mod records;
+mod room;
 mod timer;
 mod vm;
 

@@ -1,7 +1,7 @@
 //! How files get to where they belong whole: written aside, and renamed.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempPath};
 
@@ -88,10 +88,10 @@ impl Aside {
     pub(crate) fn keep_if_new(mut self) -> Result<(), AsideError> {
         self.file.flush().map_err(failed(&self.path))?;
         match self.aside.persist_noclobber(&self.path) {
-            Err(error) if error.error.kind() != ErrorKind::AlreadyExists => {
-                Err(failed(&self.path)(error.error))
-            }
-            _ => Ok(()),
+            Ok(()) => Ok(()),
+            // Who was first may have cleared away what waited here for the same name.
+            Err(_) if self.path.exists() => Ok(()),
+            Err(error) => Err(failed(&self.path)(error.error)),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::connection::Connection;
 use crate::handshake::{Agreement, await_beginning};
 use crate::migration::{DestinationSide, Driver, Log, Machine, OwnThread, SourceSide};
 use crate::plane::{Writer, set_up};
+use crate::room::{Room, frees_meanwhile};
 use lazycopy_guest::Guest;
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{Side, SourceInput, Verdict};
@@ -105,7 +106,11 @@ impl Vm {
 
     /// The guest comes from another server; its frames are taken.
     pub(super) async fn arrive(&mut self, connection: Connection, offer: Offer) -> Life {
-        let opened = open_at(&self.definition, offer.position).await;
+        let room = Room::here().filter(|_| self.definition.real_memory);
+        let opened = match room.map_or(Ok(()), |room| self.fits(room, &connection, &offer)) {
+            Ok(()) => open_at(&self.definition, offer.position).await,
+            Err(reason) => Err(reason),
+        };
         let (standing_by, memory) = match opened {
             Ok(opened) => opened,
             Err(reason) => {
@@ -139,6 +144,13 @@ impl Vm {
         let books = Books::new(&driver, offer.migration, verdict, report, uncertainty, before);
         let (guest, log) = driver.machine.into_parts();
         self.end(books, guest, log, clock)
+    }
+
+    /// Whether this machine has the memory for the guest that is offered.
+    fn fits(&self, room: Room, connection: &Connection, offer: &Offer) -> Result<(), String> {
+        let spec = &self.definition.spec;
+        let frees = connection.is_within_machine() && frees_meanwhile(spec, &offer.parameters);
+        room.check(self.name(), spec, frees)
     }
 
     /// Agrees with the source, and takes in the bulk connections.

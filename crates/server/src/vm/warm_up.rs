@@ -2,6 +2,7 @@
 //! run beside the tasks.
 
 use super::{Action, Definition, Request, Vm};
+use crate::room::Room;
 use lazycopy_guest::{Disk, Guest, GuestError, Memory, Registers};
 use lazycopy_protocol::control::{ServerReply, VmPhase};
 use lazycopy_units::{Duration, Instant};
@@ -50,26 +51,30 @@ pub(super) async fn open_at(
     opened(move || {
         let pages = spec.pages;
         let room = real_memory.then(|| Memory::in_pages(pages, &spec)).transpose();
-        let room = room.map_err(|error| GuestError::Memory { pages, error })?;
-        Ok((Guest::arriving(spec, registers, disk)?, room))
+        let room = room.map_err(|error| GuestError::Memory { pages, error }.to_string())?;
+        let guest = Guest::arriving(spec, registers, disk).map_err(|error| error.to_string())?;
+        Ok((guest, room))
     })
     .await
 }
 
 async fn opened<T: Send + 'static>(
-    open: impl FnOnce() -> Result<T, GuestError> + Send + 'static,
+    open: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let opened = spawn_blocking(open).await;
-    opened.map_err(|_| "the guest could not be set up".to_owned())?.map_err(|e| e.to_string())
+    opened.map_err(|_| "the guest could not be set up".to_owned())?
 }
 
-/// A new guest, in a real memory or not.
-fn begin(definition: &Definition) -> Result<Guest, GuestError> {
+/// A new guest, in a real memory, where this machine has it, or not.
+fn begin(definition: &Definition) -> Result<Guest, String> {
     let spec = Arc::clone(&definition.spec);
-    match definition.real_memory {
-        true => Guest::new_in_pages(spec),
-        false => Ok(Guest::new(spec)?),
+    if !definition.real_memory {
+        return Guest::new(spec).map_err(|error| error.to_string());
     }
+    if let Some(room) = Room::here() {
+        room.check(&definition.vm, &spec, false)?;
+    }
+    Guest::new_in_pages(spec).map_err(|error| error.to_string())
 }
 
 fn run(
@@ -79,7 +84,7 @@ fn run(
 ) -> Result<Guest, String> {
     let mut guest = match guest {
         Some(guest) => guest,
-        None => begin(definition).map_err(|error| error.to_string())?,
+        None => begin(definition)?,
     };
     while guest.registers().accesses < definition.warmup_accesses && wanted.load(Ordering::Relaxed)
     {
