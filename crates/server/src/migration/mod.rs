@@ -126,6 +126,11 @@ pub(crate) async fn drive<S: Side>(
         }
         progressed |= pump(host, driver, connection, clock);
         driver.machine.publish(vm);
+        if progressed {
+            // On a thread of the migration's own nobody else asks the system which sockets are
+            // ready: while there is always more in bulk, what is urgent would not be noticed.
+            tokio::task::yield_now().await;
+        }
         let readable = driver.scheduled() < MAX_SCHEDULED && driver.machine.accepts_frames();
         let wake = if progressed { Wake::Soon } else { wake };
         tokio::select! {
