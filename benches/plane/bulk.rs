@@ -18,7 +18,12 @@ fn push(laboratory: &Laboratory, options: &Options, page_check: bool) -> Result<
     let mut migration = link(options, page_check);
     migration.push("migration.push_order=address".to_owned());
     // The guest hardly runs: what is measured is the push.
-    let what = Move { scheme: "post-copy", guest: guest(options, "100ms", 1), migration };
+    let what = Move {
+        scheme: "post-copy",
+        guest: guest(options, "100ms", 1),
+        migration,
+        bytes: options.bytes(),
+    };
     let moved = laboratory.make(&what, &["\"context_sent\"", "\"completed\""])?;
     let took = moved.at("completed")? - moved.at("context_sent")?;
     Ok(moved.figure("pages_transferred")? * 4096.0 / took)

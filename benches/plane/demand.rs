@@ -45,7 +45,12 @@ fn idle(laboratory: &Laboratory, options: &Options) -> Result<Vec<f64>> {
     let mut migration = link(options, true);
     migration.push("migration.push_rate=40KB/s".to_owned());
     migration.push("guest.workload={kind=\"sequential\"}".to_owned());
-    let what = Move { scheme: "post-copy", guest: guest(&small, "200us", IDLE_FAULTS), migration };
+    let what = Move {
+        scheme: "post-copy",
+        guest: guest(&small, "200us", IDLE_FAULTS),
+        migration,
+        bytes: small.bytes(),
+    };
     Ok(faults(&laboratory.make(&what, &FAULT_EVENTS)?))
 }
 
@@ -58,7 +63,12 @@ fn under_push(
     let mut migration = link(options, true);
     migration.push("migration.push_order=address".to_owned());
     migration.push("guest.workload={kind=\"random\"}".to_owned());
-    let what = Move { scheme: "post-copy", guest: guest(options, think_time, 100), migration };
+    let what = Move {
+        scheme: "post-copy",
+        guest: guest(options, think_time, 100),
+        migration,
+        bytes: options.bytes(),
+    };
     let moved = laboratory.make(&what, &FAULT_EVENTS)?;
     let took = moved.at("completed")? - moved.at("context_sent")?;
     Ok((faults(&moved), moved.figure("pages_transferred")? * 4096.0 / took))

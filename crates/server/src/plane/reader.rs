@@ -134,7 +134,11 @@ impl Reader {
                 State::Bodies { coming, length, received } if *received < *length => {
                     let pieces = self.unpacking.room(destination, coming, *received);
                     let mut pieces = pieces.ok_or(BatchError::Overlap)?;
-                    take(self.stream.try_read_vectored(&mut pieces), received)?
+                    let (read, before) = (self.stream.try_read_vectored(&mut pieces), *received);
+                    drop(pieces);
+                    let taken = take(read, received)?;
+                    self.unpacking.check_in_place(destination, coming, before, *received)?;
+                    taken
                 }
                 State::Bodies { .. } => true,
             };
