@@ -161,6 +161,9 @@ impl DestinationSide {
     /// Joins a part of the residency list, which has at most an entry per frame.
     fn join_residency(&mut self, part: &[u8]) -> Result<(), String> {
         let residency = &mut self.residency;
+        if residency.is_empty() {
+            residency.reserve(self.spec.frames as usize);
+        }
         decode_residency(part, self.spec.pages, |entry| residency.push(entry))
             .map_err(|error| error.to_string())?;
         self.check_lists()
