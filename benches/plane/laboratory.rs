@@ -2,6 +2,7 @@
 //! that none of them is left behind.
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -117,6 +118,19 @@ impl Laboratory {
         let mut servers = listed["servers"].as_array().into_iter().flatten();
         let pid = servers.find(|one| one["name"] == server).and_then(|one| one["pid"].as_i64());
         Ok(i32::try_from(pid.with_context(|| format!("there is no server \"{server}\""))?)?)
+    }
+
+    /// Puts a server on a core, or on any.
+    pub fn place(&self, server: &str, core: Option<usize>) -> Result<()> {
+        let mut cores = CpuSet::new();
+        let any = 0..CpuSet::count();
+        core.map_or(any, |core| core..core + 1).try_for_each(|core| cores.set(core))?;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.server_pid(server)?))? {
+            let thread = thread?.file_name();
+            let thread = thread.to_str().and_then(|name| name.parse().ok());
+            sched_setaffinity(Pid::from_raw(thread.context("a thread has a number")?), &cores)?;
+        }
+        Ok(())
     }
 
     /// The memory of a server.

@@ -34,7 +34,7 @@ pub struct Moved {
 }
 
 /// A guest of the size that was asked for, whose pages all have a frame and are distinct and not
-/// zero.
+/// zero. It touches them at random, by a workload that keeps nothing for each page.
 pub fn guest(options: &Options, think_time: &str, measured_accesses: u64) -> Vec<String> {
     let pages = u64::from(options.size) * PAGES_PER_MIB;
     vec![
@@ -42,6 +42,8 @@ pub fn guest(options: &Options, think_time: &str, measured_accesses: u64) -> Vec
         format!("guest.frames={pages}"),
         format!("guest.think_time={think_time}"),
         format!("measured_accesses={measured_accesses}"),
+        "guest.workload.kind=zipf".to_owned(),
+        "guest.workload.exponent=0".to_owned(),
     ]
 }
 
