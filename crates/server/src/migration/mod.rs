@@ -118,9 +118,6 @@ pub(crate) async fn drive<S: Side>(
         let blocked = connection.as_ref().is_some_and(|connection| !connection.has_room());
         let wake = if blocked { Wake::Never } else { driver.step(clock) };
         let all_sent = send_frames(driver, connection, clock);
-        if let Some(open) = connection {
-            open.write_now();
-        }
         if driver.machine.is_over() && all_sent {
             break;
         }
@@ -241,17 +238,28 @@ fn lose<S: Side>(
     }
 }
 
-/// Sends what the connection has room for. Whether that was all.
+/// Sends what the connection takes without waiting. Whether that was all; else the connection says
+/// when it takes more.
 fn send_frames<S: Side>(
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     clock: ModelClock,
 ) -> bool {
     loop {
-        if connection.as_ref().is_some_and(|open| !open.has_room()) {
-            return false;
+        if let Some(open) = connection
+            && !open.has_room()
+        {
+            open.write_now();
+            if !open.has_room() {
+                return false;
+            }
         }
-        let Some(frame) = driver.machine.next_frame() else { return true };
+        let Some(frame) = driver.machine.next_frame() else {
+            if let Some(open) = connection {
+                open.write_now();
+            }
+            return true;
+        };
         if let Some(open) = connection
             && let Err(error) = open.send(frame)
         {
