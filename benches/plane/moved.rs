@@ -64,16 +64,23 @@ impl Laboratory {
     /// stream's, and forgets it. Of its events
     /// those are kept whose line has one of these words.
     pub fn make(&self, what: &Move<'_>, words: &[&str]) -> Result<Moved> {
-        let [from, to] = SERVERS;
-        let create: Vec<String> = what.guest.iter().chain(&what.migration).cloned().collect();
-        let created = create.iter().map(|one| format!(" --set {one}")).collect::<String>();
-        self.ctl(&format!("vm create g --on {from} --scenario unlimited{created}"))?;
+        let [_, to] = SERVERS;
+        self.create(what)?;
         mapping::warm(what.bytes)?;
         let (result, directory) = self.migrate_into("g", to, what.scheme, &[])?;
         self.ctl("vm delete g --force")?;
         let events = events(&directory, words)?;
         std::fs::remove_dir_all(&directory)?;
         Ok(Moved { result, events })
+    }
+
+    /// Creates a guest at the first server.
+    pub fn create(&self, what: &Move<'_>) -> Result<()> {
+        let [from, _] = SERVERS;
+        let create = what.guest.iter().chain(&what.migration);
+        let created = create.map(|one| format!(" --set {one}")).collect::<String>();
+        self.ctl(&format!("vm create g --on {from} --scenario unlimited{created}"))?;
+        Ok(())
     }
 }
 
