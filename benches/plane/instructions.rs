@@ -7,8 +7,9 @@ use crate::{MIB, Options};
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// Two sizes of guests, in MiB: what differs between them is what pages cost.
-const SIZES: [u16; 2] = [8, 24];
+/// Two sizes of guests, in MiB: what differs between them is what pages cost. Both have more pages
+/// than a snapshot of a guest lists.
+const SIZES: [u16; 2] = [32, 64];
 
 /// Instructions of each server that creates a guest, and moves it or not.
 fn count(options: &Options, size: u16, page_check: bool, moves: bool) -> Result<[f64; 2]> {
