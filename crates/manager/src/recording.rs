@@ -91,6 +91,9 @@ impl Manager {
             }
         }
         let line = summary_line(id, vm, &ended);
+        if let Some(hub) = self.hub() {
+            hub.ended(id, &case.migration, &ended);
+        }
         self.change(|state| {
             state.fleet.conclude(id, ended);
             // Printed before anybody who waits for it goes on.
