@@ -91,10 +91,10 @@ impl Manager {
             }
         }
         let line = summary_line(id, vm, &ended);
-        if let Some(hub) = self.hub() {
-            hub.ended(id, &case.migration, &ended);
-        }
         self.change(|state| {
+            if let Some(hub) = self.hub() {
+                hub.ended(id, &case.migration, &ended);
+            }
             state.fleet.conclude(id, ended);
             // Printed before anybody who waits for it goes on.
             self.notice(&line);

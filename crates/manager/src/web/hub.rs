@@ -196,13 +196,12 @@ impl Followed {
                 self.track.paged(moving.at, registers.accesses, registers.misses);
             }
             (Side::Source, None, Some(left)) if self.scheme.parts().forward_context => {
-                self.track.forward = self.track.forward.max(Some(left.registers.accesses));
+                self.track.leads(&left.registers);
             }
             (Side::Destination, Some(registers), _)
                 if self.track.phase() >= MigrationPhase::Pushing =>
             {
-                self.track.paged(moving.at, registers.accesses, registers.misses);
-                self.track.following = self.track.following.max(Some(registers.accesses));
+                self.track.follows(moving.at, &registers);
             }
             _ => {}
         }

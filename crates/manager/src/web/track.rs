@@ -2,6 +2,7 @@
 
 use super::series::Series;
 use super::snapshot::{CellCause, MigrationPhase};
+use lazycopy_guest::Registers;
 use lazycopy_migration::{
     Cause, Event, EventKind, Fate, FaultEnd, Metrics, Outcome, PageCounts, Side,
 };
@@ -38,8 +39,9 @@ pub(super) struct Track {
     misses: Series,
     /// What brought pages into the destination's memory, as far as it is watched page by page.
     causes: BTreeMap<u32, CellCause>,
-    pub(super) forward: Option<u64>,
-    pub(super) following: Option<u64>,
+    /// Accesses that each context has completed.
+    forward: Option<u64>,
+    following: Option<u64>,
 }
 
 /// What has been counted so far; nothing of it shrinks.
@@ -80,13 +82,20 @@ impl Track {
                 self.reach(MigrationPhase::Rounds);
                 self.guessed = Some(self.counts.arrived.total() + pages);
             }
-            EventKind::Suspended { resident, .. } => {
+            EventKind::Suspended { resident, registers } => {
                 self.reach(MigrationPhase::Down);
+                self.paged(event.at, registers.accesses, registers.misses);
                 self.guessed = self.guessed.or(Some(*resident));
             }
             EventKind::Handover { bytes } => self.context = *bytes,
             EventKind::ContextArrived => self.context_came = true,
-            EventKind::Resumed { .. } => self.reach(MigrationPhase::Pushing),
+            EventKind::Resumed { registers } => {
+                self.reach(MigrationPhase::Pushing);
+                self.follows(event.at, registers);
+            }
+            EventKind::Measured { registers } | EventKind::Ended { registers } => {
+                self.follows(event.at, registers);
+            }
             EventKind::Completed => {
                 self.reach(MigrationPhase::Measuring);
                 self.progress = 1.0;
@@ -134,6 +143,17 @@ impl Track {
         self.count(&told);
     }
 
+    /// The guest at the destination is there.
+    pub(super) fn follows(&mut self, at: Instant, registers: &Registers) {
+        self.following = self.following.max(Some(registers.accesses));
+        self.paged(at, registers.accesses, registers.misses);
+    }
+
+    /// The forward context is there.
+    pub(super) fn leads(&mut self, registers: &Registers) {
+        self.forward = self.forward.max(Some(registers.accesses));
+    }
+
     /// The guest has completed so many accesses, of which so many missed.
     pub(super) fn paged(&mut self, at: Instant, accesses: u64, misses: u64) {
         self.at = self.at.max(at);
@@ -173,8 +193,13 @@ impl Track {
     }
 
     fn count(&mut self, told: &Counts) {
+        let before = self.counts.bytes;
         self.counts.raise_to(told);
-        self.link.note(self.at.as_nanos(), self.counts.bytes, self.at.as_nanos());
+        let (now, bytes) = (self.at.as_nanos(), self.counts.bytes);
+        // Between two pages the link is not idle; once nothing is missing, it is.
+        if bytes > before || bytes == 0 || self.phase() >= MigrationPhase::Measuring {
+            self.link.note(now, bytes, now);
+        }
         if let Some(remaining) = self.remaining() {
             let bytes = self.counts.bytes as f64;
             let all = bytes + remaining as f64;
@@ -233,6 +258,14 @@ impl Track {
     /// Model instants and misses per access.
     pub(super) fn misses(&self) -> Vec<(u64, f64)> {
         self.misses.points(1.0)
+    }
+
+    pub(super) fn forward(&self) -> Option<u64> {
+        self.forward
+    }
+
+    pub(super) fn following(&self) -> Option<u64> {
+        self.following
     }
 
     pub(super) fn cause(&self, page: u32) -> CellCause {

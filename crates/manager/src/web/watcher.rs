@@ -26,7 +26,7 @@ const SHOWN_CELLS: u32 = 8 * MAX_CELLS;
 
 /// What a server is asked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Question {
+pub(super) enum Question {
     /// Its pool.
     Host { server: String },
     /// A guest's memory, and the migration that moves it.
@@ -82,7 +82,7 @@ impl Answers {
     }
 
     /// Takes an answer; what a server refuses to show is not there.
-    fn take(&mut self, question: Question, reply: Option<ServerReply>) {
+    pub(super) fn take(&mut self, question: Question, reply: Option<ServerReply>) {
         match (question, reply) {
             (Question::Host { server }, Some(ServerReply::Host(host))) => {
                 let vms = host.vms.into_iter().map(|summary| (summary.vm.clone(), summary));
