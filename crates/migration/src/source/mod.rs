@@ -241,6 +241,15 @@ impl Source {
         }
     }
 
+    /// After the hand-over, what is left of the guest here: it goes on as the forward context where
+    /// the scheme has one.
+    pub fn left(&self) -> Option<&Guest> {
+        match &self.state {
+            State::Pushing(pushing) => Some(pushing.left()),
+            _ => None,
+        }
+    }
+
     /// What was counted so far.
     pub fn report(&self) -> &SourceReport {
         &self.report

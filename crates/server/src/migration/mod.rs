@@ -4,6 +4,7 @@
 //! [`Side`] is a machine with what surrounds it (the link, the messages to the other server, the
 //! log); [`drive`] awaits what comes from outside and decides nothing.
 
+mod density;
 mod destination;
 mod driver;
 mod herald;
@@ -11,6 +12,7 @@ mod log;
 mod own_thread;
 mod source;
 
+pub(crate) use density::{Arrivals, density};
 pub(crate) use destination::DestinationSide;
 pub(crate) use driver::{Driver, Machine};
 pub(crate) use herald::Herald;
@@ -61,11 +63,11 @@ pub(crate) trait Side: Machine + Sized {
     /// Whether there is nothing left to do here.
     fn is_over(&self) -> bool;
 
-    /// Answers a user's request. Gives what the machine is to be told at once.
-    fn answer(&mut self, vm: &Vm, request: Request) -> Option<Self::Input>;
+    /// Answers a user's request, which comes at `now`. Gives what the machine is to be told at once.
+    fn answer(&mut self, now: Instant, vm: &Vm, request: Request) -> Option<Self::Input>;
 
-    /// Tells the others what the guest is doing.
-    fn publish(&mut self, vm: &Vm);
+    /// Tells the others what the guest is doing at `now`.
+    fn publish(&mut self, now: Instant, vm: &Vm);
 }
 
 /// What the bulk connections gave.
@@ -122,7 +124,7 @@ pub(crate) async fn drive<S: Side>(
             break;
         }
         progressed |= pump(host, driver, connection, clock);
-        driver.machine.publish(vm);
+        driver.machine.publish(clock.now(), vm);
         if progressed {
             // On a thread of the migration's own nobody else asks the system which sockets are
             // ready: while there is always more in bulk, what is urgent would not be noticed.
@@ -134,7 +136,7 @@ pub(crate) async fn drive<S: Side>(
             biased;
             traffic = next(connection), if readable => handle(host, driver, connection, clock, traffic),
             Some(request) = vm.requests.recv() => {
-                if let Some(input) = driver.machine.answer(vm, request) {
+                if let Some(input) = driver.machine.answer(clock.now(), vm, request) {
                     driver.handle_now(input);
                 }
             }

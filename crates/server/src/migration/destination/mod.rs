@@ -5,7 +5,7 @@ mod plane;
 use super::driver::{Drained, Machine};
 use super::{GREATEST_LAG, Herald, Log, Pumped, Received, Side};
 use crate::connection::BulkStream;
-use crate::vm::{Request, Vm};
+use crate::vm::{Here, Request, Vm};
 use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, PageContents, Timeout};
 use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{
@@ -78,6 +78,7 @@ impl DestinationSide {
         if let Some(memory) = memory {
             destination.receive_into(memory);
         }
+        let herald = Herald::new(offer.migration, spec.pages);
         let latency = offer.link.latency();
         let patience = Duration::from_secs(PATIENCE_SECS.saturating_mul(offer.time_scale));
         DestinationSide {
@@ -93,7 +94,7 @@ impl DestinationSide {
             context_came: false,
             frames: VecDeque::new(),
             log,
-            herald: Herald::new(offer.migration),
+            herald,
             undelivered: 0,
             ended_at: None,
             overdue_scheduled: false,
@@ -452,13 +453,20 @@ impl Side for DestinationSide {
         self.ended_at.is_some() && self.source_is_done && all_came && self.undelivered == 0
     }
 
-    fn answer(&mut self, vm: &Vm, request: Request) -> Option<DestinationSideInput> {
-        vm.answer_while_migrating(VmPhase::MigratingIn, self.guest(), request);
+    fn answer(&mut self, now: Instant, vm: &Vm, request: Request) -> Option<DestinationSideInput> {
+        let here = Here {
+            guest: self.guest(),
+            moving: Some((lazycopy_migration::Side::Destination, now)),
+            left: None,
+            memory: self.destination.memory(),
+            arrivals: Some(self.herald.arrivals()),
+        };
+        vm.answer_while_migrating(VmPhase::MigratingIn, &here, request);
         None
     }
 
-    fn publish(&mut self, vm: &Vm) {
+    fn publish(&mut self, now: Instant, vm: &Vm) {
         vm.publish(VmPhase::MigratingIn, self.guest());
-        self.herald.tell(&vm.host, self.destination.report());
+        self.herald.tell(now, &vm.host, self.destination.report());
     }
 }
