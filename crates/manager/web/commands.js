@@ -55,6 +55,11 @@ const FIELDS = {
     { name: "settings", label: "Settings", required: true, hint: "scheme=lazy-copy head_start=2; KEY=none leaves it to the guest's scenario" }] },
 };
 
+// The values of a form; what has to be given and is not yet, as the help would name it.
+function filled(fields, values) {
+  return Object.fromEntries(fields.map(({ name, required }) => [name, values[name] || (required ? name.toUpperCase() : "")]));
+}
+
 export class Commands {
   constructor(connection) {
     this.connection = connection;
@@ -94,7 +99,7 @@ export class Commands {
       ...controls.map(({ label }) => label), h("p", { class: "faint small" }, "The same at the prompt: ", preview), problem,
       h("menu", {}, h("button", { type: "button", class: "quiet", text: "Close" }), h("button", { type: "submit", class: "main", text: verb })));
     const now = () => Object.fromEntries(new FormData(form).entries());
-    const show = () => setText(preview, lineOf(name, { ...Object.fromEntries(fields.map((field) => [field.name, ""])), ...now() }));
+    const show = () => setText(preview, lineOf(name, filled(fields, now())));
     form.addEventListener("input", (event) => {
       if (name === "migrate" && event.target.name === "vm") this.refill(form.elements.to, this.names("destinations", now()));
       show();

@@ -28,6 +28,9 @@ function nearest(candidates, run) {
   return candidates.reduce((best, candidate) => (shared(candidate) > shared(best) ? candidate : best));
 }
 
+// Faults of which the page tells what became of them.
+const MOST_TOLD = 12;
+
 // Stall so far over time, for a chart. Pure.
 export function stallCurve(run, range) {
   const edges = run.faults.flatMap((fault) => [fault.begins, fault.ends ?? run.end]).filter((at) => at <= range[1]);
@@ -122,7 +125,9 @@ export class Compare {
   why(a, b) {
     const [fewer, more] = a.faults.length <= b.faults.length ? [a, b] : [b, a];
     if (!more.faults.length) return h("p", { text: "Neither run has a page fault of the migration." });
-    const told = explain(more, fewer, 12);
+    // Those that are spared tell more than those that are shorter.
+    const all = explain(more, fewer).sort((x, y) => Number(y.spared) - Number(x.spared));
+    const told = all.slice(0, MOST_TOLD);
     const rest = more.faults.length - told.length;
     return h("section", { class: "why" }, h("h3", { text: `Why ${fewer.scheme} ${fewer.faults.length ? "waits less" : "has no fault"}` }),
       h("ul", {}, ...told.map(({ text }) => h("li", { text })), rest > 0 ? h("li", { class: "faint", text: `and ${rest} more` }) : ""));

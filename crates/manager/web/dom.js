@@ -46,6 +46,11 @@ export function keyed(parent, items, keyOf, make, update) {
     const element = old.get(key) ?? make(item);
     update?.(element, item);
     now.set(key, element);
+    // One that has gone elsewhere is taken out, so that those behind it need not move.
+    if (place && element !== place && element === place.nextElementSibling) {
+      place.remove();
+      place = element;
+    }
     if (element === place) place = place.nextElementSibling;
     else parent.insertBefore(element, place);
   }

@@ -14,7 +14,7 @@ export function explain(run, other, most = 200) {
       && (needed == null || Math.abs((candidate.ends ?? Infinity) - needed) < 1 || candidate.begins <= needed && (candidate.ends ?? Infinity) >= needed));
     const arrival = (other.arrivals.get(fault.page) ?? []).find(({ fate, at }) => fate === "installed" && (needed == null || at <= needed));
     const loaded = other.events.find((event) => event.event === "forward_missed" && event.page === fault.page);
-    return { fault, access, needed, at: there ? null : needed ?? arrival?.at ?? null, text: words({ fault, there, arrival, loaded, needed, run, other }) };
+    return { fault, access, spared: !there, needed, at: there ? null : needed ?? arrival?.at ?? null, text: words({ fault, there, arrival, loaded, needed, run, other }) };
   });
 }
 

@@ -1,6 +1,6 @@
 // A memory as a picture: a cell for each frame in LRU order, or a map of densities by page number.
 
-import { h, keyed, s, setAttribute, setText } from "./dom.js";
+import { h, keyed, prefersStill, s, setAttribute, setText } from "./dom.js";
 import { CAUSES } from "./words.js";
 import { count, percent, plural } from "./format.js";
 
@@ -8,8 +8,14 @@ import { count, percent, plural } from "./format.js";
 const LARGE = 64;
 const MIDDLE = 256;
 
-// How long a page counts as new, in milliseconds of the viewer.
-const NEW_FOR = 1200;
+// How long a page is seen to be new, in milliseconds of the viewer.
+const NEW_FOR = 1100;
+
+// An animation of its own goes on where its cell is moved; one of the style sheet would begin anew.
+function shine(element) {
+  if (prefersStill()) return;
+  element.animate([{ background: "var(--c)", transform: "scale(1.16)" }, { background: "var(--c)", offset: 0.35 }, {}], { duration: NEW_FOR, easing: "ease-out" });
+}
 
 // The cause that a cell shows: at the source how it left, at the destination how it came.
 function mark(cell) {
@@ -38,12 +44,7 @@ function drawCells(root, memory, options) {
     if (item.free) return;
     const cause = mark(item);
     now.set(item.page, cause);
-    const fresh = root.knownCauses && known.get(item.page) !== cause;
-    if (fresh) {
-      element.classList.add("fresh");
-      clearTimeout(element.freshTimer);
-      element.freshTimer = setTimeout(() => element.classList.remove("fresh"), NEW_FOR);
-    }
+    if (root.knownCauses && known.get(item.page) !== cause && !options.still) shine(element);
     setAttribute(element, "data-cause", cause);
     setAttribute(element, "data-sent", item.sent ? true : null);
     setAttribute(element, "data-dirty", item.dirty ? true : null);
@@ -103,7 +104,7 @@ export function makeGrid() {
   return h("div", { class: "memory", role: "img" }, h("div", {}));
 }
 
-// `options`: name, kind ("source"|"destination"), blocked: the page of an open fault.
+// `options`: name, kind ("source"|"destination"), blocked: the page of an open fault, still: nothing shines.
 export function drawGrid(grid, memory, options = {}) {
   const root = grid.firstElementChild;
   setAttribute(grid, "hidden", memory ? null : true);

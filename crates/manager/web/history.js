@@ -24,7 +24,7 @@ export function linkUse(run, range) {
   return sums.map((bytes, bin) => [range[0] + (bin + 0.5) * width, (bytes * 1e9) / width]);
 }
 
-// The guest's miss ratio since its start, after each of its misses and at the end of the range.
+// The guest's miss ratio since its start: at each of its misses, and often enough between them.
 export function missRatio(run, range) {
   const registers = run.events.find((event) => event.event === "suspended")?.registers;
   const times = run.contexts.following;
@@ -35,14 +35,18 @@ export function missRatio(run, range) {
     const accesses = registers.accesses + upTo(times, at);
     if (accesses > 0) points.push([at, misses / accesses]);
   };
-  put(run.moments.resumed);
-  for (const event of run.events) {
-    if (event.side !== "destination" || !["missed", "fault_began"].includes(event.event) || event.at_ns > range[1]) continue;
-    put(event.at_ns);
-    misses += 1;
-    put(event.at_ns);
+  const isMiss = (event) => event.side === "destination" && ["missed", "fault_began"].includes(event.event);
+  const missed = run.events.filter((event) => isMiss(event) && event.at_ns <= range[1]).map((event) => event.at_ns);
+  const { resumed } = run.moments;
+  const between = Array.from({ length: BINS + 1 }, (_, bin) => resumed + (bin / BINS) * (range[1] - resumed));
+  let next = 0;
+  for (const at of resumed < range[1] ? between : []) {
+    for (; missed[next] <= at; next += 1) {
+      misses += 1;
+      put(missed[next]);
+    }
+    put(at);
   }
-  put(range[1]);
   return points;
 }
 

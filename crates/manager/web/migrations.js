@@ -17,7 +17,7 @@ const estimates = new Estimates();
 function counter(label, key, title) {
   const value = h("b", { class: "tabular", text: "0" });
   const box = h("li", { title, dataset: { counter: key } }, value, h("span", { text: label }));
-  box.value = value;
+  box.figure = value;
   return box;
 }
 
@@ -28,17 +28,17 @@ function flash(box) {
   box.classList.add("flash");
 }
 
+// `isNews`: a change is to be seen, since something has happened to the guest.
 function setCounter(box, text, isNews) {
-  const was = box.value.textContent;
-  setText(box.value, text);
-  if (isNews && was !== text && was !== "0" + "" && box.seen) flash(box);
-  else if (isNews && was !== text && box.seen) flash(box);
+  const changes = box.seen && box.figure.textContent !== text;
+  setText(box.figure, text);
+  if (isNews && changes) flash(box);
   box.seen = true;
 }
 
 function makeCard(actions) {
   const card = h("article", { class: "migration" });
-  const title = h("h3", {});
+  const heading = h("h3", {});
   const chip = h("span", { class: "chip" });
   const cancel = h("button", { type: "button", class: "quiet", text: "Cancel" });
   const play = h("button", { type: "button", class: "quiet", text: "Play back" });
@@ -59,11 +59,11 @@ function makeCard(actions) {
   const tint = counters.map((box) => (box.prepend(h("i", { class: "cell key", "data-cause": box.dataset.counter }, h("b", {}), h("em", { text: CAUSES[box.dataset.counter].letter }))), box));
   const body = h("div", { class: "migration-body" }, stall, track,
     h("ul", { class: "counters" }, ...tint, remote, disk, stalled, sent), h("div", { class: "charts" }, link, misses));
-  card.append(h("header", {}, title, chip, h("span", { class: "spring" }), cancel, play),
+  card.append(h("header", {}, heading, chip, h("span", { class: "spring" }), cancel, play),
     h("div", { class: "progress", title: ESTIMATE_NOTE }, bar, left, clock), reason, body);
   cancel.addEventListener("click", () => actions.cancel(card.migration.vm));
   play.addEventListener("click", () => actions.play(card.migration.directory));
-  Object.assign(card, { title, chip, cancel, play, bar, left, clock, stall, counters, remote, disk, stalled, sent, track, link, misses, reason, body });
+  Object.assign(card, { heading, chip, cancel, play, bar, left, clock, stall, counters, remote, disk, stalled, sent, track, link, misses, reason, body });
   return card;
 }
 
@@ -75,8 +75,8 @@ function endedText(m) {
 function drawCard(card, m, stall) {
   card.migration = m;
   const ended = m.phase === "ended";
-  setText(card.title, `${m.vm}: ${m.source} → ${m.destination}, ${m.scheme}`);
-  setText(card.chip, ended ? m.outcome ?? "ended" : PHASES[m.phase] ?? m.phase);
+  setText(card.heading, `${m.vm}: ${m.source} → ${m.destination}, ${m.scheme}`);
+  setText(card.chip, ended ? m.outcome ?? "ended" : stall ? "the guest waits" : PHASES[m.phase] ?? m.phase);
   setAttribute(card.chip, "data-phase", ended ? m.outcome ?? "ended" : stall ? "stalled" : m.phase);
   setAttribute(card, "class", `migration${ended ? " ended" : ""}`);
   setAttribute(card.cancel, "hidden", !["preparing", "rounds"].includes(m.phase));
@@ -85,7 +85,8 @@ function drawCard(card, m, stall) {
   card.bar.value = progress;
   const percentage = percent(progress, 0);
   const soFar = Object.values(m.arrived ?? {}).reduce((sum, number) => sum + number, 0);
-  const of = m.expected == null ? `${count(soFar)} pages` : `${count(soFar)} of ${count(m.expected)} pages`;
+  // Of a forward context's pages nobody knows beforehand how many there will be.
+  const of = m.expected == null || soFar > m.expected ? `${count(soFar)} pages` : `${count(soFar)} of ${count(m.expected)} pages`;
   setText(card.left, ended ? percentage : left_ns == null ? `${percentage}, time left not known yet` : left_ns === 0 ? `${percentage}, nothing left to come` : `${percentage}, about ${duration(left_ns)} left`);
   setText(card.clock, `${of}; model time ${duration(m.model_ns)}`);
   setText(card.reason, ended && m.outcome !== "completed" ? endedText(m) : "");
@@ -97,7 +98,8 @@ function drawCard(card, m, stall) {
   }
   setCounter(card.remote, count(m.faults_remote), true);
   setCounter(card.disk, count(m.faults_disk), true);
-  setCounter(card.stalled, duration(m.stall_ns), true);
+  setCounter(card.stalled, duration(m.stall_ns), false);
+  setAttribute(card.stalled, "data-active", Boolean(stall));
   setCounter(card.sent, bytes(m.bytes), false);
   drawTrack(card.track, m.following_accesses, m.forward_accesses, { blocked: Boolean(stall) });
   drawChart(card.link, [{ class: "link", points: m.link ?? [], stepped: true, area: true }]);

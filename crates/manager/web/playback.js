@@ -168,7 +168,7 @@ export class Playback {
       return line;
     }));
     const marked = this.lines.querySelector("[aria-current]");
-    if (marked) this.lines.scrollTop = marked.offsetTop - this.lines.offsetTop - this.lines.clientHeight / 2;
+    if (marked) this.lines.scrollTop = marked.offsetTop - this.lines.clientHeight / 2;
   }
 
   // The instant of the next or the last event that differs from now.

@@ -68,18 +68,22 @@ function makeCard(actions) {
 
 function drawCard(card, place, stall) {
   card.place = place;
-  const { vm, migration, side, memory } = place;
+  const { vm, migration, side } = place;
+  const gone = side === "source" && migration.phase === "measuring";
+  const memory = gone ? null : place.memory;
   setText(card.name, vm.name);
   setText(card.chip, standing(place, stall));
   setAttribute(card.chip, "data-phase", migration ? (stall && side === "destination" ? "stalled" : side) : vm.phase);
   setAttribute(card, "class", `guest${stall && side === "destination" ? " stalled" : ""}${migration ? " moving" : ""}`);
   setAttribute(card.move, "hidden", Boolean(migration) || vm.phase === "failed");
   setAttribute(card.start, "hidden", vm.phase !== "created" || Boolean(migration));
-  const ratio = vm.miss_ratio == null ? "" : `, miss ratio ${percent(vm.miss_ratio)} (recently ${percent(vm.recent_miss_ratio)})`;
-  const counts = side === "destination" && (migration.following_accesses ?? 0) === 0 ? "" : `, ${count(vm.accesses)} accesses${ratio}`;
+  const ratio = vm.miss_ratio == null ? "" : `, miss ratio ${percent(vm.miss_ratio)}, recently ${percent(vm.recent_miss_ratio)}`;
+  // The numbers are the guest's, and stand where it is.
+  const isHere = !migration || ((side === "source") === !(migration.following_accesses > 0));
+  const counts = isHere ? `, ${count(vm.accesses)} accesses${ratio}` : "";
   setText(card.facts, `${count(vm.pages)} pages, ${count(vm.frames)} frames${counts}${vm.real_memory ? ", real memory" : ""}`);
   drawGrid(card.grid, memory, { name: `Memory of ${vm.name}`, kind: side, blocked: stall?.page });
-  setText(card.empty, memory ? "" : vm.phase === "created" ? "Not started: its memory fills when it runs or migrates." : "No picture of its memory.");
+  setText(card.empty, memory ? "" : gone ? `Freed here; it runs at ${migration.destination}.` : vm.phase === "created" ? "Not started: its memory fills when it runs or migrates." : "No picture of its memory.");
 }
 
 function makePanel() {

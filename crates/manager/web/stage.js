@@ -10,6 +10,10 @@ import { CAUSES, LANES } from "./words.js";
 
 const SOURCE = { running: "runs here", suspended: "suspended", forward: "forward context", gone: "freed" };
 
+function titled(server, role) {
+  return server === role ? `The ${role}` : `${server}, the ${role}`;
+}
+
 function host() {
   const name = h("h3", {});
   const chip = h("span", { class: "chip" });
@@ -20,6 +24,7 @@ function host() {
 
 export class Stage {
   constructor({ withSource = true } = {}) {
+    this.withSource = withSource;
     this.source = host();
     this.destination = host();
     this.wire = h("ul", { class: "wire", "aria-label": "Pages on the link" });
@@ -33,14 +38,18 @@ export class Stage {
 
   show(player) {
     this.player = player;
+    this.drawn = -1;
     const { run } = player;
-    setText(this.source.name, `${run.source}, the source`);
-    setText(this.destination.name, `${run.destination}, the destination`);
+    setText(this.source.name, titled(run.source, "source"));
+    setText(this.destination.name, this.withSource ? titled(run.destination, "destination") : `${run.scheme}, at the destination`);
     for (const place of [this.source, this.destination]) place.grid.firstElementChild.knownCauses = null;
   }
 
+  // Where the reader leaps, or goes back, nothing is news.
   draw(at) {
     const { run } = this.player;
+    const still = at < this.drawn || at - this.drawn > run.focus / 20;
+    this.drawn = at;
     const state = this.player.seekTime(at);
     const { fault } = state;
     setText(this.source.chip, SOURCE[state.source.guest]);
@@ -49,9 +58,9 @@ export class Stage {
     setText(this.destination.chip, destination);
     setAttribute(this.destination.chip, "data-phase", fault ? "stalled" : state.destination.guest === "running" ? "destination" : "created");
     setAttribute(this.destination, "class", `host${fault ? " stalled" : ""}`);
-    drawGrid(this.source.grid, view(state.source.memory, run.pages), { name: "Memory of the source", kind: "source" });
+    drawGrid(this.source.grid, view(state.source.memory, run.pages), { name: "Memory of the source", kind: "source", still });
     const staged = state.destination.staged.size ? { kind: "cells", frames: run.frames, cells: [...state.destination.staged.values()].slice(0, run.frames) } : null;
-    drawGrid(this.destination.grid, staged && run.frames <= 1024 ? staged : view(state.destination.memory, run.pages), { name: "Memory of the destination", kind: "destination", blocked: fault?.page });
+    drawGrid(this.destination.grid, staged && run.frames <= 1024 ? staged : view(state.destination.memory, run.pages), { name: "Memory of the destination", kind: "destination", blocked: fault?.page, still });
     this.wire.replaceChildren(...[...state.on_link].slice(-6).map(([page, cause]) => h("li", { title: CAUSES[cause].long },
       h("i", { class: "cell", "data-cause": cause }, h("b", { text: page }), h("em", { text: CAUSES[cause].letter })))));
     const { following, forward } = positionsAt(run, at);
@@ -59,7 +68,7 @@ export class Stage {
     const arrived = LANES.filter((lane) => state.arrived[lane]).map((lane) => `${state.arrived[lane]} ${CAUSES[lane].name}`);
     const faults = plural(state.faults.remote + state.faults.disk + (fault ? 1 : 0), "page fault");
     setText(this.counts, `Arrived: ${arrived.join(", ") || "no page yet"}. ${faults}, stall ${duration(stallAt(run, at))}.`);
-    setText(this.stall, fault ? `The guest waits: page fault on Page${fault.page}, for ${duration(at - fault.since)}` : "");
+    setText(this.stall, fault ? `The guest waits: page fault on Page${fault.page}${at > fault.since ? `, for ${duration(at - fault.since)}` : ""}` : "");
     return state;
   }
 }

@@ -4,7 +4,7 @@ import { h, s, setAttribute } from "./dom.js";
 import { duration, niceStep } from "./format.js";
 import { LANES } from "./words.js";
 
-const LABELS = 104;
+const LABELS = 112;
 const RIGHT = 14;
 const GUEST = 26;
 const LANE = 11;
@@ -167,7 +167,7 @@ export class Timeline {
   forward(y) {
     const { moments, events, end } = this.run;
     const until = moments.released ?? moments.returned ?? end;
-    const parts = [this.name("forward ctx", y + 10), ...this.span("forward-run", moments.forward_resumed, until, y + 3, 6, "the forward context runs at the source")];
+    const parts = [this.name("forward context", y + 10), ...this.span("forward-run", moments.forward_resumed, until, y + 3, 6, "the forward context runs at the source")];
     const misses = events.filter((event) => event.event === "forward_missed");
     for (const miss of misses.slice(0, 500)) {
       if (miss.at_ns <= this.range[1]) parts.push(s("path", { class: "forward-miss", d: `M${this.x(miss.at_ns).toFixed(1)} ${y}v12` }, s("title", { text: `the forward context loads Page${miss.page} from the disk` })));

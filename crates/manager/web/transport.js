@@ -1,16 +1,26 @@
 // Play, pause, speed, steps and the scrubber: one clock for one run or for two.
 
-import { h, prefersStill, setAttribute, setText } from "./dom.js";
+import { h, prefersStill, s, setAttribute, setText } from "./dom.js";
 import { clock } from "./format.js";
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 50];
+
+// Drawn, since not every font has these signs.
+const ICONS = {
+  play: "M3 1l11 7l-11 7Z", pause: "M3 1h4v14h-4ZM9 1h4v14h-4Z", first: "M1 1h3v14h-3ZM15 1v14l-10 -7Z",
+  last: "M12 1h3v14h-3ZM1 1l10 7l-10 7Z", back: "M8 2v4h7v4h-7v4l-7 -6Z", on: "M8 2v4h-7v4h7v4l7 -6Z",
+};
+
+function drawn(icon) {
+  return s("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" }, s("path", { d: ICONS[icon] }));
+}
 
 export class Transport {
   // `onchange(at)` draws; `step(direction)` gives the next instant with an event, or null.
   constructor({ onchange, step }) {
     Object.assign(this, { onchange, step, at: 0, range: [0, 1], playing: false, speed: 1 });
-    const button = (text, title, act) => h("button", { type: "button", title, "aria-label": title, text, onclick: act });
-    this.playButton = button("▶", "Play (space)", () => this.toggle());
+    const button = (icon, title, act) => h("button", { type: "button", title, "aria-label": title, onclick: act }, drawn(icon));
+    this.playButton = button("play", "Play (space)", () => this.toggle());
     this.playButton.classList.add("main");
     this.slider = h("input", { type: "range", min: 0, max: 1000, step: "any", value: 0, class: "scrub", "aria-label": "Model time" });
     this.slider.addEventListener("input", () => this.seek(this.range[0] + (this.slider.value / 1000) * (this.range[1] - this.range[0])));
@@ -23,10 +33,10 @@ export class Transport {
     this.speeds.value = 1;
     this.speeds.addEventListener("change", () => { this.speed = Number(this.speeds.value); });
     this.element = h("div", { class: "transport", role: "group", "aria-label": "Playback" },
-      button("⏮", "To the beginning (Home)", () => this.seek(this.range[0])),
-      button("◀", "One event back (←)", () => this.move(-1)), this.playButton,
-      button("▶▏", "One event on (→)", () => this.move(1)),
-      button("⏭", "To the end (End)", () => this.seek(this.range[1])),
+      button("first", "To the beginning (Home)", () => this.seek(this.range[0])),
+      button("back", "One event back (←)", () => this.move(-1)), this.playButton,
+      button("on", "One event on (→)", () => this.move(1)),
+      button("last", "To the end (End)", () => this.seek(this.range[1])),
       this.time, this.slider, h("label", { class: "speed" }, this.speeds));
   }
 
@@ -83,7 +93,7 @@ export class Transport {
   }
 
   showPlaying() {
-    setText(this.playButton, this.playing ? "❚❚" : "▶");
+    this.playButton.replaceChildren(drawn(this.playing ? "pause" : "play"));
     setAttribute(this.playButton, "aria-label", this.playing ? "Pause (space)" : "Play (space)");
     setAttribute(this.playButton, "title", this.playing ? "Pause (space)" : "Play (space)");
   }

@@ -8,7 +8,7 @@ export const CAUSES = {
   background: { letter: "B", name: "background", long: "pushed in the background" },
   forward: { letter: "F", name: "forward", long: "pushed for the forward context" },
   demand: { letter: "D", name: "demand", long: "asked for by a page fault" },
-  disk: { letter: "K", name: "disk", long: "loaded from the disk by a page fault" },
+  disk: { letter: "K", name: "disk", long: "loaded from the disk" },
   round: { letter: "R", name: "round", long: "copied before the hand-over" },
 };
 
