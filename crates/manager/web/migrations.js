@@ -101,7 +101,9 @@ function drawCard(card, m, stall) {
   setCounter(card.stalled, duration(m.stall_ns), false);
   setAttribute(card.stalled, "data-active", Boolean(stall));
   setCounter(card.sent, bytes(m.bytes), false);
-  drawTrack(card.track, m.following_accesses, m.forward_accesses, { blocked: Boolean(stall) });
+  // Once nothing is missing the forward context is gone, and its last position says nothing.
+  const forward = ["down", "pushing"].includes(m.phase) ? m.forward_accesses : null;
+  drawTrack(card.track, m.following_accesses, forward, { blocked: Boolean(stall) });
   drawChart(card.link, [{ class: "link", points: m.link ?? [], stepped: true, area: true }]);
   drawChart(card.misses, [{ class: "misses", points: m.misses ?? [] }]);
 }
