@@ -32,6 +32,7 @@ export class Log {
     });
     this.search.addEventListener("input", () => this.redraw());
     root.append(h("div", { class: "log-filter" }, this.search, this.count), h("div", { class: "toggles" }, ...boxes), this.list);
+    this.tally();
   }
 
   fits({ event, vm, missed }) {

@@ -67,6 +67,13 @@ function makeCard(actions) {
   return card;
 }
 
+// What ended faults took, and the one that lasts: its end may be known before it is counted.
+function stallSoFar(m, stall) {
+  if (!stall) return m.stall_ns;
+  stall.counted ??= m.stall_ns;
+  return Math.max(m.stall_ns, stall.counted + Math.max(0, m.model_ns - stall.since));
+}
+
 function endedText(m) {
   const total = m.outcome === "completed" ? "" : `: ${m.reason ?? "no reason was given"}`;
   return `${m.outcome ?? "ended"}${total}`;
@@ -98,7 +105,7 @@ function drawCard(card, m, stall) {
   }
   setCounter(card.remote, count(m.faults_remote), true);
   setCounter(card.disk, count(m.faults_disk), true);
-  setCounter(card.stalled, duration(m.stall_ns), false);
+  setCounter(card.stalled, duration(stallSoFar(m, ended ? null : stall)), false);
   setAttribute(card.stalled, "data-active", Boolean(stall));
   setCounter(card.sent, bytes(m.bytes), false);
   // Once nothing is missing the forward context is gone, and its last position says nothing.
