@@ -41,7 +41,7 @@ export function drawChart(figure, series, { range = null, at = null } = {}) {
     parts.push(s("line", { class: "gridline", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
       s("text", { class: "tick", x: LEFT - 5, y: y(value) + 3.5, "text-anchor": "end", text: form(value) }));
   }
-  for (const [time, anchor] of [[from, "start"], [to, "end"]]) {
+  for (const [time, anchor] of range || all.length ? [[from, "start"], [to, "end"]] : []) {
     parts.push(s("text", { class: "tick", x: x(time), y: HEIGHT - 4, "text-anchor": anchor, text: duration(time) }));
   }
   for (const line of series) {

@@ -54,7 +54,7 @@ function makeCard(actions) {
   const sent = counter("sent", "bytes", "bytes that crossed the link");
   const track = makeTrack();
   const link = makeChart("Link", rate);
-  const misses = makeChart("Miss ratio", (value) => percent(value, 0), { fixed: 1 });
+  const misses = makeChart("Recent miss ratio", (value) => percent(value, 0), { fixed: 1 });
   const reason = h("p", { class: "faint small" });
   const tint = counters.map((box) => (box.prepend(h("i", { class: "cell key", "data-cause": box.dataset.counter }, h("b", {}), h("em", { text: CAUSES[box.dataset.counter].letter }))), box));
   const body = h("div", { class: "migration-body" }, stall, track,

@@ -54,7 +54,7 @@ export class Playback {
     this.timeline = new Timeline({ onseek: (at) => { this.transport.pause(); this.transport.seek(at); } });
     this.transport = new Transport({ onchange: (at) => this.draw(at), step: (direction) => this.step(direction) });
     this.link = makeChart("Link", rate);
-    this.misses = makeChart("Miss ratio", (value) => percent(value, 0), { fixed: 1 });
+    this.misses = makeChart("Miss ratio since the start", (value) => percent(value, 0), { fixed: 1 });
     this.lines = h("ol", { class: "log events", "aria-label": "Events about this instant" });
     this.whole = h("input", { type: "checkbox" });
     this.whole.addEventListener("change", () => this.setRange());
