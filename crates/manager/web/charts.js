@@ -41,7 +41,7 @@ export function drawChart(figure, series, { range = null, at = null } = {}) {
     parts.push(s("line", { class: "gridline", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
       s("text", { class: "tick", x: LEFT - 5, y: y(value) + 3.5, "text-anchor": "end", text: form(value) }));
   }
-  for (const [time, anchor] of [[from, "start"], [to, "end"]]) {
+  for (const [time, anchor] of range || all.length ? [[from, "start"], [to, "end"]] : []) {
     parts.push(s("text", { class: "tick", x: x(time), y: HEIGHT - 4, "text-anchor": anchor, text: duration(time) }));
   }
   for (const line of series) {
@@ -88,7 +88,8 @@ export function drawTrack(picture, following, forward, { blocked = false, what =
   if (following == null && forward == null) return;
   const width = picture.clientWidth || USUAL_WIDTH;
   setAttribute(picture, "viewBox", `0 0 ${width} ${TRACK_HEIGHT}`);
-  const here = following ?? 0;
+  // Before the guest runs at the destination there is no lead to be seen.
+  const here = following ?? forward;
   const ahead = forward ?? here;
   const lead = ahead - here;
   // The window grows with the lead and does not shrink again, so that the picture is calm.
@@ -109,13 +110,13 @@ export function drawTrack(picture, following, forward, { blocked = false, what =
     const [from, to] = [x(Math.min(here, ahead)), x(Math.max(here, ahead))];
     parts.push(s("rect", { class: "lead", x: from, y: middle - 4, width: Math.max(0, to - from), height: 8 }),
       s("path", { class: "forward mark", d: `M${x(ahead)} ${middle - 11}l9 11l-9 11l-9 -11Z` }),
-      s("text", { class: "tick", x: Math.min(width - 4, x(ahead) + 13), y: middle - 14, "text-anchor": x(ahead) > width - 170 ? "end" : "start", text: `forward context, lead ${count(lead)}` }));
+      s("text", { class: "tick", x: Math.min(width - 4, x(ahead) + 13), y: middle - 14, "text-anchor": x(ahead) > width - 170 ? "end" : "start", text: following == null ? "forward context" : `forward context, lead ${count(lead)}` }));
   }
   if (following != null) {
     parts.push(s("circle", { class: `following mark${blocked ? " blocked" : ""}`, cx: x(here), cy: middle, r: 9 }),
       s("text", { class: "tick", x: x(here) - 12, y: middle - 14, "text-anchor": "end", text: blocked ? `${what} (waits)` : what }));
   }
   picture.replaceChildren(...parts);
-  const lag = forward == null ? "" : `, the forward context at ${count(forward)}, a lead of ${count(lead)}`;
-  setAttribute(picture, "aria-label", `${what} has made ${count(here)} accesses${lag}`);
+  const said = [following == null ? null : `${what} at access ${count(here)}`, forward == null ? null : `the forward context at access ${count(ahead)}`];
+  setAttribute(picture, "aria-label", said.filter(Boolean).join(", "));
 }

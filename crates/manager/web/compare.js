@@ -2,6 +2,7 @@
 
 import { byId, h, setText } from "./dom.js";
 import { duration } from "./format.js";
+import { makeLegend } from "./grid.js";
 import { explain } from "./explain.js";
 import { stallAt } from "./history.js";
 import { drawChart, makeChart } from "./charts.js";
@@ -101,7 +102,7 @@ export class Compare {
     const lanes = this.lanes.map(({ title, total, timeline }) => h("section", { class: "lane-row" }, h("header", {}, title, total), timeline.element));
     const stages = h("div", { class: "pair" }, ...this.lanes.map(({ stage }) => stage.element));
     this.view.replaceChildren(...[warning, this.transport.element, ...lanes].filter(Boolean),
-      h("label", { class: "toggle" }, this.whole, h("span", { text: "to the end of the measured accesses" })), this.key(), stages,
+      h("label", { class: "toggle" }, this.whole, h("span", { text: "to the end of the measured accesses" })), this.key(), stages, makeLegend(),
       h("div", { class: "compare-lower" }, this.metrics(a, b), h("div", {}, this.stalls, this.why(a, b))));
     this.transport.at = 0;
     this.setRange();

@@ -44,7 +44,7 @@ function drawCells(root, memory, options) {
     if (item.free) return;
     const cause = mark(item);
     now.set(item.page, cause);
-    if (root.knownCauses && known.get(item.page) !== cause && !options.still) shine(element);
+    if (root.knownCauses && known.get(item.page) !== cause && !item.sent && !options.still) shine(element);
     setAttribute(element, "data-cause", cause);
     setAttribute(element, "data-sent", item.sent ? true : null);
     setAttribute(element, "data-dirty", item.dirty ? true : null);

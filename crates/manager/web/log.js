@@ -10,7 +10,7 @@ const MOST_LINES = 400;
 export function makeLine(event, vm) {
   return h("li", { class: `line ${category(event)}`, dataset: { side: event.side, cause: event.cause ?? (event.by === "disk" ? "disk" : "") } },
     h("time", { class: "tabular", text: clock(event.at_ns) }),
-    h("span", { class: "side", title: event.side === "source" ? "seen at the source" : "seen at the destination", text: event.side === "source" ? "S" : "D" }),
+    h("span", { class: "seen-at", title: event.side === "source" ? "seen at the source" : "seen at the destination", text: event.side === "source" ? "S" : "D" }),
     h("span", {}, vm ? h("b", { text: `${vm}: ` }) : "", describe(event)));
 }
 
@@ -32,6 +32,7 @@ export class Log {
     });
     this.search.addEventListener("input", () => this.redraw());
     root.append(h("div", { class: "log-filter" }, this.search, this.count), h("div", { class: "toggles" }, ...boxes), this.list);
+    this.tally();
   }
 
   fits({ event, vm, missed }) {

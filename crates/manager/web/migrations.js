@@ -54,7 +54,7 @@ function makeCard(actions) {
   const sent = counter("sent", "bytes", "bytes that crossed the link");
   const track = makeTrack();
   const link = makeChart("Link", rate);
-  const misses = makeChart("Miss ratio", (value) => percent(value, 0), { fixed: 1 });
+  const misses = makeChart("Recent miss ratio", (value) => percent(value, 0), { fixed: 1 });
   const reason = h("p", { class: "faint small" });
   const tint = counters.map((box) => (box.prepend(h("i", { class: "cell key", "data-cause": box.dataset.counter }, h("b", {}), h("em", { text: CAUSES[box.dataset.counter].letter }))), box));
   const body = h("div", { class: "migration-body" }, stall, track,
@@ -65,6 +65,13 @@ function makeCard(actions) {
   play.addEventListener("click", () => actions.play(card.migration.directory));
   Object.assign(card, { heading, chip, cancel, play, bar, left, clock, stall, counters, remote, disk, stalled, sent, track, link, misses, reason, body });
   return card;
+}
+
+// What ended faults took, and the one that lasts: its end may be known before it is counted.
+function stallSoFar(m, stall) {
+  if (!stall) return m.stall_ns;
+  stall.counted ??= m.stall_ns;
+  return Math.max(m.stall_ns, stall.counted + Math.max(0, m.model_ns - stall.since));
 }
 
 function endedText(m) {
@@ -98,10 +105,12 @@ function drawCard(card, m, stall) {
   }
   setCounter(card.remote, count(m.faults_remote), true);
   setCounter(card.disk, count(m.faults_disk), true);
-  setCounter(card.stalled, duration(m.stall_ns), false);
+  setCounter(card.stalled, duration(stallSoFar(m, ended ? null : stall)), false);
   setAttribute(card.stalled, "data-active", Boolean(stall));
   setCounter(card.sent, bytes(m.bytes), false);
-  drawTrack(card.track, m.following_accesses, m.forward_accesses, { blocked: Boolean(stall) });
+  // Once nothing is missing the forward context is gone, and its last position says nothing.
+  const forward = ["down", "pushing"].includes(m.phase) ? m.forward_accesses : null;
+  drawTrack(card.track, m.following_accesses, forward, { blocked: Boolean(stall) });
   drawChart(card.link, [{ class: "link", points: m.link ?? [], stepped: true, area: true }]);
   drawChart(card.misses, [{ class: "misses", points: m.misses ?? [] }]);
 }

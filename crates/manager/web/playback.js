@@ -3,6 +3,7 @@
 import { drawChart, makeChart } from "./charts.js";
 import { runFiles, runList } from "./connection.js";
 import { byId, h, setAttribute, setText } from "./dom.js";
+import { makeLegend } from "./grid.js";
 import { bytes, count, duration, percent, rate } from "./format.js";
 import { linkUse, missRatio } from "./history.js";
 import { makeLine } from "./log.js";
@@ -53,7 +54,7 @@ export class Playback {
     this.timeline = new Timeline({ onseek: (at) => { this.transport.pause(); this.transport.seek(at); } });
     this.transport = new Transport({ onchange: (at) => this.draw(at), step: (direction) => this.step(direction) });
     this.link = makeChart("Link", rate);
-    this.misses = makeChart("Miss ratio", (value) => percent(value, 0), { fixed: 1 });
+    this.misses = makeChart("Miss ratio since the start", (value) => percent(value, 0), { fixed: 1 });
     this.lines = h("ol", { class: "log events", "aria-label": "Events about this instant" });
     this.whole = h("input", { type: "checkbox" });
     this.whole.addEventListener("change", () => this.setRange());
@@ -110,12 +111,12 @@ export class Playback {
     this.stage.show(player);
     const title = `${run.scheme}: ${run.source} → ${run.destination}`;
     const about = `${run.name}; seed ${run.seed}${run.result.preset ? `, preset ${run.result.preset}` : ""}; ${count(run.pages)} pages, ${count(run.frames)} frames; ${run.result.outcome}: ${run.result.reason}`;
-    const notes = run.notes.length ? h("details", { class: "notes" }, h("summary", { text: "What these files do not tell" }), h("ul", {}, ...run.notes.map((note) => h("li", { text: note })))) : null;
+    const notes = run.notes.length ? h("details", { class: "notes", open: true }, h("summary", { text: "What these files do not tell" }), h("ul", {}, ...run.notes.map((note) => h("li", { text: note })))) : null;
     this.view.replaceChildren(h("header", { class: "run-title" }, h("div", {}, h("h2", { text: title }), h("p", { class: "faint small", text: about })),
       h("a", { class: "button quiet", href: this.partner(run) ?? "#compare", text: "Compare …" })),
     facts(run), this.transport.element, this.timeline.element,
     h("label", { class: "toggle" }, this.whole, h("span", { text: "to the end of the measured accesses" })),
-    this.stage.element, h("div", { class: "playback-lower" }, h("div", { class: "charts" }, this.link, this.misses), this.lines), notes ?? "");
+    this.stage.element, makeLegend(), h("div", { class: "playback-lower" }, h("div", { class: "charts" }, this.link, this.misses), this.lines), notes ?? "");
     this.transport.at = 0;
     this.setRange();
   }

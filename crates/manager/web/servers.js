@@ -79,8 +79,9 @@ function drawCard(card, place, stall) {
   setAttribute(card.start, "hidden", vm.phase !== "created" || Boolean(migration));
   const ratio = vm.miss_ratio == null ? "" : `, miss ratio ${percent(vm.miss_ratio)}, recently ${percent(vm.recent_miss_ratio)}`;
   // The numbers are the guest's, and stand where it is.
+  const accesses = side === "destination" ? migration.following_accesses : vm.accesses;
   const isHere = !migration || ((side === "source") === !(migration.following_accesses > 0));
-  const counts = isHere ? `, ${count(vm.accesses)} accesses${ratio}` : "";
+  const counts = isHere ? `, ${count(accesses)} accesses${vm.accesses ? ratio : ""}` : "";
   setText(card.facts, `${count(vm.pages)} pages, ${count(vm.frames)} frames${counts}${vm.real_memory ? ", real memory" : ""}`);
   drawGrid(card.grid, memory, { name: `Memory of ${vm.name}`, kind: side, blocked: stall?.page });
   setText(card.empty, memory ? "" : gone ? `Freed here; it runs at ${migration.destination}.` : vm.phase === "created" ? "Not started: its memory fills when it runs or migrates." : "No picture of its memory.");

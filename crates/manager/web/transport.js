@@ -29,7 +29,7 @@ export class Transport {
       if (/^(Arrow|Home|End|Page)/.test(event.key)) event.preventDefault();
     });
     this.time = h("output", { class: "tabular time" });
-    this.speeds = h("select", { "aria-label": "Speed" }, ...SPEEDS.map((speed) => h("option", { value: speed, text: `${speed}×` })));
+    this.speeds = h("select", { "aria-label": "Speed", title: "1×: what is shown takes ten seconds, whatever its model time" }, ...SPEEDS.map((speed) => h("option", { value: speed, text: `${speed}×` })));
     this.speeds.value = 1;
     this.speeds.addEventListener("change", () => { this.speed = Number(this.speeds.value); });
     this.element = h("div", { class: "transport", role: "group", "aria-label": "Playback" },
