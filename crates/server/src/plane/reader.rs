@@ -133,7 +133,9 @@ impl Reader {
                 }
                 State::Bodies { coming, length, received } if *received < *length => {
                     let pieces = self.unpacking.room(destination, coming, *received);
-                    let mut pieces = pieces.ok_or(BatchError::Overlap)?;
+                    // The entries were held to name each page once.
+                    let overlap = || ReadError::Lost("pages of a batch overlap".to_owned());
+                    let mut pieces = pieces.ok_or_else(overlap)?;
                     let (read, before) = (self.stream.try_read_vectored(&mut pieces), *received);
                     drop(pieces);
                     let taken = take(read, received)?;

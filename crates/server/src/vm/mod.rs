@@ -22,7 +22,7 @@ mod ordinary;
 mod status;
 mod warm_up;
 
-pub(crate) use definition::Definition;
+pub(crate) use definition::{Definition, MOST_ACCESSES};
 pub(crate) use departing::check_link;
 pub(crate) use status::Status;
 
