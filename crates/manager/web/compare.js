@@ -98,7 +98,9 @@ export class Compare {
       timeline.label = run.scheme;
     });
     const warning = apart.length ? h("p", { class: "problem", text: `These runs are not of the same guest under the same conditions: ${apart.join(", ")}.` }) : null;
-    this.ghosts = [explain(b, a), explain(a, b)];
+    // Of different guests, one's faults say nothing of the other's.
+    this.alike = !apart.some((difference) => /guests|seeds/.test(difference));
+    this.ghosts = this.alike ? [explain(b, a), explain(a, b)] : [[], []];
     const lanes = this.lanes.map(({ title, total, timeline }) => h("section", { class: "lane-row" }, h("header", {}, title, total), timeline.element));
     const stages = h("div", { class: "pair" }, ...this.lanes.map(({ stage }) => stage.element));
     this.view.replaceChildren(...[warning, this.transport.element, ...lanes].filter(Boolean),
@@ -124,13 +126,14 @@ export class Compare {
   }
 
   why(a, b) {
+    if (!this.alike) return "";
     const [fewer, more] = a.faults.length <= b.faults.length ? [a, b] : [b, a];
     if (!more.faults.length) return h("p", { text: "Neither run has a page fault of the migration." });
     // Those that are spared tell more than those that are shorter.
     const all = explain(more, fewer).sort((x, y) => Number(y.spared) - Number(x.spared));
     const told = all.slice(0, MOST_TOLD);
     const rest = more.faults.length - told.length;
-    return h("section", { class: "why" }, h("h3", { text: `Why ${fewer.scheme} ${fewer.faults.length ? "waits less" : "has no fault"}` }),
+    return h("section", { class: "why" }, h("h3", { text: fewer.faults.length ? `Faults under ${more.scheme}, and what becomes of them under ${fewer.scheme}` : `Why ${fewer.scheme} has no fault` }),
       h("ul", {}, ...told.map(({ text }) => h("li", { text })), rest > 0 ? h("li", { class: "faint", text: `and ${rest} more` }) : ""));
   }
 
@@ -138,6 +141,8 @@ export class Compare {
     if (!this.players) return;
     const runs = this.players.map(({ run }) => run);
     const range = [0, Math.max(...runs.map((run) => (this.whole.checked ? run.end : run.focus)))];
+    // Lazy-copy has its colour on whichever side it stands.
+    this.classes = runs[0].scheme === "lazy-copy" && runs[1].scheme !== "lazy-copy" ? ["second", "first"] : ["first", "second"];
     this.curves = runs.map((run) => stallCurve(run, range));
     this.lanes.forEach(({ timeline }, index) => {
       timeline.show(runs[index], range, this.ghosts[index].filter(({ at }) => at != null));
@@ -154,7 +159,7 @@ export class Compare {
       const faults = run.faults.filter((fault) => fault.begins <= at).length;
       setText(total, `${faults} ${faults === 1 ? "fault" : "faults"}, stall ${duration(stallAt(run, at))}`);
     });
-    drawChart(this.stalls, [{ class: "first", points: this.curves[0] }, { class: "second", points: this.curves[1] }], { range: this.transport.range, at });
+    drawChart(this.stalls, this.curves.map((points, index) => ({ class: this.classes[index], points })), { range: this.transport.range, at });
     setText(this.stalls.now, this.players.map(({ run }) => `${run.scheme} ${duration(stallAt(run, at))}`).join(", "));
   }
 

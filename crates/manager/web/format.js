@@ -33,8 +33,10 @@ export function exactDuration(ns) {
   return `${trimmed((ns / size).toFixed(3))} ${unit}`;
 }
 
-// A model time as it stands before a line of the log: seconds to the thousandth.
-export function clock(ns) {
+// A model time as it stands before a line of the log: seconds to the thousandth; `fine` for a run that
+// is over in less than that shows.
+export function clock(ns, fine = false) {
+  if (fine) return `${(ns / 1e6).toFixed(3)} ms`;
   const millis = Math.floor(ns / 1e6);
   return `${Math.floor(millis / 1000)}.${String(millis % 1000).padStart(3, "0")} s`;
 }

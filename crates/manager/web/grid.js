@@ -46,6 +46,7 @@ function drawCells(root, memory, options) {
     now.set(item.page, cause);
     if (root.knownCauses && known.get(item.page) !== cause && !item.sent && !options.still) shine(element);
     setAttribute(element, "data-cause", cause);
+    setAttribute(element, "data-long", item.page > 999);
     setAttribute(element, "data-sent", item.sent ? true : null);
     setAttribute(element, "data-dirty", item.dirty ? true : null);
     setAttribute(element, "data-wanted", item.wanted ? true : null);

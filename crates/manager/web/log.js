@@ -7,9 +7,9 @@ import { CATEGORIES, category, describe } from "./words.js";
 // Lines on the page at once; older ones can be found by the filter.
 const MOST_LINES = 400;
 
-export function makeLine(event, vm) {
+export function makeLine(event, vm, fine = false) {
   return h("li", { class: `line ${category(event)}`, dataset: { side: event.side, cause: event.cause ?? (event.by === "disk" ? "disk" : "") } },
-    h("time", { class: "tabular", text: clock(event.at_ns) }),
+    h("time", { class: "tabular", text: clock(event.at_ns, fine) }),
     h("span", { class: "seen-at", title: event.side === "source" ? "seen at the source" : "seen at the destination", text: event.side === "source" ? "S" : "D" }),
     h("span", {}, vm ? h("b", { text: `${vm}: ` }) : "", describe(event)));
 }

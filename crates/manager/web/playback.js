@@ -11,7 +11,7 @@ import { Player } from "./reducer.js";
 import { parseEvents, readRun } from "./run.js";
 import { Stage } from "./stage.js";
 import { Timeline } from "./timeline.js";
-import { Transport } from "./transport.js";
+import { FINE_BELOW, Transport } from "./transport.js";
 import { describe } from "./words.js";
 
 // Lines about the present one in the list of events.
@@ -162,7 +162,7 @@ export class Playback {
     if (this.drawnFor === `${this.name}:${present}:${lines.at(-1)}`) return;
     this.drawnFor = `${this.name}:${present}:${lines.at(-1)}`;
     this.lines.replaceChildren(...lines.map((number) => {
-      const line = makeLine(steps[number].event);
+      const line = makeLine(steps[number].event, null, this.player.run.focus < FINE_BELOW);
       if (number === present) line.setAttribute("aria-current", "true");
       if (number > index - 1) line.classList.add("future");
       line.addEventListener("click", () => { this.transport.pause(); this.transport.seek(steps[number].at); });

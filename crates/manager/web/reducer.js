@@ -2,9 +2,12 @@
 
 import { Memory } from "./memory.js";
 
-// Between two states that are kept, so many steps; more where the guest is large.
+// Between two states that are kept lie at least so many steps.
 const KEEP_EVERY = 400;
+
+// So many states are kept at most, and fewer of a large guest: so many pages in all of them.
 const MOST_KEPT = 60;
+const MOST_PAGES_KEPT = 500_000;
 
 // Events and accesses in order. An access comes after what was delivered at its instant.
 export function stepsOf(run) {
@@ -170,7 +173,8 @@ export class Player {
   constructor(run) {
     this.run = run;
     this.steps = stepsOf(run);
-    this.every = Math.max(KEEP_EVERY, Math.ceil(this.steps.length / MOST_KEPT));
+    const keeps = Math.max(3, Math.min(MOST_KEPT, MOST_PAGES_KEPT / Math.max(1, run.frames)));
+    this.every = Math.max(KEEP_EVERY, Math.ceil(this.steps.length / keeps));
     this.kept = [initialState(run)];
     this.index = 0;
     this.state = copyOf(this.kept[0]);

@@ -157,6 +157,7 @@ function guessedMemory(events) {
 function notesOf(run) {
   const notes = [];
   if (!run.hasBefore) notes.push("The source's memory before the migration is not in the files that were read: it is put together from the pages that were sent or dropped, in that order.");
+  if (run.hasBefore && !run.isWholeBefore) notes.push("before.txt lists the beginning of this large memory: the rest is put together from the pages that were sent or dropped.");
   if (!run.accesses) notes.push("The run's accesses are not at hand, and hits are no events: cells change places by installs alone, so the LRU order, and which page is evicted, may differ from the guest's.");
   if (run.contexts.known === "derived") notes.push("Positions are worked out from the think time, the faults and the misses: this scheme's runs report none.");
   if (run.contexts.known === "unknown" && run.moments.resumed != null) notes.push("How far the guest got between faults is not told by the events of this run.");
@@ -183,10 +184,16 @@ export function readRun(result, events, files = {}) {
     faults: faultsOf(events),
     arrivals: arrivalsOf(events),
     hasBefore: before != null,
+    isWholeBefore: !/^\s+and [0-9]+ more/m.test(files.before ?? ""),
     before: before ?? guessedMemory(events),
     accesses: files.accesses?.pages?.length ? files.accesses : null,
   };
   run.frames ||= run.before.length;
+  if (before && !run.isWholeBefore) {
+    // Of a large memory before.txt has the beginning: the rest is more recent.
+    const listed = new Set(before.map((cell) => cell.page));
+    run.before = before.concat(guessedMemory(events).filter((cell) => !listed.has(cell.page)));
+  }
   run.sent = transmissionsOf(events, run.bandwidth);
   run.contexts = contextsOf(run);
   run.notes = notesOf(run);

@@ -5,7 +5,7 @@ import { h, setAttribute, setText } from "./dom.js";
 import { drawGrid, makeGrid } from "./grid.js";
 import { view } from "./memory.js";
 import { positionsAt, stallAt } from "./history.js";
-import { duration, plural } from "./format.js";
+import { count, duration, plural } from "./format.js";
 import { CAUSES, LANES } from "./words.js";
 
 const SOURCE = { running: "runs here", suspended: "suspended", forward: "forward context", gone: "freed" };
@@ -54,7 +54,7 @@ export class Stage {
     const { fault } = state;
     setText(this.source.chip, SOURCE[state.source.guest]);
     setAttribute(this.source.chip, "data-phase", state.source.guest === "forward" ? "source" : state.source.guest);
-    const destination = fault ? `waits for Page${fault.page}` : { none: "empty", waiting: "has the context, waits", running: "runs here" }[state.destination.guest];
+    const destination = fault ? `waits for Page${fault.page}` : { none: state.destination.staged.size ? "pages come ahead" : "empty", waiting: "has the context, waits", running: "runs here" }[state.destination.guest];
     setText(this.destination.chip, destination);
     setAttribute(this.destination.chip, "data-phase", fault ? "stalled" : state.destination.guest === "running" ? "destination" : "created");
     setAttribute(this.destination, "class", `host${fault ? " stalled" : ""}`);
@@ -62,10 +62,10 @@ export class Stage {
     const staged = state.destination.staged.size ? { kind: "cells", frames: run.frames, cells: [...state.destination.staged.values()].slice(0, run.frames) } : null;
     drawGrid(this.destination.grid, staged && run.frames <= 1024 ? staged : view(state.destination.memory, run.pages), { name: "Memory of the destination", kind: "destination", blocked: fault?.page, still });
     this.wire.replaceChildren(...[...state.on_link].slice(-6).map(([page, cause]) => h("li", { title: CAUSES[cause].long },
-      h("i", { class: "cell", "data-cause": cause }, h("b", { text: page }), h("em", { text: CAUSES[cause].letter })))));
+      h("i", { class: "cell", "data-cause": cause, "data-long": page > 999 }, h("b", { text: page }), h("em", { text: CAUSES[cause].letter })))));
     const { following, forward } = positionsAt(run, at);
     drawTrack(this.track, following, forward, { blocked: Boolean(fault) });
-    const arrived = LANES.filter((lane) => state.arrived[lane]).map((lane) => `${state.arrived[lane]} ${CAUSES[lane].name}`);
+    const arrived = LANES.filter((lane) => state.arrived[lane]).map((lane) => `${count(state.arrived[lane])} ${CAUSES[lane].name}`);
     const faults = plural(state.faults.remote + state.faults.disk + (fault ? 1 : 0), "page fault");
     setText(this.counts, `Arrived: ${arrived.join(", ") || "no page yet"}. ${faults}, stall ${duration(stallAt(run, at))}.`);
     setText(this.stall, fault ? `The guest waits: page fault on Page${fault.page}${at > fault.since ? `, for ${duration(at - fault.since)}` : ""}` : "");

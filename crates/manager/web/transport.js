@@ -3,6 +3,9 @@
 import { h, prefersStill, s, setAttribute, setText } from "./dom.js";
 import { clock } from "./format.js";
 
+// A span of model time that thousandths of a second are too coarse for.
+export const FINE_BELOW = 2e9;
+
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 50];
 
 // Drawn, since not every font has these signs.
@@ -48,8 +51,9 @@ export class Transport {
   seek(at) {
     this.at = Math.max(this.range[0], Math.min(this.range[1], at));
     this.slider.value = ((this.at - this.range[0]) / Math.max(1, this.range[1] - this.range[0])) * 1000;
-    setText(this.time, clock(this.at));
-    setAttribute(this.slider, "aria-valuetext", clock(this.at));
+    const time = clock(this.at, this.range[1] < FINE_BELOW);
+    setText(this.time, time);
+    setAttribute(this.slider, "aria-valuetext", time);
     this.onchange(this.at);
   }
 

@@ -92,14 +92,3 @@ export function describe(event) {
   const say = SAYINGS[event.event];
   return say ? say(event, `Page${event.page}`) : `${String(event.event).replaceAll("_", " ")}.`;
 }
-
-// Whether the prompt prints it, too: the rest only says what other lines say again.
-export function isSpoken(event) {
-  return !["context_sent", "context_arrived", "page_not_resident", "page_withdrawn", "page_withheld",
-    "ended", "missed", "progress", "head_start_completed"].includes(event.event)
-    && !(event.event === "page_arrived" && ["installed", "ended_fault"].includes(event.fate));
-}
-
-export function shortScheme(scheme) {
-  return scheme ?? "its own scheme";
-}
