@@ -213,7 +213,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_does_not_answer_is_given_up() {
         let (connection, _to_write) = Connection::new("a");
-        let late = Err(AskError::Late { server: "a".to_owned() });
+        let within = ANSWER_DEADLINE;
+        let late = Err(AskError::Late { server: "a".to_owned(), within });
         assert_eq!(connection.ask(ServerCommand::ShowHost).await, late);
     }
 }

@@ -14,7 +14,7 @@ use lazycopy_link::LinkSpec;
 use lazycopy_migration::{EventKind, Notice, Outcome, Scheme, Verdict};
 use lazycopy_protocol::control::{MigrationId, ServerCommand, SideEnded};
 use lazycopy_protocol::frame::PeerFrame;
-use lazycopy_protocol::peer::{Offer, PeerMessage};
+use lazycopy_protocol::peer::PeerMessage;
 use lazycopy_protocol::plane::{BatchKind, Encoding, PageEntry, checksum, content_hash};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use std::sync::Arc;

@@ -23,6 +23,7 @@ const MAX_EVENTS_BYTES: u64 = 64 << 20;
 
 const RESULT: &str = "result.json";
 const EVENTS: &str = "events.jsonl";
+const BEFORE: &str = "before.txt";
 
 /// The longest name of a file.
 const MAX_NAME_BYTES: usize = 255;
@@ -60,6 +61,17 @@ pub(super) async fn events(
         Ok::<_, Failure>(text)
     });
     let text = read.await.map_err(Failure::internal)??;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+/// Both servers just before the migration, in words: which pages the guest had, in their order.
+pub(super) async fn before(
+    State(serving): State<Serving>,
+    Named(name): Named<String>,
+) -> Result<Response, Failure> {
+    let path = directory(&serving.manager.settings().out, &name)?.join(BEFORE);
+    let text = tokio::task::spawn_blocking(move || read(&path)).await;
+    let text = text.map_err(Failure::internal)??;
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 
