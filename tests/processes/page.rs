@@ -9,8 +9,8 @@ mod asking;
 mod playing;
 mod watching;
 
-/// A migration of the paper's guest takes two seconds, so that it is seen on its way.
-const SEEN: &str = "--set time_scale=50";
+/// Settings under which the paper's guest takes a second to come, so that it is seen on its way.
+const SEEN: &str = "--set time_scale=10";
 
 /// A manager with a page.
 struct Page {

@@ -36,7 +36,7 @@ fn a_viewer_sees_the_fleet_then_the_log_and_progress_that_does_not_go_back() {
     let mut live = page.live();
     let (first, shown) = live.next().unwrap();
     assert_eq!((first.as_str(), &shown["migrations"]), ("state", &json!([])));
-    page.commands("migrate v --to b --scheme lazy-copy");
+    page.commands("migrate v --to b --scheme lazy-copy --set measured_accesses=15");
     let (mut progress, mut version, mut events) = (0.0, 0, Vec::new());
     let (mut filling, mut leading) = (0, false);
     let last = loop {

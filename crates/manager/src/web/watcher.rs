@@ -29,8 +29,8 @@ const SHOWN_CELLS: u32 = 8 * MAX_CELLS;
 pub(super) enum Question {
     /// Its pool.
     Host { server: String },
-    /// A guest's memory, and the migration that moves it.
-    Vm { server: String, vm: String, migration: Option<MigrationId> },
+    /// A guest's memory, at most so many pages of it one by one, and the migration that moves it.
+    Vm { server: String, vm: String, limit: u32, migration: Option<MigrationId> },
 }
 
 impl Question {
@@ -43,7 +43,9 @@ impl Question {
     fn command(&self) -> ServerCommand {
         match self {
             Question::Host { .. } => ServerCommand::ShowHost,
-            Question::Vm { vm, .. } => ServerCommand::ShowVm { vm: vm.clone(), limit: MAX_CELLS },
+            Question::Vm { vm, limit, .. } => {
+                ServerCommand::ShowVm { vm: vm.clone(), limit: *limit }
+            }
         }
     }
 }
@@ -176,12 +178,14 @@ fn questions(state: &State) -> BTreeSet<Question> {
             break;
         }
         cells -= needed;
+        // The list of a large memory costs its server time, and would not be shown.
+        let limit = if vm.frames <= MAX_CELLS { MAX_CELLS } else { 0 };
         let migration = fleet.migration_of(name);
         let destination = migration.map(|(_, migration)| &migration.destination);
         for server in [Some(&vm.server), destination].into_iter().flatten() {
             let (server, vm) = (server.clone(), name.to_owned());
             let migration = migration.map(|(id, _)| id);
-            questions.insert(Question::Vm { server, vm, migration });
+            questions.insert(Question::Vm { server, vm, limit, migration });
         }
     }
     questions

@@ -71,7 +71,7 @@ impl Scene {
 
     fn answers(&mut self, server: &str, state: Box<VmState>) {
         let (server, vm, migration) = (server.to_owned(), "v".to_owned(), Some(self.id));
-        let question = Question::Vm { server, vm, migration };
+        let question = Question::Vm { server, vm, limit: 20, migration };
         self.answers.take(question, Some(ServerReply::Vm(state)));
     }
 
@@ -185,7 +185,8 @@ fn what_a_server_does_not_show_any_more_is_not_shown() {
     scene.answers("a", scene.state(Some(guest(&[1]))));
     assert_ne!(scene.shown()["vms"][0]["memory"], Value::Null);
     let (server, vm, migration) = ("a".to_owned(), "v".to_owned(), Some(scene.id));
-    scene.answers.take(Question::Vm { server: server.clone(), vm, migration }, None);
+    let question = Question::Vm { server: server.clone(), vm, limit: 20, migration };
+    scene.answers.take(question, None);
     assert_eq!(scene.shown()["vms"][0]["memory"], Value::Null);
     let listed = vec![scene.state(None).summary];
     let host = HostState { server: "a".to_owned(), frames: 100, frames_taken: 20, vms: listed };
