@@ -18,3 +18,8 @@ pub fn median(values: &[f64]) -> f64 {
 pub fn listed(values: &[f64]) -> String {
     values.iter().map(|value| format!("{value:.2}")).collect::<Vec<_>>().join(" ")
 }
+
+/// The largest of some figures.
+pub fn largest(figures: &[f64]) -> f64 {
+    figures.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}

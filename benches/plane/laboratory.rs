@@ -2,16 +2,18 @@
 //! that none of them is left behind.
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const MANAGER: &str = env!("CARGO_BIN_EXE_manager");
+const SERVER: &str = env!("CARGO_BIN_EXE_server");
 
 /// The servers of each laboratory.
 pub const SERVERS: [&str; 2] = ["a", "b"];
@@ -32,6 +34,8 @@ pub struct Laboratory {
     input: Option<ChildStdin>,
     address: String,
     servers: Vec<i32>,
+    /// Servers that were started here, to be waited for.
+    counted: Vec<Child>,
     /// Where each migration's results go; gone at the end.
     _directory: TempDir,
 }
@@ -47,6 +51,41 @@ impl Laboratory {
     /// Starts them, each server with so many frames for guests. The servers' logs go to this
     /// process's standard error, at the level of RUST_LOG.
     pub fn start(frames: u64) -> Result<Laboratory> {
+        let mut laboratory = Laboratory::without_servers()?;
+        for server in SERVERS {
+            laboratory.ctl(&format!("server start {server} --frames {frames}"))?;
+            laboratory.servers.push(laboratory.server_pid(server)?);
+        }
+        Ok(laboratory)
+    }
+
+    /// As [`Laboratory::start`], with each server's instructions counted and written, when it
+    /// ends, into the file of its name in that directory.
+    pub fn start_counted(frames: u64, counts: &Path) -> Result<Laboratory> {
+        let mut laboratory = Laboratory::without_servers()?;
+        for server in SERVERS {
+            let child = Command::new("valgrind")
+                .args(["--tool=callgrind", "--quiet", "--fair-sched=yes"])
+                .arg(format!("--callgrind-out-file={}", counts.join(server).display()))
+                .arg(SERVER)
+                .args(["--name", server, "--manager", &laboratory.address])
+                .args(["--frames", &frames.to_string()])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .context("valgrind counts the instructions; it does not start")?;
+            laboratory.servers.push(child.id() as i32);
+            laboratory.counted.push(child);
+        }
+        let deadline = Instant::now() + END_DEADLINE;
+        while SERVERS.iter().any(|server| laboratory.server_pid(server).is_err()) {
+            ensure!(Instant::now() < deadline, "the counted servers do not come");
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(laboratory)
+    }
+
+    fn without_servers() -> Result<Laboratory> {
         let directory = tempfile::tempdir()?;
         let mut manager = Command::new(MANAGER)
             .args(["--listen", "127.0.0.1:0", "--event-level", "off", "--out"])
@@ -62,6 +101,7 @@ impl Laboratory {
             input,
             address: String::new(),
             servers: Vec::new(),
+            counted: Vec::new(),
             _directory: directory,
         };
         let mut lines = BufReader::new(output).lines();
@@ -70,10 +110,6 @@ impl Laboratory {
         laboratory.address = address.trim_end_matches('.').to_owned();
         // What it goes on to print is read, so that it never waits for a full pipe.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        for server in SERVERS {
-            laboratory.ctl(&format!("server start {server} --frames {frames}"))?;
-            laboratory.servers.push(laboratory.server_pid(server)?);
-        }
         Ok(laboratory)
     }
 
@@ -119,6 +155,19 @@ impl Laboratory {
         Ok(i32::try_from(pid.with_context(|| format!("there is no server \"{server}\""))?)?)
     }
 
+    /// Puts a server on a core, or on any.
+    pub fn place(&self, server: &str, core: Option<usize>) -> Result<()> {
+        let mut cores = CpuSet::new();
+        let any = 0..CpuSet::count();
+        core.map_or(any, |core| core..core + 1).try_for_each(|core| cores.set(core))?;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.server_pid(server)?))? {
+            let thread = thread?.file_name();
+            let thread = thread.to_str().and_then(|name| name.parse().ok());
+            sched_setaffinity(Pid::from_raw(thread.context("a thread has a number")?), &cores)?;
+        }
+        Ok(())
+    }
+
     /// The memory of a server.
     pub fn resident(&self, server: &str) -> Result<Resident> {
         let status = format!("/proc/{}/status", self.server_pid(server)?);
@@ -133,10 +182,19 @@ impl Laboratory {
 
     /// Ends all of them, and fails where one had to be killed.
     pub fn end(mut self) -> Result<()> {
+        if !self.counted.is_empty() {
+            // The manager ends those alone that it has started.
+            SERVERS.iter().try_for_each(|server| {
+                self.ctl(&format!("server stop {server} --force")).map(drop)
+            })?;
+        }
         self.ctl("quit --force")?;
         self.input.take();
         let deadline = Instant::now() + END_DEADLINE;
         let mut alive = self.servers.clone();
+        for mut server in self.counted.drain(..) {
+            server.wait()?;
+        }
         loop {
             let manager_ended = self.manager.try_wait()?.is_some();
             alive.retain(|pid| self.is_server(*pid));

@@ -8,6 +8,7 @@
 //! cargo bench --bench plane -- bulk             # the background push against the plain stream
 //! cargo bench --bench plane -- demand           # remote faults against the bare round trip
 //! cargo bench --bench plane -- total            # whole migrations, for .ci/qemu
+//! cargo bench --bench plane -- instructions     # of a page at each end, by valgrind
 //! cargo bench --bench plane -- --size 256 ...   # quickly, with 256 MiB
 //! ```
 //!
@@ -20,6 +21,7 @@ mod children;
 mod conditions;
 mod demand;
 mod figures;
+mod instructions;
 mod laboratory;
 mod mapping;
 mod moved;
@@ -94,6 +96,8 @@ enum What {
     Demand,
     /// Total times of the product's migrations, a line each
     Total,
+    /// Instructions for a page at each end, without the system's; needs valgrind
+    Instructions,
     /// This program as a child of itself
     #[command(hide = true)]
     Child {
@@ -132,6 +136,7 @@ fn run(Arguments { options, what, bench: _ }: Arguments) -> Result<()> {
             demand::report(&options)
         }
         Some(What::Total) => total::report(&options),
+        Some(What::Instructions) => instructions::report(&options),
         None => {
             conditions::print();
             stream::report(&options)?;

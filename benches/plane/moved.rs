@@ -1,7 +1,7 @@
 //! Guests of the product, moved between two server processes.
 
-use crate::Options;
 use crate::laboratory::{Laboratory, SERVERS};
+use crate::{Options, mapping};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fs::File;
@@ -20,6 +20,8 @@ pub struct Move<'a> {
     pub guest: Vec<String>,
     /// See [`Move::guest`].
     pub migration: Vec<String>,
+    /// The guest's memory.
+    pub bytes: usize,
 }
 
 /// What came of it.
@@ -32,7 +34,7 @@ pub struct Moved {
 }
 
 /// A guest of the size that was asked for, whose pages all have a frame and are distinct and not
-/// zero.
+/// zero. It touches them at random, by a workload that keeps nothing for each page.
 pub fn guest(options: &Options, think_time: &str, measured_accesses: u64) -> Vec<String> {
     let pages = u64::from(options.size) * PAGES_PER_MIB;
     vec![
@@ -40,6 +42,8 @@ pub fn guest(options: &Options, think_time: &str, measured_accesses: u64) -> Vec
         format!("guest.frames={pages}"),
         format!("guest.think_time={think_time}"),
         format!("measured_accesses={measured_accesses}"),
+        "guest.workload.kind=zipf".to_owned(),
+        "guest.workload.exponent=0".to_owned(),
     ]
 }
 
@@ -56,18 +60,27 @@ impl Laboratory {
         Laboratory::start(u64::from(options.size) * PAGES_PER_MIB)
     }
 
-    /// Creates a guest at the first server, moves it to the second, and forgets it. Of its events
+    /// Creates a guest at the first server, moves it to the second into memory that is as warm as a
+    /// stream's, and forgets it. Of its events
     /// those are kept whose line has one of these words.
     pub fn make(&self, what: &Move<'_>, words: &[&str]) -> Result<Moved> {
-        let [from, to] = SERVERS;
-        let create: Vec<String> = what.guest.iter().chain(&what.migration).cloned().collect();
-        let created = create.iter().map(|one| format!(" --set {one}")).collect::<String>();
-        self.ctl(&format!("vm create g --on {from} --scenario unlimited{created}"))?;
+        let [_, to] = SERVERS;
+        self.create(what)?;
+        mapping::warm(what.bytes)?;
         let (result, directory) = self.migrate_into("g", to, what.scheme, &[])?;
         self.ctl("vm delete g --force")?;
         let events = events(&directory, words)?;
         std::fs::remove_dir_all(&directory)?;
         Ok(Moved { result, events })
+    }
+
+    /// Creates a guest at the first server.
+    pub fn create(&self, what: &Move<'_>) -> Result<()> {
+        let [from, _] = SERVERS;
+        let create = what.guest.iter().chain(&what.migration);
+        let created = create.map(|one| format!(" --set {one}")).collect::<String>();
+        self.ctl(&format!("vm create g --on {from} --scenario unlimited{created}"))?;
+        Ok(())
     }
 }
 

@@ -88,7 +88,18 @@ pub enum Places {
 }
 
 impl Places {
-    fn cores(self) -> [Option<usize>; 2] {
+    /// The places that this machine has: where the system puts the two, both on one core, and each
+    /// on its own.
+    pub fn here() -> Vec<Places> {
+        let mut places = vec![Places::Anywhere, Places::OneCore];
+        if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+            places.push(Places::TwoCores);
+        }
+        places
+    }
+
+    /// The core of each end; any where there is none.
+    pub fn cores(self) -> [Option<usize>; 2] {
         match self {
             Places::Anywhere => [None, None],
             Places::OneCore => [Some(0), Some(0)],
@@ -96,7 +107,8 @@ impl Places {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// In words.
+    pub fn name(self) -> &'static str {
         match self {
             Places::Anywhere => "anywhere",
             Places::OneCore => "one core",
@@ -167,13 +179,10 @@ impl Exchange {
     }
 }
 
-/// Measures and prints: wherever the system puts the two, both on one core, and each on its own.
+/// Measures and prints, for all places.
 pub fn report(options: &Options, arguments: &RoundTripArguments) -> Result<()> {
     let exchange = Exchange { count: arguments.count, sockets: options.sockets() };
-    let mut places = vec![Places::Anywhere, Places::OneCore];
-    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
-        places.push(Places::TwoCores);
-    }
+    let places = Places::here();
     println!(
         "\nbare round trip, {REQUEST_BYTES} bytes out and {RESPONSE_BYTES} back, TCP_NODELAY,"
     );

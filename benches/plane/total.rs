@@ -17,7 +17,12 @@ pub fn report(options: &Options) -> Result<()> {
             let mut migration = link(options, true);
             migration.push("migration.push_order=address".to_owned());
             // As idle as the hypervisor's guest.
-            let what = Move { scheme, guest: guest(options, "100ms", 1), migration };
+            let what = Move {
+                scheme,
+                guest: guest(options, "100ms", 1),
+                migration,
+                bytes: options.bytes(),
+            };
             let moved = laboratory.make(&what, &[])?;
             println!("{scheme} {:.4}", moved.figure("total_migration_time_ns")? / 1e9);
         }

@@ -101,6 +101,23 @@ fn a_guest_that_has_run_for_a_while_migrates_without_losing_anything() {
 }
 
 #[test]
+fn a_context_of_which_the_connection_takes_a_part_at_a_time_arrives_though_nothing_follows_it() {
+    let mut manager = Manager::start(&["--event-level", "off"]);
+    manager.say("server start a --frames 200000");
+    manager.say("server start b --frames 200000");
+    manager.say(
+        "vm create v --on a --scenario large-guest --set guest.pages=200000 --set \
+         guest.frames=200000 --set guest.resident_at_start=all --set warmup_accesses=0 --set \
+         measured_accesses=1 --set guest.workload.exponent=0 --set guest.think_time=1s --set \
+         link.bandwidth=100GB/s --set link.latency=1ms",
+    );
+    manager.say("migrate v --to b --scheme stop-and-copy --wait");
+    manager.expect("Migration 1 of \"v\": completed");
+    let ended = manager.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
 fn events_are_printed_as_the_papers_program_prints_them() {
     let mut manager = Manager::with_servers(&["--event-level", "all"]);
     // Page after page, one more than there are frames: the first is on the disk alone, the next

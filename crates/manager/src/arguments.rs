@@ -1,6 +1,7 @@
 //! The command line of the manager.
 
 use crate::grammar::EventLevel;
+use crate::web::WebAddress;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -23,6 +24,10 @@ pub struct Options {
     #[arg(long = "event-level", id = "event_level", global = true, value_name = "LEVEL")]
     #[arg(default_value = "milestones")]
     pub events: EventLevel,
+    /// Serve the live page, on this machine alone; the system chooses a port where none is given
+    #[arg(long, global = true, value_name = "ADDR", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = crate::web::DEFAULT_ADDRESS)]
+    pub web: Option<WebAddress>,
 }
 
 /// What the manager is to do. Without a mode it reads commands: from a prompt on a terminal, else

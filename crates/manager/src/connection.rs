@@ -10,6 +10,21 @@ use tokio::sync::{mpsc, oneshot};
 /// agreement on a common clock, takes a second or two.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
+/// Real memory that a server fills at least in a second, in pages (64 MiB): a machine that is itself
+/// a guest may first have to get it from its host.
+const FILLED_PER_SECOND: u64 = 1 << 14;
+
+/// How long this command may take.
+fn deadline_of(command: &ServerCommand) -> Duration {
+    match command {
+        ServerCommand::CreateVm(create) if create.real_memory => {
+            let filling = Duration::from_secs(u64::from(create.spec.pages) / FILLED_PER_SECOND);
+            ANSWER_DEADLINE + filling
+        }
+        _ => ANSWER_DEADLINE,
+    }
+}
+
 /// Commands that wait to be written to one server; whoever asks more waits.
 const MAX_QUEUED: usize = 64;
 
@@ -31,10 +46,12 @@ pub enum AskError {
         server: String,
     },
     /// It did not answer in time.
-    #[error("server \"{server}\" gave no answer within {} s", ANSWER_DEADLINE.as_secs())]
+    #[error("server \"{server}\" gave no answer within {} s", .within.as_secs())]
     Late {
         /// The server.
         server: String,
+        /// How long it had.
+        within: Duration,
     },
     /// It answered something else.
     #[error("server \"{server}\" gave an answer that does not belong to the question")]
@@ -83,19 +100,21 @@ impl Connection {
     /// Asks the server and awaits its answer.
     ///
     /// # Errors
-    /// When it refuses, is gone, or does not answer within [`ANSWER_DEADLINE`].
+    /// When it refuses, is gone, or does not answer within [`ANSWER_DEADLINE`], or, where it
+    /// fills real memory first, as much more as that may take.
     pub async fn ask(&self, command: ServerCommand) -> Result<ServerReply, AskError> {
         let server = || self.server.clone();
+        let within = deadline_of(&command);
         let (id, answer) =
             self.open_question().ok_or_else(|| AskError::Gone { server: server() })?;
         let asked = async {
             self.outgoing.send(ToServer::Command { id, command }).await.ok()?;
             answer.await.ok()
         };
-        let outcome = tokio::time::timeout(ANSWER_DEADLINE, asked).await;
+        let outcome = tokio::time::timeout(within, asked).await;
         self.questions().open.remove(&id);
         match outcome {
-            Err(_) => Err(AskError::Late { server: server() }),
+            Err(_) => Err(AskError::Late { server: server(), within }),
             Ok(None) => Err(AskError::Gone { server: server() }),
             Ok(Some(Err(reason))) => Err(AskError::Refused { server: server(), reason }),
             Ok(Some(Ok(reply))) => Ok(reply),
@@ -194,7 +213,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_does_not_answer_is_given_up() {
         let (connection, _to_write) = Connection::new("a");
-        let late = Err(AskError::Late { server: "a".to_owned() });
+        let within = ANSWER_DEADLINE;
+        let late = Err(AskError::Late { server: "a".to_owned(), within });
         assert_eq!(connection.ask(ServerCommand::ShowHost).await, late);
     }
 }

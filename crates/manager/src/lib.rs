@@ -6,7 +6,8 @@
 //! ctl ── listener ───────┴─> grammar ─> commands ─> fleet (decides, without IO)
 //!                                          │
 //! servers ── listener ── connection <──────┘
-//!               └─> manager: events to the feed, ends to the recording of results
+//!               └─> manager: events to the feed, ends to the recording of results, both to the
+//!                   live page (web), where there is one
 //! ```
 //!
 //! [`Manager`] is the handle to all of it. The state behind it is locked for decisions alone and
@@ -35,7 +36,9 @@ mod session;
 pub mod simulate;
 pub mod sweep;
 pub mod verification;
+pub mod web;
 
 pub use arguments::{Mode, Options};
 pub use manager::{Manager, Settings, StartError};
 pub use session::run;
+pub use web::WebAddress;

@@ -7,11 +7,12 @@ use crate::feed;
 use crate::fleet::{Fleet, FleetError, Loss};
 use crate::grammar::EventLevel;
 use crate::listener;
-use lazycopy_protocol::control::{FromServer, MigrationId, ServerHello, VmPhase};
+use crate::web::{Hub, WATCHED_PAGES, Web};
+use lazycopy_protocol::control::{FromServer, MigrationId, ServerHello, VmPhase, Watch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
@@ -74,6 +75,8 @@ struct Shared {
     changes: watch::Sender<()>,
     verifying: Semaphore,
     fetching: Semaphore,
+    /// Absent without a page.
+    web: OnceLock<Arc<Web>>,
 }
 
 /// Reference runs at a time: each keeps a core busy, and another is to be left for what still runs.
@@ -118,7 +121,9 @@ impl Manager {
         let state = Mutex::new(state);
         let verifying = Semaphore::new(VERIFYING_AT_ONCE);
         let fetching = Semaphore::new(FETCHING_AT_ONCE);
-        let shared = Shared { settings, address, console, state, changes, verifying, fetching };
+        let web = OnceLock::new();
+        let shared =
+            Shared { settings, address, console, state, changes, verifying, fetching, web };
         let manager = Manager { shared: Arc::new(shared) };
         tokio::spawn(listener::accept_all(listener, manager.clone()));
         Ok(manager)
@@ -142,6 +147,36 @@ impl Manager {
     /// Whether it was told to end.
     pub fn is_quitting(&self) -> bool {
         self.read(|state| state.quitting)
+    }
+
+    /// Where the live page is, where there is one.
+    pub fn page_address(&self) -> Option<SocketAddr> {
+        self.web().map(|web| web.address())
+    }
+
+    /// The live page.
+    pub(crate) fn web(&self) -> Option<&Web> {
+        self.shared.web.get().map(|web| &**web)
+    }
+
+    /// What the live page is told of migrations.
+    pub(crate) fn hub(&self) -> Option<&Hub> {
+        self.web().map(|web| &web.hub)
+    }
+
+    /// From now on there is a live page, unless there was one.
+    pub(crate) fn open_page(&self, web: Arc<Web>) -> Result<(), ()> {
+        self.shared.web.set(web).map_err(drop)
+    }
+
+    /// Which events of a migration of a guest with so many pages are to be sent.
+    pub(crate) fn watch(&self, level: EventLevel, pages: u32) -> Watch {
+        let for_page = match self.web() {
+            None => Watch::Off,
+            Some(_) if pages <= WATCHED_PAGES => Watch::All,
+            Some(_) => Watch::Milestones,
+        };
+        level.watch().max(for_page)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -225,6 +260,9 @@ impl Manager {
                     (state.level, vm)
                 });
                 let vm = vm.unwrap_or_default();
+                if let Some(hub) = self.hub() {
+                    hub.saw(migration, &event);
+                }
                 if let Some(line) = feed::line(level, &vm, &event) {
                     self.notice(&line);
                 }
@@ -232,6 +270,9 @@ impl Manager {
             FromServer::Progress { migration, transfer } => {
                 // Nobody waits for it, so nobody is woken.
                 self.lock().fleet.progressed(migration, transfer);
+                if let Some(hub) = self.hub() {
+                    hub.progressed(migration, &transfer);
+                }
             }
             FromServer::MigrationEnded(ended) => {
                 let id = ended.migration;

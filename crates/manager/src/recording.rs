@@ -92,6 +92,9 @@ impl Manager {
         }
         let line = summary_line(id, vm, &ended);
         self.change(|state| {
+            if let Some(hub) = self.hub() {
+                hub.ended(id, &case.migration, &ended);
+            }
             state.fleet.conclude(id, ended);
             // Printed before anybody who waits for it goes on.
             self.notice(&line);

@@ -10,6 +10,7 @@ use crate::reply::{CommandError, Reply};
 use crate::{ctl, demo, repl, report, simulate, sweep};
 use lazycopy_migration::Outcome;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,6 +24,10 @@ const ENDED_BY_SIGNAL: u8 = 128;
 /// Runs the manager in a mode; without one it reads commands, from a prompt where standard input
 /// and output are a terminal.
 pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
+    let has_fleet = matches!(mode, None | Some(Mode::Run { .. } | Mode::Demo(_)));
+    if options.web.is_some() && !has_fleet {
+        return fail("--web shows servers and guests, and this mode has none: leave it out");
+    }
     match mode {
         Some(Mode::Ctl(arguments)) => run_ctl(&arguments).await,
         Some(Mode::Simulate(arguments)) => {
@@ -74,7 +79,16 @@ pub(crate) async fn start(options: &Options, console: Console) -> Result<Manager
     };
     let manager = Manager::start(settings, console).await.map_err(|error| error.to_string())?;
     manager.notice(&format!("The manager listens on {}.", manager.address()));
+    if let Some(address) = options.web {
+        let address = manager.serve_page(address).await.map_err(|error| error.to_string())?;
+        manager.notice(&page_line(address));
+    }
     Ok(manager)
+}
+
+/// Where the page is.
+pub(crate) fn page_line(address: SocketAddr) -> String {
+    format!("The page is at http://{address}/")
 }
 
 async fn run_ctl(arguments: &CtlArguments) -> ExitCode {

@@ -13,6 +13,8 @@ const STALE_AT_LEAST: usize = 64;
 pub(crate) enum Background {
     /// A fixed order, the next page last; pages that have left the background are skipped.
     Ordered { reversed: Vec<PageNumber> },
+    /// The order of the numbers, from this one on.
+    ByAddress { from: u32 },
     /// Bubbles that grow around the pages of the last faults (Hines and Gopalan, VEE 2009).
     Bubbling(Bubbling),
 }
@@ -149,6 +151,11 @@ impl Background {
                     reversed.shrink_to_fit();
                 }
                 next
+            }
+            Background::ByAddress { from } => {
+                let next = waiting.at_or_after(*from)?;
+                *from = next.0 + 1;
+                Some(next)
             }
             Background::Bubbling(bubbling) => bubbling.next(waiting),
         }

@@ -69,11 +69,8 @@ impl EventRun {
         if !goes_on || self.count == u32::MAX {
             return false;
         }
-        let mut expected = Event { at: next.at, ..self.first.clone() };
-        let Some(page) = page_of_run(&mut expected.kind) else { return false };
-        let Some(number) = page.0.checked_add(self.count) else { return false };
-        *page = PageNumber(number);
-        let continues = expected == *next;
+        let continues = self.first.side == next.side
+            && page_after(&self.first.kind, &next.kind) == Some(self.count);
         if continues {
             (self.step, self.count) = (step, self.count + 1);
         }
@@ -92,6 +89,23 @@ impl EventRun {
         self.count = kept;
         Some(rest)
     }
+}
+
+/// How many pages after the page of the first event that of the next one is, where they are events
+/// of which there may be a run, and differ in nothing else.
+fn page_after(first: &EventKind, next: &EventKind) -> Option<u32> {
+    let (first, next) = match (first, next) {
+        (
+            EventKind::PageSent { page: first, cause },
+            EventKind::PageSent { page: next, cause: next_cause },
+        ) if cause == next_cause => (first, next),
+        (
+            EventKind::PageArrived { page: first, cause, fate },
+            EventKind::PageArrived { page: next, cause: next_cause, fate: next_fate },
+        ) if cause == next_cause && fate == next_fate => (first, next),
+        _ => return None,
+    };
+    next.0.checked_sub(first.0)
 }
 
 /// The page of an event of which there may be runs.

@@ -103,13 +103,22 @@ impl Lanes {
     /// Lanes in which the pages of `waiting` wait in the background, to be sent in that order and
     /// by that cause.
     pub(crate) fn in_order(pages: u32, waiting: Vec<PageNumber>, background_cause: Cause) -> Self {
+        let lanes = Lanes::by_address(pages, waiting.iter().copied(), background_cause);
+        Lanes { background: Background::ordered(waiting), ..lanes }
+    }
+
+    /// Lanes in which these pages wait in the background, to be sent in the order of their numbers
+    /// and by that cause.
+    pub(crate) fn by_address(
+        pages: u32,
+        waiting: impl Iterator<Item = PageNumber>,
+        background_cause: Cause,
+    ) -> Self {
         let mut in_background = PageSet::new(pages);
-        for page in &waiting {
-            in_background.insert(*page);
-        }
+        let background_left = waiting.map(|page| in_background.insert(page)).count();
         Lanes {
-            background_left: waiting.len(),
-            background: Background::ordered(waiting),
+            background_left,
+            background: Background::ByAddress { from: 0 },
             in_background,
             background_cause,
             forward: Lane::new(pages),
@@ -118,8 +127,12 @@ impl Lanes {
     }
 
     /// Lanes in which the pages of `waiting` wait in the background, and are pushed by bubbling.
-    pub(crate) fn bubbling(pages: u32, waiting: Vec<PageNumber>, parameters: &PrePaging) -> Self {
-        let lanes = Lanes::in_order(pages, waiting, Cause::Background);
+    pub(crate) fn bubbling(
+        pages: u32,
+        waiting: impl Iterator<Item = PageNumber>,
+        parameters: &PrePaging,
+    ) -> Self {
+        let lanes = Lanes::by_address(pages, waiting, Cause::Background);
         Lanes { background: Background::Bubbling(Bubbling::new(parameters)), ..lanes }
     }
 

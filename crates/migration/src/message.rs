@@ -75,7 +75,7 @@ impl ResidencyList {
     }
 
     /// Its entries.
-    pub fn iter(&self) -> impl Iterator<Item = Residency> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = Residency> + Clone + '_ {
         self.range(0..self.len())
     }
 
@@ -83,7 +83,7 @@ impl ResidencyList {
     ///
     /// # Panics
     /// When it has not so many.
-    pub fn range(&self, positions: Range<usize>) -> impl Iterator<Item = Residency> + '_ {
+    pub fn range(&self, positions: Range<usize>) -> impl Iterator<Item = Residency> + Clone + '_ {
         let bit = |words: &[u64], position: usize| words[position / 64] >> (position % 64) & 1 == 1;
         let pages = &self.pages[positions.clone()];
         positions.zip(pages).map(move |(position, page)| Residency {
@@ -91,6 +91,11 @@ impl ResidencyList {
             dirty: bit(&self.dirty, position),
             current: bit(&self.current, position),
         })
+    }
+
+    /// Makes room for so many entries at once, so that a long list is not moved while it grows.
+    pub fn reserve(&mut self, entries: usize) {
+        self.pages.reserve_exact(entries);
     }
 
     /// Adds an entry: the most recently used page so far.

@@ -6,7 +6,7 @@ use lazycopy_migration::{
     DestinationReport, Event, EventKind, EventRun, MigrationParameters, PageCounts, Side,
     SourceReport, Verdict,
 };
-use lazycopy_units::Duration;
+use lazycopy_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 /// Version of these messages. Two processes talk only if theirs are equal.
@@ -277,6 +277,15 @@ pub struct Transfer {
     pub bytes: u64,
     /// Page faults of the migration that are over.
     pub faults: u64,
+    /// Of these, ended by a load from the disk.
+    #[serde(default)]
+    pub faults_disk: u64,
+    /// How long these faults blocked the guest.
+    #[serde(rename = "stall_ns", default)]
+    pub stall: Duration,
+    /// When this was so, in the migration's model time.
+    #[serde(rename = "at_ns", default)]
+    pub at: Instant,
 }
 
 /// What a command gave.
@@ -349,6 +358,45 @@ pub struct VmState {
     pub spec: GuestSpec,
     /// Memory and registers; absent while it has none here.
     pub snapshot: Option<GuestSnapshot>,
+    /// While it migrates: this side of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<Box<Moving>>,
+    /// How full its memory here is, where that has more frames than were to be listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub density: Option<Box<MemoryDensity>>,
+}
+
+/// One side of a migration, as it is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moving {
+    /// Which side.
+    pub side: Side,
+    /// The migration's model time.
+    #[serde(rename = "at_ns")]
+    pub at: Instant,
+    /// After the hand-over, at the source: what is left of the guest there, which goes on as the
+    /// forward context where the scheme has one.
+    pub left: Option<GuestSnapshot>,
+}
+
+/// Ranges of page numbers, equally long, that a [`MemoryDensity`] tells of: as many as there are
+/// small squares in a picture that is still seen at once.
+pub const DENSITY_BUCKETS: usize = 256;
+
+/// How full a memory is that has more pages than a list should: shares of the pages, 0 to 1, by
+/// [`DENSITY_BUCKETS`] ranges of page numbers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemoryDensity {
+    /// Pages in memory. Of long ranges a sample is looked at, pages at equal distances.
+    pub resident: Vec<f32>,
+    /// Pages that have arrived in rounds. Empty, as the following are, but at a destination.
+    pub round: Vec<f32>,
+    /// Pages that have arrived by the background push.
+    pub background: Vec<f32>,
+    /// Pages that have arrived for the forward context.
+    pub forward: Vec<f32>,
+    /// Pages that have arrived on demand.
+    pub demand: Vec<f32>,
 }
 
 /// A server and its pool.

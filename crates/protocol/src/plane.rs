@@ -185,8 +185,11 @@ pub enum BatchError {
         kept: u16,
     },
     /// Two of its pages are one.
-    #[error("a batch names a page twice")]
-    Overlap,
+    #[error("a batch names page {page} twice")]
+    Twice {
+        /// The page.
+        page: PageNumber,
+    },
     /// The compressed content cannot be made a page again.
     #[error("the compressed content of page {page} makes no page")]
     Compressed {
@@ -347,5 +350,18 @@ pub fn decode_entries(
     if announced != header.body_bytes as usize {
         return Err(BatchError::Length { announced, bytes: header.body_bytes as usize });
     }
-    Ok(entries)
+    match named_twice(&entries) {
+        Some(page) => Err(BatchError::Twice { page }),
+        None => Ok(entries),
+    }
+}
+
+/// A page that has two entries. Most batches are in the order of their pages, and need no sorting.
+fn named_twice(entries: &[PageEntry]) -> Option<PageNumber> {
+    if entries.is_sorted_by(|one, next| one.page < next.page) {
+        return None;
+    }
+    let mut pages: Vec<PageNumber> = entries.iter().map(|entry| entry.page).collect();
+    pages.sort_unstable();
+    pages.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }

@@ -16,8 +16,9 @@ use tokio_util::codec::{Decoder, Encoder, FramedRead};
 use tracing::debug;
 
 /// Bytes that may wait to be written before the machine that produces them has to wait: some
-/// hundred pages, so that a slow socket delays and memory stays bounded.
-const OUTBOX_ROOM: usize = 1 << 20;
+/// dozens of pages or a part of a residency list, so that a slow socket delays and memory stays
+/// bounded.
+const OUTBOX_ROOM: usize = 256 << 10;
 
 /// How long the other side may take not a single byte of what waits: then it is taken for dead.
 const STALL_DEADLINE: Duration = Duration::from_secs(10);

@@ -179,7 +179,7 @@ pub(crate) async fn await_beginning(
                         let seconds = FARTHEST_ZERO.as_secs();
                         format!("the source wants to begin in more than {seconds} s")
                     })?;
-                    let bulk = take_bulk(&mut expected, connections).await;
+                    let bulk = take_bulk(&mut expected, connections).await?;
                     return Ok((zero, uncertainty_ns, bulk));
                 }
                 other => return Err(unexpected("Ping or Begin", &other)),
@@ -192,15 +192,22 @@ pub(crate) async fn await_beginning(
     Ok(Agreement { connection, zero, uncertainty_ns, bulk })
 }
 
-/// The bulk connections, when each of them has been handed over by the task that took it in.
-async fn take_bulk(expected: &mut mpsc::Receiver<BulkStream>, count: usize) -> Vec<BulkStream> {
-    let mut bulk = Vec::new();
-    while bulk.len() < count
-        && let Some(stream) = expected.recv().await
-    {
-        bulk.push(stream);
+/// The bulk connections, all of which were answered before the source said when to begin. Each has
+/// its place since then, though the task that answered may not have handed it over yet.
+async fn take_bulk(
+    expected: &mut mpsc::Receiver<BulkStream>,
+    connections: usize,
+) -> Result<Vec<BulkStream>, String> {
+    let answered = expected.max_capacity() - expected.capacity();
+    if answered < connections {
+        return Err(format!("the source opened {answered} of {connections} bulk connections"));
     }
-    bulk
+    let mut bulk = Vec::new();
+    while bulk.len() < connections {
+        let lost = "a bulk connection was lost before the migration began";
+        bulk.push(expected.recv().await.ok_or(lost)?);
+    }
+    Ok(bulk)
 }
 
 fn send(connection: &mut Connection, message: PeerMessage) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use crate::connection::Connection;
 use crate::handshake::{HANDSHAKE_DEADLINE, unexpected};
 use crate::host::Host;
-use crate::vm::check_link;
+use crate::vm::{MOST_ACCESSES, check_link};
 use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
@@ -109,5 +109,11 @@ fn check(offer: &Offer) -> Result<(), String> {
         ));
     }
     check_link(&offer.link)?;
+    if offer.position > MOST_ACCESSES {
+        return Err(format!(
+            "position: {} accesses are more than the {MOST_ACCESSES} that a guest can have",
+            offer.position
+        ));
+    }
     offer.parameters.validate().map_err(|error| error.to_string())
 }

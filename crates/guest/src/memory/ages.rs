@@ -96,7 +96,7 @@ impl<E: Entries> Ages<E> {
     /// Numbers the resident pages anew, in the middle of all times.
     #[cold]
     fn renumber(&mut self) {
-        let order: Vec<u32> = self.iter().collect();
+        let order: Vec<u32> = self.oldest_first();
         self.oldest = END / 2 - order.len() as u32 / 2;
         self.next = self.oldest;
         for page in order {
@@ -179,7 +179,7 @@ impl<E: Entries> LruOrder for Ages<E> {
 
     /// Correct, but slow: it sorts.
     fn pop_oldest(&mut self) -> (u32, u64, u8) {
-        let page = self.iter().next().expect("a page is resident");
+        let page = *self.oldest_first().first().expect("a page is resident");
         let (stamp, flags) = (self.stamp(page), self.flags(page));
         self.remove(page);
         self.set_flags(page, E::EVICTED);
@@ -192,12 +192,15 @@ impl<E: Entries> LruOrder for Ages<E> {
         u64::from(self.entries.mark(page)) ^ self.stamp(page)
     }
 
-    fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+    fn oldest_first(&self) -> Vec<u32> {
         let mut times: Vec<u64> = Vec::with_capacity(self.resident);
         let marks = (0u64..).zip(self.entries.marks());
         let resident = marks.filter(|(_, mark)| flags_in(*mark) & RESIDENT != 0);
         times.extend(resident.map(|(page, mark)| u64::from(mark >> FLAG_BITS) << 32 | page));
         times.sort_unstable();
-        Box::new(times.into_iter().map(|time| time as u32))
+        // In place: a large guest's migration begins with this.
+        let mut pages: Vec<u32> = times.into_iter().map(|time| time as u32).collect();
+        pages.shrink_to_fit();
+        pages
     }
 }

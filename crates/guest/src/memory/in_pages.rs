@@ -166,7 +166,10 @@ impl InPages {
 
     /// The same order over the same bytes, for so many frames, which hold what is resident.
     pub(super) fn with_frames(self, frames: u32) -> Self {
-        let by_use: Vec<(u32, u8)> = self.iter().map(|page| (page, self.flags(page))).collect();
+        let by_use: Vec<(u32, u8)> = {
+            let by_use = self.oldest_first().into_iter();
+            by_use.map(|page| (page, self.flags(page))).collect()
+        };
         let mut pages = self.into_pages();
         if frames < pages.pages.count() {
             let mut by_number: Vec<u32> = by_use.iter().map(|(page, _)| *page).collect();
@@ -271,7 +274,7 @@ impl LruOrder for InPages {
         with_either!(self, lru => lru.look_at(page))
     }
 
-    fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
-        with_either!(self, lru => lru.iter())
+    fn oldest_first(&self) -> Vec<u32> {
+        with_either!(self, lru => lru.oldest_first())
     }
 }

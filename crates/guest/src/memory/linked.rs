@@ -141,10 +141,9 @@ impl<S: Stamps> LruOrder for Linked<S> {
         self.stamps.stamp(page)
     }
 
-    fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+    fn oldest_first(&self) -> Vec<u32> {
         let some = |page: u32| (page != NONE).then_some(page);
-        Box::new(std::iter::successors(some(self.oldest), move |page| {
-            some(self.links[*page as usize].newer)
-        }))
+        let next = |page: &u32| some(self.links[*page as usize].newer);
+        std::iter::successors(some(self.oldest), next).collect()
     }
 }

@@ -150,8 +150,8 @@ impl Memory {
 
     /// Resident pages from least to most recently used. Where every page has a frame, a large
     /// memory sorts them for it: [`Memory::iter`] does without.
-    pub fn iter_lru(&self) -> impl Iterator<Item = PageNumber> + '_ {
-        with_order!(&self.order, lru => lru.iter()).map(PageNumber)
+    pub fn iter_lru(&self) -> impl ExactSizeIterator<Item = PageNumber> + use<> {
+        with_order!(&self.order, lru => lru.oldest_first()).into_iter().map(PageNumber)
     }
 
     /// Resident pages in the order of their numbers.

@@ -197,8 +197,8 @@ impl LruOrder for Ring {
         u64::from(self.marks.mark(page)) ^ self.stamps[page as usize]
     }
 
-    fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+    fn oldest_first(&self) -> Vec<u32> {
         let places = (0..self.len() as u32).map(|offset| self.first.wrapping_add(offset));
-        Box::new(places.filter_map(|place| self.page_at(place)))
+        places.filter_map(|place| self.page_at(place)).collect()
     }
 }

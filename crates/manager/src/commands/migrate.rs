@@ -93,10 +93,17 @@ impl Manager {
             parameters: scenario.migration_parameters(),
             link: scenario.link(),
             scenario,
-            watch: self.read(|state| state.level.watch()),
+            watch: self.read(|state| {
+                let pages = state.fleet.vm(vm).map_or(0, |vm| vm.pages);
+                self.watch(state.level, pages)
+            }),
         };
         let (message, connection) = self.change(|state| -> Result<_, FleetError> {
+            let scheme = request.parameters.scheme;
             let message = state.fleet.begin_migration(request)?;
+            if let Some(hub) = self.hub() {
+                hub.began(message.migration, vm, to, scheme);
+            }
             let source = &state.fleet.vm(vm)?.server;
             Ok((message, state.connections.get(source).cloned()))
         })?;
@@ -107,6 +114,9 @@ impl Manager {
         };
         if let Err(error) = told {
             self.change(|state| state.fleet.migration_refused(id));
+            if let Some(hub) = self.hub() {
+                hub.refused(id);
+            }
             return Err(error.into());
         }
         Ok(id)

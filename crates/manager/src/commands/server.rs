@@ -151,6 +151,9 @@ impl Manager {
             child.end_or_kill().await;
         });
         futures_util::future::join_all(endings).await;
+        if let Some(web) = self.web() {
+            web.close().await;
+        }
     }
 }
 

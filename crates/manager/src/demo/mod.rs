@@ -11,13 +11,14 @@ use crate::console::Console;
 use crate::grammar::EventLevel;
 use crate::manager::Manager;
 use crate::reply::CommandError;
-use crate::session::{fail, printed, start, until_signal};
+use crate::session::{fail, page_line, printed, start, until_signal};
 use futures_util::StreamExt;
 use futures_util::stream;
 use lazycopy_migration::Scheme;
 use lazycopy_results::{Comparison, RunRecord};
 use lazycopy_scenario::Preset;
 use progress::Progress;
+use std::io::Write;
 use std::process::ExitCode;
 use tokio::sync::Semaphore;
 
@@ -83,6 +84,9 @@ pub(crate) async fn run(options: &Options, arguments: DemoArguments) -> ExitCode
         Ok(manager) => manager,
         Err(problem) => return fail(problem),
     };
+    if let Some(address) = manager.page_address() {
+        let _ = writeln!(std::io::stderr(), "{}", page_line(address));
+    }
     let progress = Progress::new(&plan, quiet);
     let outcome = until_signal(demonstrate(&manager, &plan, &progress)).await;
     progress.finish();

@@ -241,6 +241,15 @@ impl Source {
         }
     }
 
+    /// After the hand-over, what is left of the guest here: it goes on as the forward context where
+    /// the scheme has one.
+    pub fn left(&self) -> Option<&Guest> {
+        match &self.state {
+            State::Pushing(pushing) => Some(pushing.left()),
+            _ => None,
+        }
+    }
+
     /// What was counted so far.
     pub fn report(&self) -> &SourceReport {
         &self.report
@@ -305,7 +314,7 @@ impl Source {
         self.report.suspended_at = Some(now);
         let (registers, resident) = (guest.registers(), u64::from(guest.memory().resident()));
         self.log(now, EventKind::Suspended { registers, resident });
-        let lanes = self.lanes_for(&guest, copied, Cause::Round);
+        let lanes = self.lanes_for(&guest, copied.iter().copied(), Cause::Round);
         self.state = State::Suspended(Box::new(Suspended { guest, lanes, outdated }));
     }
 
@@ -392,7 +401,7 @@ impl Source {
         let context = Arc::new(self.context_of(&guest, &outdated));
         drop(outdated);
         let outdated = context.residency.iter().filter(|entry| !entry.current);
-        let waiting = outdated.map(|entry| entry.page).collect();
+        let waiting = outdated.map(|entry| entry.page);
         let lanes = self.lanes_for(&guest, waiting, Cause::Background);
         self.report.handover_at = Some(now);
         self.log(now, EventKind::Handover { bytes: context.bytes });
@@ -402,21 +411,34 @@ impl Source {
     }
 
     /// Lanes in which the pages of `waiting`, given in LRU order, wait as the push order says.
-    fn lanes_for(&self, guest: &Guest, mut waiting: Vec<PageNumber>, cause: Cause) -> Lanes {
+    fn lanes_for(
+        &self,
+        guest: &Guest,
+        waiting: impl Iterator<Item = PageNumber> + Clone,
+        cause: Cause,
+    ) -> Lanes {
         let pages = guest.spec().pages;
-        match self.parameters.effective_push_order() {
-            PushOrder::Lru => {}
-            PushOrder::Mru => waiting.reverse(),
-            PushOrder::Address => waiting.sort_unstable(),
-            PushOrder::Bubbling if cause == Cause::Background => {
+        let push_order = self.parameters.effective_push_order();
+        match (push_order, cause) {
+            (PushOrder::Bubbling, Cause::Background) => {
                 return Lanes::bubbling(pages, waiting, &self.parameters.pre_paging);
             }
-            PushOrder::Bubbling => waiting.sort_unstable(),
-            PushOrder::Predicted => {
-                waiting = order_by_need(&guest.recent_accesses(HISTORY), waiting);
+            (PushOrder::Address | PushOrder::Bubbling, _) => {
+                return Lanes::by_address(pages, waiting, cause);
             }
+            _ => {}
         }
-        Lanes::in_order(pages, waiting, cause)
+        // No more than it takes: a large guest's order is a good part of its source.
+        let mut order = Vec::with_capacity(waiting.clone().count());
+        order.extend(waiting);
+        match push_order {
+            PushOrder::Mru => order.reverse(),
+            PushOrder::Predicted => {
+                order = order_by_need(&guest.recent_accesses(HISTORY), order);
+            }
+            _ => {}
+        }
+        Lanes::in_order(pages, order, cause)
     }
 
     fn context_of(&self, guest: &Guest, outdated: &PageSet) -> Context {

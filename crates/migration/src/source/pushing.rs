@@ -121,6 +121,11 @@ impl Pushing {
         self.preimages.message(page, cause, &self.guest)
     }
 
+    /// What runs here, or is suspended.
+    pub(super) fn left(&self) -> &Guest {
+        &self.guest
+    }
+
     /// The memory of what runs here, or is suspended.
     pub(super) fn memory(&self) -> &Memory {
         self.guest.memory()

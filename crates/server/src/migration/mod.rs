@@ -4,6 +4,7 @@
 //! [`Side`] is a machine with what surrounds it (the link, the messages to the other server, the
 //! log); [`drive`] awaits what comes from outside and decides nothing.
 
+mod density;
 mod destination;
 mod driver;
 mod herald;
@@ -11,6 +12,7 @@ mod log;
 mod own_thread;
 mod source;
 
+pub(crate) use density::{Arrivals, density};
 pub(crate) use destination::DestinationSide;
 pub(crate) use driver::{Driver, Machine};
 pub(crate) use herald::Herald;
@@ -61,11 +63,11 @@ pub(crate) trait Side: Machine + Sized {
     /// Whether there is nothing left to do here.
     fn is_over(&self) -> bool;
 
-    /// Answers a user's request. Gives what the machine is to be told at once.
-    fn answer(&mut self, vm: &Vm, request: Request) -> Option<Self::Input>;
+    /// Answers a user's request, which comes at `now`. Gives what the machine is to be told at once.
+    fn answer(&mut self, now: Instant, vm: &Vm, request: Request) -> Option<Self::Input>;
 
-    /// Tells the others what the guest is doing.
-    fn publish(&mut self, vm: &Vm);
+    /// Tells the others what the guest is doing at `now`.
+    fn publish(&mut self, now: Instant, vm: &Vm);
 }
 
 /// What the bulk connections gave.
@@ -118,14 +120,11 @@ pub(crate) async fn drive<S: Side>(
         let blocked = connection.as_ref().is_some_and(|connection| !connection.has_room());
         let wake = if blocked { Wake::Never } else { driver.step(clock) };
         let all_sent = send_frames(driver, connection, clock);
-        if let Some(open) = connection {
-            open.write_now();
-        }
         if driver.machine.is_over() && all_sent {
             break;
         }
         progressed |= pump(host, driver, connection, clock);
-        driver.machine.publish(vm);
+        driver.machine.publish(clock.now(), vm);
         if progressed {
             // On a thread of the migration's own nobody else asks the system which sockets are
             // ready: while there is always more in bulk, what is urgent would not be noticed.
@@ -137,7 +136,7 @@ pub(crate) async fn drive<S: Side>(
             biased;
             traffic = next(connection), if readable => handle(host, driver, connection, clock, traffic),
             Some(request) = vm.requests.recv() => {
-                if let Some(input) = driver.machine.answer(vm, request) {
+                if let Some(input) = driver.machine.answer(clock.now(), vm, request) {
                     driver.handle_now(input);
                 }
             }
@@ -241,17 +240,28 @@ fn lose<S: Side>(
     }
 }
 
-/// Sends what the connection has room for. Whether that was all.
+/// Sends what the connection takes without waiting. Whether that was all; else the connection says
+/// when it takes more.
 fn send_frames<S: Side>(
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     clock: ModelClock,
 ) -> bool {
     loop {
-        if connection.as_ref().is_some_and(|open| !open.has_room()) {
-            return false;
+        if let Some(open) = connection
+            && !open.has_room()
+        {
+            open.write_now();
+            if !open.has_room() {
+                return false;
+            }
         }
-        let Some(frame) = driver.machine.next_frame() else { return true };
+        let Some(frame) = driver.machine.next_frame() else {
+            if let Some(open) = connection {
+                open.write_now();
+            }
+            return true;
+        };
         if let Some(open) = connection
             && let Err(error) = open.send(frame)
         {

@@ -133,8 +133,14 @@ impl Reader {
                 }
                 State::Bodies { coming, length, received } if *received < *length => {
                     let pieces = self.unpacking.room(destination, coming, *received);
-                    let mut pieces = pieces.ok_or(BatchError::Overlap)?;
-                    take(self.stream.try_read_vectored(&mut pieces), received)?
+                    // The entries were held to name each page once.
+                    let overlap = || ReadError::Lost("pages of a batch overlap".to_owned());
+                    let mut pieces = pieces.ok_or_else(overlap)?;
+                    let (read, before) = (self.stream.try_read_vectored(&mut pieces), *received);
+                    drop(pieces);
+                    let taken = take(read, received)?;
+                    self.unpacking.check_in_place(destination, coming, before, *received)?;
+                    taken
                 }
                 State::Bodies { .. } => true,
             };

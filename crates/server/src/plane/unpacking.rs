@@ -2,7 +2,7 @@
 
 use super::draft::is_zero;
 use super::kept::Kept;
-use lazycopy_guest::{GuestSpec, PageContents, Pages};
+use lazycopy_guest::{GuestSpec, Memory, PageContents, Pages};
 use lazycopy_migration::{Destination, PageMessage};
 use lazycopy_protocol::plane::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, ENTRY_BYTES, Encoding, PageEntry, decode_entries,
@@ -12,6 +12,10 @@ use std::io::IoSliceMut;
 use std::ops::Range;
 
 const PAGE: usize = PAGE_BYTES as usize;
+
+/// Bytes that are received and then checked in one go: they are still in the processor's own cache
+/// when they are.
+const RECEIVED_AT_ONCE: usize = 256 << 10;
 
 /// Where the body of a page goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub(super) struct Coming {
     place: Place,
     /// Where its body begins among the bodies.
     begins: usize,
+    /// Its stamp, where it was received in place and found right.
+    found_right: Option<u64>,
 }
 
 /// What it takes to make pages of what has come.
@@ -66,7 +72,7 @@ impl Unpacking {
             let in_place =
                 entry.encoding == Encoding::Whole && destination.may_receive_in_place(entry.page);
             let place = if in_place { Place::Memory } else { Place::Aside(begins) };
-            coming.push(Coming { entry, place, begins });
+            coming.push(Coming { entry, place, begins, found_right: None });
             begins += usize::from(entry.body_bytes);
         }
         // Room for bodies in place, too, which may have to be abandoned.
@@ -76,7 +82,7 @@ impl Unpacking {
         coming
     }
 
-    /// The memory that the bodies from byte `received` on are to be received into, in their
+    /// The memory that the bodies from byte `received` on are to be received into next, in their
     /// order; `None` where a page is named twice.
     pub(super) fn room<'a>(
         &'a mut self,
@@ -85,7 +91,8 @@ impl Unpacking {
         received: usize,
     ) -> Option<Vec<IoSliceMut<'a>>> {
         let first = coming.partition_point(|coming| coming.ends() <= received);
-        let coming = &mut coming[first..];
+        let end = coming.partition_point(|coming| coming.begins < received + RECEIVED_AT_ONCE);
+        let coming = &mut coming[first..end];
         self.abandon(destination, coming);
         let mut runs: Vec<(PageNumber, u32)> = Vec::new();
         let mut pieces: Vec<Piece> = Vec::new();
@@ -157,6 +164,30 @@ impl Unpacking {
         }
     }
 
+    /// Checks the pages that are in place as a whole since `received` is more than it was `before`,
+    /// as long as their bytes are still in the processor's cache.
+    ///
+    /// # Errors
+    /// The first page that is not what was sent.
+    pub(super) fn check_in_place(
+        &self,
+        destination: &Destination,
+        coming: &mut [Coming],
+        before: usize,
+        received: usize,
+    ) -> Result<(), BatchError> {
+        let Some(bytes) = destination.memory().and_then(Memory::bytes) else { return Ok(()) };
+        let first = coming.partition_point(|coming| coming.ends() <= before);
+        let whole = coming[first..].iter_mut().take_while(|coming| coming.ends() <= received);
+        for coming in whole.filter(|coming| coming.place == Place::Memory) {
+            if destination.may_receive_in_place(coming.entry.page) {
+                let found = self.check(&coming.entry, bytes.page(coming.entry.page))?;
+                coming.found_right = Some(found);
+            }
+        }
+        Ok(())
+    }
+
     /// Checks what has come as a whole, and puts in place what is not there yet.
     ///
     /// # Errors
@@ -167,14 +198,12 @@ impl Unpacking {
         coming: &[Coming],
     ) -> Result<Vec<PageMessage>, BatchError> {
         let mut pages = Vec::with_capacity(coming.len());
-        for Coming { entry, place, .. } in coming {
+        for Coming { entry, place, found_right, .. } in coming {
             let wanted = destination.may_receive_in_place(entry.page);
-            let stamp = match (place, destination.memory_mut().and_then(|it| it.bytes_mut())) {
-                (Place::Memory, Some(bytes)) if wanted => {
-                    self.check(entry, bytes.page(entry.page))?
-                }
-                (Place::Memory | Place::Abandoned(_), _) => 0,
-                (Place::Aside(offset), bytes) => {
+            let stamp = match place {
+                Place::Memory | Place::Abandoned(_) => found_right.unwrap_or_default(),
+                Place::Aside(offset) => {
+                    let bytes = destination.memory_mut().and_then(Memory::bytes_mut);
                     let body = *offset..offset + usize::from(entry.body_bytes);
                     self.unpack_aside(entry, body, bytes.filter(|_| wanted))?
                 }
@@ -260,7 +289,8 @@ impl Unpacking {
         let mut begins = 0;
         let mut coming = Vec::with_capacity(entries.len());
         for entry in entries {
-            coming.push(Coming { entry, place: Place::Aside(begins), begins });
+            let place = Place::Aside(begins);
+            coming.push(Coming { entry, place, begins, found_right: None });
             begins += usize::from(entry.body_bytes);
         }
         self.unpack(destination, &coming)

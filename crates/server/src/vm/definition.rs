@@ -11,6 +11,10 @@ use std::sync::Arc;
 /// a frame or not, then stays below half a gigabyte.
 const MAX_PAGES: u32 = 1 << 24;
 
+/// The most accesses that a guest can have behind it, far from where counters overflow: at one each
+/// nanosecond they take two years.
+pub(crate) const MOST_ACCESSES: u64 = 1 << 56;
+
 /// The longest name of a guest.
 const MAX_NAME_BYTES: usize = 255;
 

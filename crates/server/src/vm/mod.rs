@@ -22,17 +22,22 @@ mod ordinary;
 mod status;
 mod warm_up;
 
-pub(crate) use definition::Definition;
+pub(crate) use definition::{Definition, MOST_ACCESSES};
 pub(crate) use departing::check_link;
 pub(crate) use status::Status;
 
 use crate::connection::Connection;
 use crate::host::{Answer, Host};
+use crate::migration::{Arrivals, density};
 use departing::Departing;
 use idle::Idle;
-use lazycopy_guest::Guest;
-use lazycopy_protocol::control::{FromServer, ServerReply, StartMigration, VmPhase, VmState};
+use lazycopy_guest::{Guest, Memory};
+use lazycopy_migration::Side;
+use lazycopy_protocol::control::{
+    FromServer, Moving, ServerReply, StartMigration, VmPhase, VmState,
+};
 use lazycopy_protocol::peer::Offer;
+use lazycopy_units::Instant;
 use ordinary::Ordinary;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -79,6 +84,21 @@ impl Request {
     pub(crate) fn answer(self, answer: Answer) {
         let _ = self.reply.send(answer);
     }
+}
+
+/// What is here of a guest, to be shown.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Here<'a> {
+    /// The guest, where it is here as the guest.
+    pub(crate) guest: Option<&'a Guest>,
+    /// While it migrates: which side this is, and the model time.
+    pub(crate) moving: Option<(Side, Instant)>,
+    /// What is left of it after the hand-over.
+    pub(crate) left: Option<&'a Guest>,
+    /// The memory here, whatever it is of.
+    pub(crate) memory: Option<&'a Memory>,
+    /// Where pages have arrived.
+    pub(crate) arrivals: Option<&'a Arrivals>,
 }
 
 /// What a guest's task does next.
@@ -185,12 +205,27 @@ impl Vm {
     }
 
     fn show(&self, phase: VmPhase, guest: Option<&Guest>, limit: u32) -> Answer {
-        let summary = self.definition.summary(phase, guest);
+        let here = Here { guest, memory: guest.map(Guest::memory), ..Here::default() };
+        self.show_here(phase, &here, limit)
+    }
+
+    /// Shows what is here of the guest, at most `limit` pages one by one.
+    fn show_here(&self, phase: VmPhase, here: &Here<'_>, limit: u32) -> Answer {
+        let (spec, limit) = (&self.definition.spec, limit as usize);
+        let summary = self.definition.summary(phase, here.guest);
         self.status.publish(summary.clone());
+        let moving = here.moving.map(|(side, at)| {
+            let left = here.left.map(|left| left.snapshot(limit));
+            Box::new(Moving { side, at, left })
+        });
+        let is_large = spec.frames as usize > limit;
+        let memory = here.memory.filter(|_| is_large);
         Ok(ServerReply::Vm(Box::new(VmState {
             summary,
-            spec: (*self.definition.spec).clone(),
-            snapshot: guest.map(|guest| guest.snapshot(limit as usize)),
+            spec: (**spec).clone(),
+            snapshot: here.guest.map(|guest| guest.snapshot(limit)),
+            moving,
+            density: memory.map(|memory| Box::new(density(memory, spec.pages, here.arrivals))),
         })))
     }
 

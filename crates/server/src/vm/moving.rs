@@ -2,7 +2,7 @@
 
 use super::ordinary::Ordinary;
 use super::warm_up::open_at;
-use super::{Action, Life, Request, Vm};
+use super::{Action, Here, Life, Request, Vm};
 use crate::clock::ModelClock;
 use crate::connection::Connection;
 use crate::handshake::{Agreement, await_beginning};
@@ -207,14 +207,9 @@ impl Vm {
     }
 
     /// Answers what can be asked of a guest on the move.
-    pub(crate) fn answer_while_migrating(
-        &self,
-        phase: VmPhase,
-        guest: Option<&Guest>,
-        request: Request,
-    ) {
+    pub(crate) fn answer_while_migrating(&self, phase: VmPhase, here: &Here<'_>, request: Request) {
         let answer = match request.action {
-            Action::Show { limit } => self.show(phase, guest, limit),
+            Action::Show { limit } => self.show_here(phase, here, limit),
             _ => self.migrating_refusal(),
         };
         request.answer(answer);

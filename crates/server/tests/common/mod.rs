@@ -2,8 +2,10 @@
 
 #![allow(dead_code, unused_imports)]
 
+mod plane;
 mod scenario;
 
+pub use plane::*;
 pub use scenario::*;
 
 use futures_util::{SinkExt, StreamExt};

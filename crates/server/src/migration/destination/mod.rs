@@ -5,7 +5,7 @@ mod plane;
 use super::driver::{Drained, Machine};
 use super::{GREATEST_LAG, Herald, Log, Pumped, Received, Side};
 use crate::connection::BulkStream;
-use crate::vm::{Request, Vm};
+use crate::vm::{Here, MOST_ACCESSES, Request, Vm};
 use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, PageContents, Timeout};
 use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{
@@ -64,6 +64,10 @@ pub(crate) struct DestinationSide {
     lost: Option<String>,
 }
 
+/// Messages of a source without a modelled link that may wait for the machine before no more are
+/// read: each may be a batch of 256 pages, so that some megabytes wait at most.
+const MAX_UNDELIVERED: u64 = 1_024;
+
 /// How long the source's last word is waited for, in seconds of wall time, beyond the latency.
 const PATIENCE_SECS: u64 = 10;
 
@@ -78,6 +82,7 @@ impl DestinationSide {
         if let Some(memory) = memory {
             destination.receive_into(memory);
         }
+        let herald = Herald::new(offer.migration, spec.pages);
         let latency = offer.link.latency();
         let patience = Duration::from_secs(PATIENCE_SECS.saturating_mul(offer.time_scale));
         DestinationSide {
@@ -93,7 +98,7 @@ impl DestinationSide {
             context_came: false,
             frames: VecDeque::new(),
             log,
-            herald: Herald::new(offer.migration),
+            herald,
             undelivered: 0,
             ended_at: None,
             overdue_scheduled: false,
@@ -161,6 +166,9 @@ impl DestinationSide {
     /// Joins a part of the residency list, which has at most an entry per frame.
     fn join_residency(&mut self, part: &[u8]) -> Result<(), String> {
         let residency = &mut self.residency;
+        if residency.is_empty() {
+            residency.reserve(self.spec.frames as usize);
+        }
         decode_residency(part, self.spec.pages, |entry| residency.push(entry))
             .map_err(|error| error.to_string())?;
         self.check_lists()
@@ -194,6 +202,13 @@ impl DestinationSide {
     ) -> Result<Received<DestinationSideInput>, String> {
         if std::mem::replace(&mut self.context_came, true) {
             return Err("the source sent a second context".to_owned());
+        }
+        let accesses = frame.registers.accesses;
+        if accesses > MOST_ACCESSES {
+            return Err(format!(
+                "the context's guest has {accesses} accesses behind it, at most {MOST_ACCESSES} \
+                 are possible"
+            ));
         }
         match &mut self.plane {
             None => Ok(self.deliver_context(frame.deliver_at, frame)),
@@ -352,6 +367,9 @@ impl Side for DestinationSide {
         now: Instant,
         frame: PeerFrame,
     ) -> Result<Received<DestinationSideInput>, String> {
+        if self.source_is_done {
+            return Err("the source went on after its last word".to_owned());
+        }
         let message = match (frame, &mut self.plane) {
             (PeerFrame::Message(message), _) => message,
             (PeerFrame::Residency(part), _) => {
@@ -381,6 +399,9 @@ impl Side for DestinationSide {
                 let at = if self.plane.is_some() { now } else { deliver_at };
                 let input = DestinationInput::Received(notice);
                 Ok(self.deliver(at, DestinationSideInput::Machine(input)))
+            }
+            PeerMessage::Released if self.destination.report().completed_at.is_none() => {
+                Err("the source released a guest of which something is missing".to_owned())
             }
             PeerMessage::Released => {
                 self.source_is_done = true;
@@ -415,7 +436,9 @@ impl Side for DestinationSide {
     /// On the page plane what comes after the context may be for a guest that is not here before
     /// the machine has taken it.
     fn accepts_frames(&self) -> bool {
-        self.plane.is_none() || !self.context_came || self.destination.is_past_context()
+        self.plane.is_none()
+            || self.undelivered < MAX_UNDELIVERED
+                && (!self.context_came || self.destination.is_past_context())
     }
 
     fn pump(&mut self, now: Instant) -> Result<Pumped<DestinationSideInput>, String> {
@@ -449,13 +472,20 @@ impl Side for DestinationSide {
         self.ended_at.is_some() && self.source_is_done && all_came && self.undelivered == 0
     }
 
-    fn answer(&mut self, vm: &Vm, request: Request) -> Option<DestinationSideInput> {
-        vm.answer_while_migrating(VmPhase::MigratingIn, self.guest(), request);
+    fn answer(&mut self, now: Instant, vm: &Vm, request: Request) -> Option<DestinationSideInput> {
+        let here = Here {
+            guest: self.guest(),
+            moving: Some((lazycopy_migration::Side::Destination, now)),
+            left: None,
+            memory: self.destination.memory(),
+            arrivals: Some(self.herald.arrivals()),
+        };
+        vm.answer_while_migrating(VmPhase::MigratingIn, &here, request);
         None
     }
 
-    fn publish(&mut self, vm: &Vm) {
+    fn publish(&mut self, now: Instant, vm: &Vm) {
         vm.publish(VmPhase::MigratingIn, self.guest());
-        self.herald.tell(&vm.host, self.destination.report());
+        self.herald.tell(now, &vm.host, self.destination.report());
     }
 }

@@ -6,7 +6,7 @@ mod plane;
 use super::driver::{Drained, Machine};
 use super::{GREATEST_LAG, Log, Pumped, Received, Side};
 use crate::plane::Writer;
-use crate::vm::{Action, Request, Vm};
+use crate::vm::{Action, Here, Request, Vm};
 use bytes::BytesMut;
 use lazycopy_guest::{Guest, GuestSpec, PageContents, Timeout};
 use lazycopy_link::{Link, LinkSpec};
@@ -425,7 +425,7 @@ impl Side for SourceSide {
         self.ended && flushed
     }
 
-    fn answer(&mut self, vm: &Vm, request: Request) -> Option<SourceInput> {
+    fn answer(&mut self, now: Instant, vm: &Vm, request: Request) -> Option<SourceInput> {
         match request.action {
             Action::Cancel if self.source.has_handed_over() => {
                 let at = self.source.report().handover_at.unwrap_or_default();
@@ -439,12 +439,21 @@ impl Side for SourceSide {
                 request.answer(Ok(ServerReply::Done));
                 return Some(SourceInput::Cancelled { reason: CANCELLED.to_owned() });
             }
-            _ => vm.answer_while_migrating(VmPhase::MigratingOut, self.guest(), request),
+            _ => {
+                let here = Here {
+                    guest: self.guest(),
+                    moving: Some((lazycopy_migration::Side::Source, now)),
+                    left: self.source.left(),
+                    memory: self.source.memory(),
+                    arrivals: None,
+                };
+                vm.answer_while_migrating(VmPhase::MigratingOut, &here, request);
+            }
         }
         None
     }
 
-    fn publish(&mut self, vm: &Vm) {
+    fn publish(&mut self, _now: Instant, vm: &Vm) {
         vm.publish(VmPhase::MigratingOut, self.guest());
     }
 }

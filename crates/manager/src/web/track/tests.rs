@@ -1,0 +1,105 @@
+use super::*;
+use lazycopy_guest::Registers;
+use lazycopy_units::{Duration, PageNumber};
+
+fn at(ms: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(ms)
+}
+
+fn event(ms: u64, side: Side, kind: EventKind) -> Event {
+    Event { at: at(ms), side, kind }
+}
+
+fn arrival(ms: u64, page: u32, cause: Cause) -> Event {
+    let kind = EventKind::PageArrived { page: PageNumber(page), cause, fate: Fate::Installed };
+    event(ms, Side::Destination, kind)
+}
+
+fn suspended(resident: u64) -> Event {
+    let registers = Registers::default();
+    event(0, Side::Source, EventKind::Suspended { registers, resident })
+}
+
+fn transfer(ms: u64, background: u64, expected: u64) -> Transfer {
+    Transfer {
+        arrived: PageCounts { background, ..PageCounts::default() },
+        expected: Some(expected),
+        bytes: background * PAGE_MESSAGE_BYTES,
+        at: at(ms),
+        ..Transfer::default()
+    }
+}
+
+#[test]
+fn progress_is_the_share_of_the_bytes_and_does_not_go_back_when_more_is_expected() {
+    let mut track = Track::new(0);
+    track.event(&suspended(20));
+    for page in 0..10 {
+        track.event(&arrival(u64::from(page) + 1, page, Cause::Background));
+    }
+    assert_eq!(track.progress(), 0.5);
+    track.transfer(&transfer(11, 10, 100));
+    assert_eq!((track.progress(), track.expected()), (0.5, Some(100)));
+    track.transfer(&transfer(12, 70, 100));
+    assert_eq!(track.progress(), 0.7);
+}
+
+#[test]
+fn nothing_is_done_before_it_is_complete() {
+    let mut track = Track::new(0);
+    track.event(&event(0, Side::Source, EventKind::RoundBegan { round: 1, pages: 2 }));
+    track.event(&arrival(1, 0, Cause::Round));
+    track.event(&arrival(2, 1, Cause::Round));
+    assert_eq!((track.progress(), track.phase()), (ALMOST, MigrationPhase::Rounds));
+    track.event(&event(3, Side::Destination, EventKind::Completed));
+    assert_eq!((track.progress(), track.phase()), (1.0, MigrationPhase::Measuring));
+    assert_eq!(track.left_ns(), Some(0));
+}
+
+#[test]
+fn time_left_is_what_is_missing_over_the_recent_rate() {
+    let mut track = Track::new(0);
+    track.transfer(&transfer(100, 10, 100));
+    assert_eq!(track.left_ns(), None, "one sample has no rate");
+    track.transfer(&transfer(200, 20, 100));
+    let left = track.left_ns().unwrap();
+    assert!(left.abs_diff(800_000_000) < 1_000, "{left}");
+}
+
+#[test]
+fn events_and_reports_count_the_same_pages_once() {
+    let mut track = Track::new(0);
+    for page in 0..7 {
+        track.event(&arrival(1, page, Cause::Background));
+    }
+    track.transfer(&transfer(2, 5, 20));
+    assert_eq!(track.counts().arrived.background, 7);
+    track.transfer(&transfer(3, 9, 20));
+    assert_eq!(track.counts().arrived.background, 9);
+    assert_eq!(track.counts().bytes, 9 * PAGE_MESSAGE_BYTES);
+}
+
+#[test]
+fn a_page_is_the_guests_own_again_when_it_pages_by_itself() {
+    let mut track = Track::new(0);
+    track.event(&arrival(1, 3, Cause::Forward));
+    let by = FaultEnd::Disk;
+    let kind = EventKind::FaultEnded { page: PageNumber(4), by, stalled: Duration::from_millis(2) };
+    track.event(&event(2, Side::Destination, kind));
+    assert_eq!((track.cause(3), track.cause(4)), (CellCause::Forward, CellCause::Disk));
+    assert_eq!((track.counts().faults_disk, track.counts().stall_ns), (1, 2_000_000));
+    let missed = |side| event(3, side, EventKind::Missed { page: PageNumber(3) });
+    track.event(&missed(Side::Source));
+    assert_eq!(track.cause(3), CellCause::Forward, "the source's memory is another one");
+    track.event(&missed(Side::Destination));
+    assert_eq!(track.cause(3), CellCause::Own);
+}
+
+#[test]
+fn steps_that_are_heard_late_do_not_turn_a_migration_back() {
+    let mut track = Track::new(0);
+    let registers = Registers::default();
+    track.event(&event(5, Side::Destination, EventKind::Resumed { registers }));
+    track.event(&suspended(3));
+    assert_eq!(track.phase(), MigrationPhase::Pushing);
+}
