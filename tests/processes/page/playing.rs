@@ -32,6 +32,19 @@ fn finished_runs_are_listed_and_read_and_broken_ones_are_told_by_name_and_line()
     assert_eq!(events.body, fs::read_to_string(run.join("events.jsonl")).unwrap());
     assert!(events.head.contains("content-type: text/plain"), "{}", events.head);
 
+    let before = page.read(&format!("/api/runs/{name}/before"));
+    assert_eq!(before.body, fs::read_to_string(run.join("before.txt")).unwrap());
+    let made = page.read(&format!("/api/runs/{name}/accesses")).json();
+    let pages = made["pages"].as_array().unwrap();
+    assert_eq!((&made["first"], pages.len()), (&json!(200), 100));
+    assert_eq!(made["writes"].as_array().unwrap().len(), 100);
+    // The guest misses the pages that it touches, in that order.
+    let mut touched = pages.iter();
+    for line in events.body.lines().filter(|line| line.contains("\"fault_began\"")) {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(touched.any(|page| *page == event["page"]), "{line} among {pages:?}");
+    }
+
     for unknown in ["none", "..", "%2e%2e", "..%2f..%2fetc", "%2e%2e%2f", ".hidden", "a%00b"] {
         for path in [format!("/api/runs/{unknown}"), format!("/api/runs/{unknown}/events")] {
             let answer = page.read(&path);

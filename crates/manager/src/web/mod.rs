@@ -21,6 +21,7 @@ mod hub;
 mod listener;
 mod live;
 mod metrics;
+mod replay;
 mod runs;
 mod series;
 mod serving;

@@ -1,6 +1,7 @@
 //! Finished runs, read from their directories for play-back.
 
 use super::failure::Failure;
+use super::replay;
 use super::serving::{Serving, json};
 use axum::Json;
 use axum::extract::{Path as Named, State};
@@ -73,6 +74,19 @@ pub(super) async fn before(
     let text = tokio::task::spawn_blocking(move || read(&path)).await;
     let text = text.map_err(Failure::internal)??;
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+/// The accesses of the run's guest, made again.
+pub(super) async fn accesses(
+    State(serving): State<Serving>,
+    Named(name): Named<String>,
+) -> Result<Json<Value>, Failure> {
+    let directory = directory(&serving.manager.settings().out, &name)?;
+    let made = tokio::task::spawn_blocking(move || {
+        let record = load_run(&directory).map_err(failure)?;
+        replay::accesses(&record, &read(&directory.join(EVENTS))?)
+    });
+    Ok(Json(made.await.map_err(Failure::internal)??))
 }
 
 /// The directory of the run of that name: directly below the results, and there.

@@ -52,6 +52,7 @@ fn router(serving: Serving) -> Router {
         .route("/api/runs/{name}", get(runs::result))
         .route("/api/runs/{name}/events", get(runs::events))
         .route("/api/runs/{name}/before", get(runs::before))
+        .route("/api/runs/{name}/accesses", get(runs::accesses))
         .route("/metrics", get(metrics))
         .fallback(async |request: Request| {
             Failure::unknown(format!("there is nothing at {}", request.uri().path()))
