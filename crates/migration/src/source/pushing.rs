@@ -194,7 +194,8 @@ impl Pushing {
             (None, _) => 0,
             (Some(_), None) => u64::MAX,
             (Some(forward), Some(max_lead)) => {
-                (forward.following_accesses + max_lead).saturating_sub(self.forward_accesses())
+                let furthest = forward.following_accesses.saturating_add(max_lead);
+                furthest.saturating_sub(self.forward_accesses())
             }
         }
     }

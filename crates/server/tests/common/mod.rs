@@ -227,6 +227,10 @@ impl RunningServer {
             advertise: None,
             frames: SERVER_FRAMES,
         };
+        RunningServer::start_with(config)
+    }
+
+    pub fn start_with(config: ServerConfig) -> Self {
         let (shutdown, told) = oneshot::channel();
         let task = tokio::spawn(lazycopy_server::run(config, async {
             let _ = told.await;

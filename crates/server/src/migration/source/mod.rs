@@ -351,7 +351,7 @@ impl Side for SourceSide {
                 PeerFrame::Message(PeerMessage::Acknowledged { connection, batches }),
                 Way::Plane(plane),
             ) => {
-                plane.acknowledged(connection, batches, &mut self.source);
+                plane.acknowledged(connection, batches, &mut self.source)?;
                 return Ok(Received::Noted);
             }
             _ => return Err("the destination sent something else than a reply".to_owned()),

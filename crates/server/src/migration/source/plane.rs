@@ -226,11 +226,30 @@ impl SourcePlane {
     }
 
     /// The destination has every batch of that connection before number `end`.
-    pub(super) fn acknowledged(&mut self, connection: u8, end: u64, source: &mut Source) {
+    ///
+    /// # Errors
+    /// In words, when it cannot have so many.
+    pub(super) fn acknowledged(
+        &mut self,
+        connection: u8,
+        end: u64,
+        source: &mut Source,
+    ) -> Result<(), String> {
+        let sent = match usize::from(connection).checked_sub(1) {
+            None => self.next_urgent,
+            Some(writer) => self.writers.get(writer).map_or(0, Writer::next_number),
+        };
+        if end > sent {
+            return Err(format!(
+                "the destination acknowledged {end} batches of connection {connection}, {sent} \
+                 were sent"
+            ));
+        }
         let memory = source.handed_over_memory().and_then(Memory::bytes_mut);
         if let (Some(freeing), Some(memory)) = (&mut self.freeing, memory) {
             freeing.acknowledged(usize::from(connection), end, memory);
         }
+        Ok(())
     }
 
     /// Writes as much as the bulk connections take. Whether that was anything.

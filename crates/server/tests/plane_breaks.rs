@@ -1,0 +1,281 @@
+//! What sources of the page plane do when their destination says what it must not, gives the guest
+//! back, or loses a connection.
+
+mod common;
+
+use common::{
+    Fleet, PATIENCE, Piece, PlayedDestination, PlayedSource, RunningServer, connections, creation,
+    hear, moving, plane_guest, read_batch, start, tell, welcome,
+};
+use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, reference_run};
+use lazycopy_link::LinkSpec;
+use lazycopy_migration::{EventKind, MigrationParameters, Outcome, PushOrder, Reply, Scheme};
+use lazycopy_protocol::control::{MigrationId, ServerCommand, SideEnded, VmPhase, Watch};
+use lazycopy_protocol::peer::PeerMessage;
+use lazycopy_server::ServerConfig;
+use lazycopy_units::{Duration, Instant, Rate};
+use std::sync::Arc;
+use tokio::io::{AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// Asks `a` to move its guest there.
+async fn move_to(
+    fleet: &mut Fleet,
+    address: &str,
+    number: u64,
+    parameters: &MigrationParameters,
+    connections: u8,
+) {
+    let migrate = fleet.migration_with(number, "g", parameters, |it| {
+        it.link = LinkSpec::Unlimited(self::connections(connections));
+        it.destination_address = address.to_owned();
+        it.watch = Watch::All;
+    });
+    fleet.a.send(migrate).await;
+}
+
+/// Rounds that never end: half a mebibyte per second, of pages that are written all the time.
+fn never_done() -> MigrationParameters {
+    let mut parameters = moving(Scheme::PreCopy);
+    parameters.rounds.downtime_limit = Duration::from_nanos(1);
+    parameters.rounds.bandwidth_cap = Rate::from_bytes_per_sec(1 << 19);
+    parameters
+}
+
+async fn create(fleet: &mut Fleet, spec: &GuestSpec) {
+    fleet.a.done(creation("g", spec)).await;
+    fleet.a.done(start("g")).await;
+}
+
+/// The guest goes on at the source, and has missed nothing.
+async fn check_stayed(fleet: &mut Fleet, spec: &GuestSpec) {
+    let before = fleet.a.show("g").await.summary.accesses;
+    let shown = loop {
+        let shown = fleet.a.show("g").await;
+        if shown.summary.accesses > before + 1_000 {
+            break shown;
+        }
+    };
+    assert_eq!(shown.summary.phase, VmPhase::Running);
+    let Registers { accesses, digest, .. } = shown.snapshot.unwrap().registers;
+    let reference = reference_run(&Arc::new(spec.clone()), Duration::ZERO, 0, accesses).unwrap();
+    assert_eq!(digest, reference.registers.digest);
+}
+
+async fn check_failed(fleet: &mut Fleet, spec: &GuestSpec, number: u64, reason: &str) {
+    let ended = fleet.a.ended(MigrationId(number)).await;
+    assert_eq!(ended.verdict.outcome, Outcome::Failed, "{:?}", ended.verdict);
+    assert!(ended.verdict.reason.contains(reason), "{:?} not for {reason}", ended.verdict);
+    check_stayed(fleet, spec).await;
+}
+
+async fn check_lost(fleet: &mut Fleet, number: u64, reason: &str) -> SideEnded {
+    let ended = fleet.a.ended(MigrationId(number)).await;
+    assert_eq!(ended.verdict.outcome, Outcome::Lost, "{:?}", ended.verdict);
+    assert!(ended.verdict.reason.contains(reason), "{:?} not for {reason}", ended.verdict);
+    assert_eq!(fleet.a.host().await.frames_taken, 0);
+    ended
+}
+
+/// A server with so many frames.
+fn config(manager: &TcpListener, frames: u32) -> ServerConfig {
+    ServerConfig {
+        manager: manager.local_addr().unwrap().to_string(),
+        name: "large".to_owned(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        advertise: None,
+        frames: frames.into(),
+    }
+}
+
+async fn reply(control: &mut common::Peer, reply: Reply) {
+    tell(control, PeerMessage::Reply { deliver_at: Instant::ZERO, reply }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_sent_cannot_be_acknowledged() {
+    let (mut fleet, spec) = (Fleet::start().await, plane_guest(1));
+    let destination = PlayedDestination::listen().await;
+    create(&mut fleet, &spec).await;
+    for (number, (connection, reason)) in
+        (1..).zip([(0, "of connection 0, 0 were sent"), (1, "9999 batches"), (9, "9, 0 were sent")])
+    {
+        move_to(&mut fleet, &destination.address, number, &never_done(), 1).await;
+        let (mut control, _bulk) = destination.welcome().await;
+        tell(&mut control, PeerMessage::Acknowledged { connection, batches: 9_999 }).await;
+        check_failed(&mut fleet, &spec, number, reason).await;
+    }
+}
+
+/// Takes everything that is pushed after the context; how many batches of the connection.
+async fn take_all(control: &mut common::Peer, bulk: &mut TcpStream, pages: u32) -> u64 {
+    while !matches!(hear(control).await, Some(PeerMessage::Context(_))) {}
+    let (mut number, mut missing) = (0, pages as usize);
+    while missing > 0 {
+        if let Some(Piece::Pages(came)) = read_batch(bulk, number, pages).await {
+            missing -= came.len();
+        }
+        number += 1;
+    }
+    number
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_is_given_back_has_all_its_pages() {
+    let (mut fleet, spec) = (Fleet::start().await, plane_guest(2));
+    let destination = PlayedDestination::listen().await;
+    create(&mut fleet, &spec).await;
+    move_to(&mut fleet, &destination.address, 1, &moving(Scheme::PostCopy), 1).await;
+    let (mut control, mut bulk) = destination.welcome().await;
+    let batches = take_all(&mut control, &mut bulk[0], spec.pages).await;
+    reply(&mut control, Reply::ThrownAway { reason: "no such recording".to_owned() }).await;
+    tell(&mut control, PeerMessage::Acknowledged { connection: 1, batches }).await;
+    check_failed(&mut fleet, &spec, 1, "no such recording").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_beyond_all_bounds_harms_nobody() {
+    let (mut fleet, spec) = (Fleet::start().await, plane_guest(4));
+    let destination = PlayedDestination::listen().await;
+    create(&mut fleet, &spec).await;
+    let parameters = MigrationParameters { max_lead: Some(5), ..moving(Scheme::LazyCopy) };
+    move_to(&mut fleet, &destination.address, 1, &parameters, 1).await;
+    let (mut control, mut bulk) = destination.welcome().await;
+    while !matches!(hear(&mut control).await, Some(PeerMessage::Context(_))) {}
+    reply(&mut control, Reply::Progress { accesses: u64::MAX }).await;
+    reply(&mut control, Reply::Complete).await;
+    while read_batch_or_end(&mut bulk[0]).await {}
+    let ended = fleet.a.ended(MigrationId(1)).await;
+    assert_eq!(ended.verdict.outcome, Outcome::Completed, "{:?}", ended.verdict);
+}
+
+async fn read_batch_or_end(stream: &mut TcpStream) -> bool {
+    use tokio::io::AsyncReadExt;
+    let mut some = [0; 1 << 16];
+    timeout(PATIENCE, stream.read(&mut some)).await.expect("it stays open").unwrap_or(0) > 0
+}
+
+/// Stands between two servers; its connections can be cut one by one.
+struct Cable {
+    address: String,
+    connections: mpsc::Receiver<JoinHandle<()>>,
+}
+
+impl Cable {
+    async fn to(address: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (far, near) = (address.to_owned(), listener.local_addr().unwrap().to_string());
+        let (sender, connections) = mpsc::channel(16);
+        tokio::spawn(async move {
+            while let Ok((here, _)) = listener.accept().await {
+                let there = TcpStream::connect(&far).await.unwrap();
+                let carried = tokio::spawn(carry(here, there));
+                if sender.send(carried).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Cable { address: near, connections }
+    }
+
+    /// Cuts the connection that was opened as the number `number`, from 0.
+    async fn cut(&mut self, number: usize) {
+        let mut next = None;
+        for _ in 0..=number {
+            next = self.connections.recv().await;
+        }
+        next.unwrap().abort();
+    }
+}
+
+async fn carry(mut here: TcpStream, mut there: TcpStream) {
+    let (mut from_here, mut to_here) = here.split();
+    let (mut from_there, mut to_there) = there.split();
+    let one = async {
+        let _ = copy(&mut from_here, &mut to_there).await;
+        let _ = to_there.shutdown().await;
+    };
+    let other = async {
+        let _ = copy(&mut from_there, &mut to_here).await;
+        let _ = to_here.shutdown().await;
+    };
+    tokio::join!(one, other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_connection_that_is_cut_before_the_hand_over_leaves_the_guest_where_it_was() {
+    for number in [1, 2] {
+        let (mut fleet, spec) = (Fleet::start().await, plane_guest(7));
+        create(&mut fleet, &spec).await;
+        let mut cable = Cable::to(&fleet.b.hello.address.clone()).await;
+        move_to(&mut fleet, &cable.address, number, &never_done(), 2).await;
+        fleet.b.event(|kind| matches!(kind, EventKind::PageArrived { .. })).await;
+        cable.cut(number as usize).await;
+        check_failed(&mut fleet, &spec, number, "the destination was lost").await;
+        let destination = fleet.b.ended(MigrationId(number)).await;
+        assert_eq!(destination.verdict.outcome, Outcome::Failed, "{:?}", destination.verdict);
+        assert_eq!(fleet.b.host().await.frames_taken, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_connection_that_is_cut_after_the_hand_over_takes_the_guest_along() {
+    let (mut fleet, spec) = (Fleet::start().await, plane_guest(8));
+    let spec = GuestSpec { think_time: Duration::from_secs(1), ..spec };
+    create(&mut fleet, &spec).await;
+    let mut cable = Cable::to(&fleet.b.hello.address.clone()).await;
+    let slowly = Rate::from_bytes_per_sec(40_000);
+    let parameters = MigrationParameters { push_rate: slowly, ..moving(Scheme::PostCopy) };
+    move_to(&mut fleet, &cable.address, 1, &parameters, 1).await;
+    fleet.b.event(|kind| matches!(kind, EventKind::Resumed { .. })).await;
+    cable.cut(1).await;
+    check_lost(&mut fleet, 1, "the destination was lost").await;
+    let destination = fleet.b.ended(MigrationId(1)).await;
+    assert_eq!(destination.verdict.outcome, Outcome::Lost, "{:?}", destination.verdict);
+    assert_eq!(fleet.b.host().await.frames_taken, 0);
+}
+
+/// Bytes that the system says are available, or there are in all.
+fn memory(key: &str) -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let line = told.lines().find(|line| line.starts_with(key)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(target_os = "linux")]
+async fn a_guest_that_is_larger_than_the_machines_memory_is_refused_with_both_figures() {
+    // The largest guest that a server takes; of no use on a machine where even that one fits.
+    let frames = 1 << 24;
+    if memory("MemTotal:") >= u64::from(frames) << 12 {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _server = RunningServer::start_with(config(&listener, frames));
+    let mut server = welcome(&listener).await;
+    let spec = GuestSpec {
+        pages: frames,
+        frames,
+        resident_at_start: ResidentAtStart::None,
+        ..plane_guest(9)
+    };
+    let refusal = server.refusal(creation("g", &spec)).await;
+    assert!(refusal.contains("\"g\" needs 65536 MiB of memory"), "{refusal}");
+    assert!(refusal.contains(" MiB available"), "{refusal}");
+
+    let mut offer = PlayedSource::offer(1, &spec, &connections(1));
+    offer.parameters.scheme = Scheme::PostCopy;
+    for (order, has) in [(PushOrder::Lru, " MiB available"), (PushOrder::Address, " MiB in all")] {
+        offer.parameters.push_order = order;
+        let (_peer, answer) =
+            common::open(&server.hello.address, PeerMessage::Offer(Box::new(offer.clone()))).await;
+        let PeerMessage::Refuse { reason } = answer else { panic!("{answer:?}") };
+        assert!(reason.contains("needs 65536 MiB") && reason.contains(has), "{reason}");
+    }
+    assert_eq!(server.host().await.frames_taken, 0);
+    let delete = ServerCommand::DeleteVm { vm: "g".to_owned(), force: true };
+    assert!(server.refusal(delete).await.contains("has no guest"));
+}
