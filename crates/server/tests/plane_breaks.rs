@@ -137,6 +137,19 @@ async fn a_guest_that_is_given_back_has_all_its_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_whose_pages_are_gone_is_not_taken_back() {
+    let (mut fleet, spec) = (Fleet::start().await, plane_guest(3));
+    let destination = PlayedDestination::listen().await;
+    create(&mut fleet, &spec).await;
+    move_to(&mut fleet, &destination.address, 1, &moving(Scheme::PostCopy), 1).await;
+    let (mut control, mut bulk) = destination.welcome().await;
+    let batches = take_all(&mut control, &mut bulk[0], spec.pages).await;
+    tell(&mut control, PeerMessage::Acknowledged { connection: 1, batches }).await;
+    reply(&mut control, Reply::ThrownAway { reason: "no such recording".to_owned() }).await;
+    check_lost(&mut fleet, 1, "threw the guest away after it had acknowledged pages").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn progress_beyond_all_bounds_harms_nobody() {
     let (mut fleet, spec) = (Fleet::start().await, plane_guest(4));
     let destination = PlayedDestination::listen().await;

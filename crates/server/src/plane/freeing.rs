@@ -20,6 +20,8 @@ pub(crate) struct Freeing {
     needed: Vec<u32>,
     /// By connection, the batches that are not acknowledged: number, and pages.
     unacknowledged: Vec<VecDeque<(u64, Vec<Run>)>>,
+    /// Something has been given up.
+    began: bool,
 }
 
 impl Freeing {
@@ -29,7 +31,12 @@ impl Freeing {
         for entry in residency.iter().filter(|entry| !entry.current) {
             needed[(entry.page.0 / PAGES_PER_HUGE_PAGE) as usize] += 1;
         }
-        Freeing { needed, unacknowledged: vec![VecDeque::new(); connections] }
+        Freeing { needed, unacknowledged: vec![VecDeque::new(); connections], began: false }
+    }
+
+    /// Whether something has been given up: the guest cannot be taken back.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.began
     }
 
     /// These pages leave by that connection, in the batch of that number.
@@ -63,6 +70,7 @@ impl Freeing {
                     let first = region * PAGES_PER_HUGE_PAGE;
                     let count = PAGES_PER_HUGE_PAGE.min(memory.count() - first);
                     memory.discard(PageNumber(first), count);
+                    self.began = true;
                 }
             }
         }

@@ -356,6 +356,11 @@ impl Side for SourceSide {
             }
             _ => return Err("the destination sent something else than a reply".to_owned()),
         };
+        if let (Reply::ThrownAway { .. }, Way::Plane(plane)) = (&reply, &self.way)
+            && plane.has_given_up_memory()
+        {
+            return Err("it threw the guest away after it had acknowledged pages".to_owned());
+        }
         if let Reply::Request { page } | Reply::Overwritten { page } = reply
             && page.0 >= self.spec.pages
         {

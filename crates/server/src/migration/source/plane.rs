@@ -252,6 +252,11 @@ impl SourcePlane {
         Ok(())
     }
 
+    /// Whether memory has been given up: the guest cannot be taken back.
+    pub(super) fn has_given_up_memory(&self) -> bool {
+        self.freeing.as_ref().is_some_and(Freeing::has_begun)
+    }
+
     /// Writes as much as the bulk connections take. Whether that was anything.
     pub(super) fn write(&mut self, source: &Source) -> Result<bool, String> {
         let memory = source.memory().and_then(Memory::bytes);
