@@ -37,6 +37,16 @@ fn describe(kind: &EventKind) -> Option<String> {
         Kind::Resumed { registers } => {
             format!("Resumed at the destination: pc {}.", registers.accesses)
         }
+        Kind::Checkpointed { pages, takes } => {
+            format!("Checkpoint: {pages} dirty pages go to the disk in {takes}.")
+        }
+        Kind::Paused { reason } => format!("Paused: {reason}."),
+        Kind::PageLost { page } => format!("Page{page} was lost on its way."),
+        Kind::Recovered => "Recovered: the link is back.".to_owned(),
+        Kind::SourceLost { reason, on_disk } => {
+            format!("On without the source: {reason}; {on_disk} missing pages are on the disk.")
+        }
+        Kind::ThrownAway { reason } => format!("Thrown away, never resumed: {reason}."),
         Kind::Completed => "Migration complete.".to_owned(),
         Kind::Returned { reason } => format!("Back at the source: {reason}."),
         Kind::Lost { reason } => format!("Lost: {reason}."),

@@ -92,6 +92,17 @@ impl Bubbling {
         }
     }
 
+    /// Bubbles that have grown over pages which now wait again would never come back to them.
+    fn begin_again(&mut self, pivot: u32) {
+        let parameters = PrePaging {
+            pivots: self.most_pivots as u32,
+            direction: self.direction,
+            sticky_pivot: self.sticky.is_some(),
+        };
+        *self = Bubbling::new(&parameters);
+        self.fault_at(PageNumber(pivot));
+    }
+
     fn fault_at(&mut self, page: PageNumber) {
         if self.pivots.len() == self.most_pivots {
             self.pivots.pop_front();
@@ -127,6 +138,17 @@ impl Background {
     pub(crate) fn fault_at(&mut self, page: PageNumber) {
         if let Background::Bubbling(bubbling) = self {
             bubbling.fault_at(page);
+        }
+    }
+
+    /// Pages that had left the background wait in it again: they were lost, and go first. (Bubbles
+    /// begin again around the first of them.)
+    pub(crate) fn put_back(&mut self, pages: &[PageNumber]) {
+        let Some(first) = pages.iter().min() else { return };
+        match self {
+            Background::Ordered { reversed } => reversed.extend(pages.iter().rev()),
+            Background::ByAddress { from } => *from = first.0.min(*from),
+            Background::Bubbling(bubbling) => bubbling.begin_again(first.0),
         }
     }
 
@@ -202,6 +224,43 @@ mod tests {
         assert_eq!(&pushed[..2], [11, 21]);
         assert!(pushed[2..6].iter().all(|page| *page > 15), "{pushed:?}");
         assert_eq!(pushed.len(), 37);
+    }
+
+    #[test]
+    fn what_was_lost_goes_first_and_nothing_is_forgotten() {
+        let orders = [
+            Background::ordered((0..8).map(PageNumber).collect()),
+            Background::ByAddress { from: 0 },
+            Background::Bubbling(Bubbling::new(&PrePaging::default())),
+            Background::Bubbling(Bubbling::new(&PrePaging {
+                pivots: 1,
+                direction: Direction::Backward,
+                sticky_pivot: true,
+            })),
+        ];
+        for mut background in orders {
+            let mut waiting = PageSet::new(8);
+            (0..8).map(PageNumber).for_each(|page| assert!(waiting.insert(page)));
+            let mut next = |waiting: &mut PageSet| {
+                let page = background.next(waiting)?;
+                waiting.remove(page);
+                Some(page)
+            };
+            let lost: Vec<PageNumber> = (0..5).filter_map(|_| next(&mut waiting)).collect();
+            background.put_back(&lost[1..3]);
+            lost[1..3].iter().for_each(|page| assert!(waiting.insert(*page)));
+            let mut pushed: Vec<PageNumber> =
+                std::iter::from_fn(|| {
+                    let page = background.next(&waiting)?;
+                    waiting.remove(page);
+                    Some(page)
+                })
+                .collect();
+            assert!(lost[1..3].contains(&pushed[0]), "{background:?}: {pushed:?} after {lost:?}");
+            pushed.extend([lost[0], lost[3], lost[4]]);
+            pushed.sort_unstable();
+            assert!(pushed.into_iter().eq((0..8).map(PageNumber)), "{background:?}");
+        }
     }
 
     #[test]

@@ -93,6 +93,14 @@ pub enum EventKind {
         /// Pages on the residency list.
         resident: u64,
     },
+    /// Source: dirty pages of the suspended guest go to the disk before the hand-over.
+    Checkpointed {
+        /// How many.
+        pages: u64,
+        /// How long the disk takes for them.
+        #[serde(rename = "takes_ns")]
+        takes: Duration,
+    },
     /// Source: a page's transmission began.
     PageSent {
         /// Which page.
@@ -155,9 +163,36 @@ pub enum EventKind {
         /// What the source answers.
         answer: Answer,
     },
+    /// Either side: the link broke after the hand-over. What runs at the destination runs on with
+    /// what it has.
+    Paused {
+        /// What was seen.
+        reason: String,
+    },
+    /// Source: a page was found to be lost in flight.
+    PageLost {
+        /// Which page.
+        page: PageNumber,
+    },
+    /// Either side: the two sides know of each other what they have, and go on.
+    Recovered,
+    /// Destination: it goes on without the source.
+    SourceLost {
+        /// What was seen.
+        reason: String,
+        /// Pages of the residency list that never came, which the disk has.
+        on_disk: u64,
+    },
+    /// Destination: the migration is given up here, the guest was never resumed here and will not
+    /// be.
+    ThrownAway {
+        /// Why.
+        reason: String,
+    },
     /// Source: the destination has all it needs; the guest was freed here.
     Released,
-    /// Source: the guest runs here again, before the hand-over or after the destination's word.
+    /// Source: the guest runs here again: before the hand-over, after the destination's word, or by
+    /// an operator's.
     Returned {
         /// Why.
         reason: String,
@@ -217,7 +252,8 @@ pub enum EventKind {
         /// The guest's registers.
         registers: Registers,
     },
-    /// Destination: the guest cannot go on; pages that it needs are gone.
+    /// Destination: the guest cannot go on; pages that it needs are gone. Source: it was handed
+    /// over, and the destination is given up.
     Lost {
         /// Why.
         reason: String,
@@ -244,7 +280,12 @@ impl EventKind {
                 | Kind::RoundBegan { .. }
                 | Kind::Throttled { .. }
                 | Kind::Suspended { .. }
+                | Kind::Checkpointed { .. }
                 | Kind::Handover { .. }
+                | Kind::Paused { .. }
+                | Kind::Recovered
+                | Kind::SourceLost { .. }
+                | Kind::ThrownAway { .. }
                 | Kind::ContextSent
                 | Kind::ForwardResumed
                 | Kind::HeadStartCompleted

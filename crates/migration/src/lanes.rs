@@ -136,6 +136,15 @@ impl Lanes {
         Lanes { background: Background::Bubbling(Bubbling::new(parameters)), ..lanes }
     }
 
+    /// Pages that had been sent, and were lost, wait again: first in the background.
+    pub(crate) fn put_back(&mut self, pages: &[PageNumber]) {
+        self.background.put_back(pages);
+        for page in pages {
+            assert!(self.in_background.insert(*page), "page {page} waited when it was put back");
+            self.background_left += 1;
+        }
+    }
+
     /// A fault at the destination asked for `page`, wherever that is.
     pub(crate) fn fault_at(&mut self, page: PageNumber) {
         self.background.fault_at(page);
@@ -260,6 +269,19 @@ mod tests {
         lanes.join_forward(PageNumber(5));
         let order: Vec<u32> = drain(&mut lanes).iter().map(|(page, _)| *page).collect();
         assert_eq!(order, [2, 5, 9, 0]);
+    }
+
+    #[test]
+    fn what_is_put_back_goes_before_the_rest_of_the_background() {
+        let mut lanes = lanes();
+        let sent: Vec<PageNumber> =
+            (0..3).filter_map(|_| lanes.pop()).map(|(page, _)| page).collect();
+        lanes.join_forward(PageNumber(7));
+        lanes.put_back(&sent[1..]);
+        use Cause::*;
+        let expected = [(7, Forward), (2, Background), (9, Background), (0, Background)];
+        assert_eq!(drain(&mut lanes), expected);
+        assert!(lanes.is_empty());
     }
 
     #[test]

@@ -24,8 +24,13 @@
 //!   <------------------------------------- Complete -- nothing is missing any more
 //!   Released: the guest's memory is freed
 //! ```
+//!
+//! What happens when the link breaks after the hand-over is told in [`RecoveryAnswer`]: both sides pause,
+//! tell each other what they have, and go on.
 
 mod background;
+#[cfg(feature = "broken-rules")]
+mod broken_rules;
 mod destination;
 mod event;
 mod event_log;
@@ -35,9 +40,12 @@ mod metrics;
 mod page_set;
 mod parameters;
 mod prediction;
+mod recovery;
 mod report;
 mod source;
 
+#[cfg(feature = "broken-rules")]
+pub use broken_rules::BrokenRule;
 pub use destination::{Destination, DestinationInput, DestinationOutput};
 pub use event::{Answer, Event, EventKind, Fate, FaultEnd, Side};
 pub use event_log::{EventLog, EventRun};
@@ -49,5 +57,6 @@ pub use parameters::{
     BeforeHandover, Direction, MigrationParameters, ParameterError, Parts, PrePaging, PushOrder,
     RoundParameters, Scheme, StopRule,
 };
+pub use recovery::{DestinationRecovery, PageMap, RecoveryAnswer, SourceRecovery};
 pub use report::{DestinationReport, PageCounts, SourceReport};
-pub use source::{Source, SourceInput, SourceOutput};
+pub use source::{Reclaim, Source, SourceInput, SourceOutput};

@@ -91,6 +91,12 @@ pub struct Metrics {
     pub pages_exempted: u64,
     /// Pages sent again since a broken link had lost them.
     pub pages_recovered: u64,
+    /// How often the link broke after the hand-over, as either side saw it.
+    #[serde(default)]
+    pub pauses: u64,
+    /// How long it was broken in all.
+    #[serde(default)]
+    pub paused_time_ns: u64,
     /// Bytes of context and pages on the link.
     pub bytes_transferred: u64,
     /// These bytes per second from the request until the link had carried the last of them.
@@ -153,7 +159,9 @@ impl Metrics {
             pages_discarded: destination.discarded,
             pages_dropped: source.dropped,
             pages_exempted: source.exempted,
-            pages_recovered: 0,
+            pages_recovered: source.recovered,
+            pauses: source.pauses.max(destination.pauses),
+            paused_time_ns: source.paused_time.max(destination.paused_time).as_nanos(),
             bytes_transferred: source.bytes,
             bandwidth_mean: span(source.requested_at, source.link_used_until)
                 .and_then(|used| mean_rate(source.bytes, used)),
@@ -195,8 +203,13 @@ impl Metrics {
         if self.outcome != Outcome::Completed {
             return Ok(());
         }
-        if source.sent != destination.arrived {
-            return Err(format!("sent {:?}, arrived {:?}", source.sent, destination.arrived));
+        if destination.source_lost.is_none()
+            && source.released_at.is_some()
+            && source.sent.above(&source.lost_in_flight) != destination.arrived
+        {
+            let (sent, lost) = (source.sent, source.lost_in_flight);
+            let arrived = destination.arrived;
+            return Err(format!("sent {sent:?}, lost in flight {lost:?}, arrived {arrived:?}"));
         }
         let (Some(total), Some(preparation), Some(downtime), Some(resume)) = (
             self.total_migration_time_ns,

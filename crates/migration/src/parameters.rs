@@ -281,6 +281,10 @@ pub struct MigrationParameters {
     /// link gives. Demand and forward pages do not wait for it (QEMU's max-postcopy-bandwidth).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push_rate: Option<Rate>,
+    /// Write the suspended guest's dirty pages to the disk before anything else of it is sent, one
+    /// after another: then the destination does without the source if that is lost (ours).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checkpoint: bool,
 }
 
 /// The most bytes that a context may have: 1 GiB, so that its time on the link cannot overflow.

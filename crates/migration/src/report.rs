@@ -29,6 +29,16 @@ impl PageCounts {
         } += 1;
     }
 
+    /// What these have more than `others`, cause by cause.
+    pub fn above(&self, others: &PageCounts) -> PageCounts {
+        PageCounts {
+            round: self.round.saturating_sub(others.round),
+            background: self.background.saturating_sub(others.background),
+            forward: self.forward.saturating_sub(others.forward),
+            demand: self.demand.saturating_sub(others.demand),
+        }
+    }
+
     /// Pages in all.
     pub fn total(&self) -> u64 {
         self.round + self.background + self.forward + self.demand
@@ -69,6 +79,24 @@ pub struct SourceReport {
     pub link_used_until: Option<Instant>,
     /// Accesses that the forward context completed.
     pub forward_accesses: u64,
+    /// Dirty pages that were written to the disk before the hand-over.
+    #[serde(default)]
+    pub checkpointed: u64,
+    /// How often the link broke after the hand-over.
+    #[serde(default)]
+    pub pauses: u64,
+    /// How long it was broken in all: until each recovery, or the end.
+    #[serde(default)]
+    pub paused_time: Duration,
+    /// Of the pages sent, those that broken links had lost.
+    #[serde(default)]
+    pub lost_in_flight: PageCounts,
+    /// Of these, sent again. (What the disk has, and what the guest has overwritten, is not.)
+    #[serde(default)]
+    pub recovered: u64,
+    /// When the destination was given up after the hand-over, and why.
+    #[serde(default)]
+    pub lost: Option<(Instant, String)>,
 }
 
 /// What the destination counted.
@@ -84,6 +112,22 @@ pub struct DestinationReport {
     pub ended_at: Option<Instant>,
     /// When the guest was lost, and why.
     pub lost: Option<(Instant, String)>,
+    /// When the migration was given up without ever resuming the guest, and why: then the guest is
+    /// the source's.
+    #[serde(default)]
+    pub thrown_away: Option<(Instant, String)>,
+    /// When the guest went on here without its source, and why.
+    #[serde(default)]
+    pub source_lost: Option<(Instant, String)>,
+    /// Pages of the residency list that were missing then, which the disk has.
+    #[serde(default)]
+    pub left_on_disk: u64,
+    /// How often the link broke after the context had come.
+    #[serde(default)]
+    pub pauses: u64,
+    /// How long it was broken in all: until each recovery, or the end.
+    #[serde(default)]
+    pub paused_time: Duration,
     /// Counted faults that a page from the source ended.
     pub faults_remote: u64,
     /// Counted faults that a load from the disk ended.

@@ -18,6 +18,7 @@ fn refusal(scheme: Scheme, rounds: RoundParameters) -> Option<String> {
         pre_paging: Default::default(),
         whole_page_writes: false,
         push_rate: None,
+        checkpoint: false,
     };
     parameters.validate().err().map(|error| error.to_string())
 }

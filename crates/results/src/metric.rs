@@ -59,6 +59,8 @@ impl Metric {
         pages_dropped,
         pages_exempted,
         pages_recovered,
+        pauses,
+        paused_time_ns,
         bytes_transferred,
         bandwidth_mean,
         bandwidth_peak,

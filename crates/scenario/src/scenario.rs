@@ -154,6 +154,9 @@ pub struct MigrationScenario {
     /// The most that the background push sends per second; `None`: what the link gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push_rate: Option<Rate>,
+    /// Write the dirty pages to the disk between suspension and hand-over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub checkpoint: bool,
 }
 
 impl Scenario {
@@ -241,6 +244,7 @@ impl Scenario {
             },
             whole_page_writes: migration.whole_page_writes,
             push_rate: migration.push_rate,
+            checkpoint: migration.checkpoint,
         }
     }
 

@@ -88,6 +88,8 @@ struct MigrationTable {
     #[serde(default)]
     whole_page_writes: bool,
     push_rate: Option<Rate>,
+    #[serde(default)]
+    checkpoint: bool,
 }
 
 impl MigrationTable {
@@ -116,6 +118,7 @@ impl MigrationTable {
             sticky_pivot: self.sticky_pivot.unwrap_or(self.direction != Direction::Dual),
             whole_page_writes: self.whole_page_writes,
             push_rate: self.push_rate,
+            checkpoint: self.checkpoint,
         }
     }
 }

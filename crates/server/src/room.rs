@@ -126,6 +126,7 @@ mod tests {
             pre_paging: PrePaging::default(),
             whole_page_writes: false,
             push_rate: None,
+            checkpoint: false,
         };
         let all = guest(1 << 10);
         for scheme in Scheme::ALL {

@@ -66,6 +66,7 @@ fn migration(scheme: Scheme, working_set: &str, pages: u32) -> Migration {
             pre_paging: Default::default(),
             whole_page_writes: false,
             push_rate: None,
+            checkpoint: false,
         },
         link: LinkParameters {
             // 100 Gbit/s: 64 GiB within the ten seconds.

@@ -101,6 +101,7 @@ fn migrate(order: Order, pages: Vec<PageNumber>, think_time: Duration) -> Shares
             pre_paging: order.pre_paging,
             whole_page_writes: false,
             push_rate: None,
+            checkpoint: false,
         },
         link: LinkParameters {
             bandwidth: Rate::from_bytes_per_sec(GIGABIT).expect("it is above zero"),

@@ -47,6 +47,7 @@ fn migration(scheme: Scheme) -> Migration {
             pre_paging: Default::default(),
             whole_page_writes: false,
             push_rate: None,
+            checkpoint: false,
         },
         link: LinkParameters {
             bandwidth: Rate::from_bytes_per_sec(500_000_000).expect("it is above zero"),

@@ -183,6 +183,7 @@ fn migration((limit, written): Cell, position: u32, assumptions: &Assumptions) -
             pre_paging: Default::default(),
             whole_page_writes: false,
             push_rate: None,
+            checkpoint: false,
         },
     }
 }

@@ -240,12 +240,14 @@ impl Pair {
                     let at = at.saturating_add(self.latency);
                     self.deliver_to_destination(at, DestinationInput::Received(notice));
                 }
+                // No link breaks here: see `faults`.
+                SourceOutput::Recover { .. } => unreachable!("nothing was lost"),
                 SourceOutput::Event(event) => self.journal.note(event),
                 SourceOutput::Ended => {
                     self.source_ended = true;
                     self.journal.end_source();
                     if let Some((at, reason)) = self.source.report().returned.clone() {
-                        let input = DestinationInput::SourceLost { reason };
+                        let input = DestinationInput::Withdrawn { reason };
                         self.destination.handle_input(at, input);
                     }
                 }

@@ -38,6 +38,7 @@ fn restless(scheme: Scheme) -> Migration {
             pre_paging: Default::default(),
             whole_page_writes: false,
             push_rate: None,
+            checkpoint: false,
         },
         link: LinkParameters {
             bandwidth: Rate::from_bytes_per_sec(8_224).unwrap(),

@@ -72,6 +72,7 @@ fn migrate_by(
             pre_paging: Default::default(),
             whole_page_writes: false,
             push_rate: None,
+            checkpoint: false,
         },
     };
     let run = simulate(&migration).unwrap();

@@ -198,6 +198,18 @@ impl Guest {
         self.disk.write_back(page, stamp);
     }
 
+    /// Writes every dirty page to the disk, and keeps it in memory, clean. Returns how many they
+    /// were.
+    pub fn checkpoint(&mut self) -> u64 {
+        let dirty: Vec<PageNumber> =
+            self.memory.iter().filter(|page| self.memory.is_dirty(*page)).collect();
+        for page in &dirty {
+            self.disk.write_back(*page, self.stamp(*page));
+            self.memory.mark_clean(*page);
+        }
+        dirty.len() as u64
+    }
+
     /// Runs the guest at ordinary paging until `accesses` accesses are completed in all, from
     /// `now` on, loads taking `latency`, and leaves it suspended. Returns the instant at which the
     /// last was completed.

@@ -180,6 +180,11 @@ impl Memory {
         self.set_flags(page, self.flags(page) & !WATCH_WRITE);
     }
 
+    /// The disk has the resident `page` as it is.
+    pub fn mark_clean(&mut self, page: PageNumber) {
+        self.set_flags(page, self.flags(page) & !DIRTY);
+    }
+
     /// Changes the number of frames, which must hold what is resident.
     pub fn set_frames(&mut self, frames: u32) {
         let resident = self.resident();

@@ -10,6 +10,8 @@ const TOUCHED: u8 = 16;
 const FORWARD_UNTOUCHED: u8 = 32;
 /// It is not missing: it arrived, is on the disk, or was overwritten.
 const SETTLED: u8 = 64;
+/// It was dirty at the suspension: the disk has not got it as it was.
+const DIRTY_AT_SOURCE: u8 = 128;
 
 /// The book of arrivals: which pages came, which were held, and how many of the residency list
 /// are missing.
@@ -24,13 +26,35 @@ impl Arrivals {
         Arrivals { flags: vec![0; pages as usize], missing: 0 }
     }
 
-    /// `page` is on the residency list; it is missing unless it has come already.
-    pub(super) fn list(&mut self, page: PageNumber) {
+    /// `page` is on the residency list, dirty or not; it is missing unless it has come already.
+    pub(super) fn list(&mut self, page: PageNumber, dirty: bool) {
         let flags = &mut self.flags[page.index()];
         if *flags & (LISTED | SETTLED) == 0 {
             self.missing += 1;
         }
-        *flags |= LISTED;
+        *flags |= if dirty { LISTED | DIRTY_AT_SOURCE } else { LISTED };
+    }
+
+    /// The pages of the residency list that are missing.
+    pub(super) fn missing_pages(&self) -> Vec<PageNumber> {
+        let pages = (0..).map(PageNumber).zip(&self.flags);
+        let missing = pages.filter(|(_, flags)| **flags & (LISTED | SETTLED) == LISTED);
+        missing.map(|(page, _)| page).collect()
+    }
+
+    #[cfg(feature = "broken-rules")]
+    pub(super) fn is_listed(&self, page: PageNumber) -> bool {
+        self.flags[page.index()] & LISTED != 0
+    }
+
+    /// Whether `page`, of the residency list, was dirty at the suspension.
+    pub(super) fn is_dirty_at_source(&self, page: PageNumber) -> bool {
+        self.flags[page.index()] & DIRTY_AT_SOURCE != 0
+    }
+
+    /// Whether a copy of `page` would be of no use: one has come, or the page was held here.
+    pub(super) fn wants_no_copy(&self, page: PageNumber) -> bool {
+        self.flags[page.index()] & (ARRIVED | HELD) != 0
     }
 
     /// Pages of the residency list that have neither arrived nor are known to be on the disk.

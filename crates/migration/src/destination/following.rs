@@ -44,12 +44,18 @@ pub(super) struct Following {
     pub(super) arrivals: Arrivals,
     fault: Option<Fault>,
     /// The page that was asked for and neither came nor was said to be not resident.
-    request: Option<PageNumber>,
+    pub(super) request: Option<PageNumber>,
     /// Index of the first access after the resume.
     first_access: u64,
     reported_accesses: u64,
     migrating: bool,
+    /// The link is broken: what is said is not heard.
+    pub(super) is_silent: bool,
+    /// Pages that were overwritten meanwhile.
+    pub(super) unsaid_overwritten: Vec<PageNumber>,
     effects: Vec<Effect>,
+    #[cfg(feature = "broken-rules")]
+    pub(super) installs_held: bool,
 }
 
 impl Following {
@@ -62,7 +68,11 @@ impl Following {
             request: None,
             reported_accesses: 0,
             migrating: true,
+            is_silent: false,
+            unsaid_overwritten: Vec::new(),
             effects: Vec::with_capacity(EFFECTS),
+            #[cfg(feature = "broken-rules")]
+            installs_held: false,
         }
     }
 
@@ -76,7 +86,7 @@ impl Following {
                 staged.watch_touch(entry.page);
                 staged.make_most_recent(entry.page);
             }
-            self.arrivals.list(entry.page);
+            self.arrivals.list(entry.page, entry.dirty);
         }
         for page in (0..self.guest.spec().pages).map(PageNumber) {
             if staged.contains(page) && !self.arrivals.was_held(page) {
@@ -93,6 +103,13 @@ impl Following {
 
     fn log(&mut self, at: Instant, kind: EventKind) {
         self.effects.push(Effect::Event(at, kind));
+    }
+
+    /// Says something, unless the link is broken.
+    pub(super) fn say(&mut self, at: Instant, reply: Reply) {
+        if !self.is_silent {
+            self.effects.push(Effect::Reply(at, reply));
+        }
     }
 
     /// Whether nothing is missing any more and no request is open.
@@ -113,7 +130,8 @@ impl Following {
         self.guest.poll_timeout()
     }
 
-    fn accesses(&self) -> u64 {
+    /// Accesses that were completed here.
+    pub(super) fn accesses(&self) -> u64 {
         self.guest.registers().accesses - self.first_access
     }
 
@@ -202,7 +220,7 @@ impl Following {
         self.log(since, EventKind::FaultBegan { page, asked });
         if asked {
             self.request = Some(page);
-            self.effects.push(Effect::Reply(since, Reply::Request { page }));
+            self.say(since, Reply::Request { page });
         } else {
             self.guest.begin_load(since, parameters.disk_latency_destination);
         }
@@ -219,7 +237,10 @@ impl Following {
         report.first_touches += u64::from(self.arrivals.touch(page));
         self.log(now, EventKind::Overwritten { page });
         if self.arrivals.may_be_at_source(page) {
-            self.effects.push(Effect::Reply(now, Reply::Overwritten { page }));
+            self.say(now, Reply::Overwritten { page });
+            if self.is_silent {
+                self.unsaid_overwritten.push(page);
+            }
         }
         self.arrivals.overwritten(page);
         let victim = self.guest.complete_blocked(now, 0, true);
@@ -247,7 +268,7 @@ impl Following {
             && accesses > self.reported_accesses
         {
             self.reported_accesses = accesses;
-            self.effects.push(Effect::Reply(at, Reply::Progress { accesses }));
+            self.say(at, Reply::Progress { accesses });
         }
     }
 
@@ -281,7 +302,7 @@ impl Following {
         }
         let ends_fault =
             self.fault.is_some_and(|fault| fault.page == page && fault.answered.is_none());
-        let fate = if self.arrivals.was_held(page) {
+        let fate = if self.is_stale(page) {
             report.duplicate += 1;
             Fate::Duplicate
         } else if ends_fault {
@@ -307,6 +328,15 @@ impl Following {
             Fate::WrittenBack => self.guest.write_back(page, stamp),
             Fate::Discarded | Fate::Duplicate | Fate::Late => {}
         }
+    }
+
+    /// Whether a copy of `page` that comes now may be stale: the page was held here.
+    fn is_stale(&self, page: PageNumber) -> bool {
+        #[cfg(feature = "broken-rules")]
+        if self.installs_held && !self.guest.memory().contains(page) {
+            return false;
+        }
+        self.arrivals.was_held(page)
     }
 
     fn install(&mut self, page: PageNumber, stamp: u64, dirty: bool, cause: Cause) {

@@ -2,10 +2,12 @@
 
 mod arrivals;
 mod following;
+mod recovery;
 
 use crate::event::{Event, EventKind, Fate, Side};
 use crate::message::{Context, LinkMessage, Notice, PageMessage, Reply};
 use crate::parameters::MigrationParameters;
+use crate::recovery::{PageMap, SourceRecovery};
 use crate::report::DestinationReport;
 use arrivals::Arrivals;
 use following::{Effect, Following};
@@ -26,10 +28,28 @@ pub enum DestinationInput {
     Received(Notice),
     /// What [`Destination::poll_timeout`] announced of the disk is due.
     DiskDue,
-    /// The source, or the way to it, is gone.
+    /// The way to the source is broken: what was on it is lost. The guest goes on with what is
+    /// here.
+    LinkLost {
+        /// What was seen.
+        reason: String,
+    },
+    /// There is a way to the source again, by a new connection on which
+    /// [`answer_recovery`](Destination::answer_recovery) was said; this is the source's first word
+    /// on it.
+    Recovered(Box<SourceRecovery>),
+    /// The source took the guest back: before the hand-over, or by an operator's word.
+    Withdrawn {
+        /// Why.
+        reason: String,
+    },
+    /// The source is gone for good, or was waited for long enough.
     SourceLost {
         /// What was seen.
         reason: String,
+        /// Whether its process is known to be dead, and not out of reach alone: then it can never
+        /// run the guest again.
+        is_dead: bool,
     },
 }
 
@@ -54,16 +74,26 @@ pub enum DestinationOutput {
 /// ```text
 ///                   Context                head start done, or complete
 ///  AwaitingContext ---------> AwaitingResume --------------------------> Following
-///      |       |                    |                                       |   | nothing missing,
-///      |       | cannot be opened   | SourceLost: lost                      |   | no request open
-///      |       v                    v                SourceLost: lost       |   v
-///      +----> Gone <------------------<-------------------------------------+ Settled
-///  SourceLost: it never came
+///      |       |               |        |                                 |   | nothing missing,
+///      |       | cannot        |        | SourceLost,                     |   | no request open; or
+///      |       | be opened     |        | a dirty page missing: lost      |   | SourceLost, and the
+///      |       v               v        v                                 |   | disk has the rest
+///      +-----> Gone <----------+--------+---------------------------------+   v
+///    Withdrawn, SourceLost:   Withdrawn,             SourceLost, a dirty      Settled
+///    thrown away              SourceLost (may live): page missing: lost
+///                             thrown away
 /// ```
+///
+/// A broken link is no state: the guest goes on, and nothing is said until it is mended. A guest
+/// that was thrown away was never resumed here: the source may run it again.
 #[derive(Debug)]
 enum State {
     /// Nothing but what the scheme copies before the hand-over comes, and is set aside.
-    AwaitingContext { staged: Memory },
+    AwaitingContext {
+        staged: Memory,
+        /// What the source said of pages that are on the disk.
+        on_disk: PageMap,
+    },
     /// The guest is here, suspended, until the forward context has its head start.
     AwaitingResume(Box<Following>),
     /// The guest runs here, and pages of it are missing.
@@ -83,8 +113,12 @@ pub struct Destination {
     state: State,
     head_start_done: bool,
     standing_by: Option<Guest>,
+    /// Since when the link is broken.
+    paused: Option<Instant>,
     outputs: VecDeque<DestinationOutput>,
     report: DestinationReport,
+    #[cfg(feature = "broken-rules")]
+    broken_rule: Option<crate::BrokenRule>,
 }
 
 impl Destination {
@@ -96,10 +130,13 @@ impl Destination {
             head_start_done: parameters.effective_head_start() == 0,
             spec,
             parameters,
-            state: State::AwaitingContext { staged },
+            state: State::AwaitingContext { staged, on_disk: PageMap::default() },
             standing_by: None,
+            paused: None,
             outputs: VecDeque::with_capacity(OUTPUTS),
             report: DestinationReport::default(),
+            #[cfg(feature = "broken-rules")]
+            broken_rule: None,
         }
     }
 
@@ -112,7 +149,7 @@ impl Destination {
     /// Gives the memory that pages are received into, empty and with a frame for each page of the
     /// guest: it becomes the guest's.
     pub fn receive_into(&mut self, memory: Memory) {
-        if let State::AwaitingContext { staged } = &mut self.state {
+        if let State::AwaitingContext { staged, .. } = &mut self.state {
             *staged = memory;
         }
     }
@@ -121,7 +158,7 @@ impl Destination {
     /// guest's.
     pub fn memory(&self) -> Option<&Memory> {
         match &self.state {
-            State::AwaitingContext { staged } => Some(staged),
+            State::AwaitingContext { staged, .. } => Some(staged),
             _ => self.guest().map(Guest::memory),
         }
     }
@@ -129,7 +166,7 @@ impl Destination {
     /// That memory, for the bytes of pages that come.
     pub fn memory_mut(&mut self) -> Option<&mut Memory> {
         match &mut self.state {
-            State::AwaitingContext { staged } => Some(staged),
+            State::AwaitingContext { staged, .. } => Some(staged),
             State::AwaitingResume(following)
             | State::Following(following)
             | State::Settled(following) => Some(following.guest.memory_mut()),
@@ -178,7 +215,12 @@ impl Destination {
                     following.disk_due(now, &self.parameters, &mut self.report);
                 }
             }
-            DestinationInput::SourceLost { reason } => self.source_lost(now, reason),
+            DestinationInput::LinkLost { reason } => self.link_lost(now, reason),
+            DestinationInput::Recovered(word) => self.recovered(now, &word),
+            DestinationInput::Withdrawn { reason } => self.withdrawn(now, reason),
+            DestinationInput::SourceLost { reason, is_dead } => {
+                self.source_lost(now, reason, is_dead);
+            }
         }
         self.settle(now);
     }
@@ -239,7 +281,8 @@ impl Destination {
     }
 
     fn context_arrived(&mut self, now: Instant, context: &Context) {
-        let State::AwaitingContext { staged } = std::mem::replace(&mut self.state, State::Gone)
+        let State::AwaitingContext { staged, on_disk } =
+            std::mem::replace(&mut self.state, State::Gone)
         else {
             panic!("a context arrived twice");
         };
@@ -255,6 +298,11 @@ impl Destination {
         self.log(now, EventKind::ContextArrived);
         let mut following = Following::new(guest, Arrivals::new(self.spec.pages));
         following.take_staged(staged, context);
+        following.learn_on_disk(now, &on_disk, &self.parameters);
+        #[cfg(feature = "broken-rules")]
+        {
+            following.installs_held = self.broken_rule == Some(crate::BrokenRule::InstallHeld);
+        }
         following.guest.set_target(context.registers.accesses + self.parameters.measured_accesses);
         self.report.resumed_registers = Some(context.registers);
         if self.parameters.scheme.parts().forward_context {
@@ -265,6 +313,7 @@ impl Destination {
 
     /// The guest cannot be resumed here: the source gets it back.
     fn throw_away(&mut self, now: Instant, reason: String) {
+        self.report.thrown_away = Some((now, reason.clone()));
         self.outputs
             .push_back(DestinationOutput::Reply { at: now, reply: Reply::ThrownAway { reason } });
         self.outputs.push_back(DestinationOutput::Ended);
@@ -274,7 +323,7 @@ impl Destination {
         self.report.arrived.add(message.cause);
         let PageMessage { page, stamp, dirty, cause } = message;
         let fate = match &mut self.state {
-            State::AwaitingContext { staged } => {
+            State::AwaitingContext { staged, .. } => {
                 staged.replace(page, stamp, dirty);
                 Fate::Installed
             }
@@ -293,19 +342,16 @@ impl Destination {
     fn noticed(&mut self, now: Instant, notice: Notice) {
         match (notice, &mut self.state) {
             (Notice::HeadStart, _) => self.head_start_done = true,
+            // After a recovery the forward context may be ahead of the context, which comes again.
+            (
+                Notice::NotResident { page } | Notice::Dropped { page },
+                State::AwaitingContext { on_disk, .. },
+            ) if page.0 < self.spec.pages => on_disk.insert(page),
             (
                 Notice::NotResident { page } | Notice::Dropped { page },
                 State::AwaitingResume(following) | State::Following(following),
             ) => following.learn_not_resident(now, page, &self.parameters),
             _ => {}
-        }
-    }
-
-    fn source_lost(&mut self, now: Instant, reason: String) {
-        match std::mem::replace(&mut self.state, State::Gone) {
-            State::AwaitingContext { .. } => self.outputs.push_back(DestinationOutput::Ended),
-            State::AwaitingResume(_) | State::Following(_) => self.lose(now, reason),
-            other => self.state = other,
         }
     }
 
@@ -369,7 +415,10 @@ impl Destination {
         self.state = State::Settled(following);
         self.report.completed_at = Some(now);
         self.log(now, EventKind::Completed);
-        self.outputs.push_back(DestinationOutput::Reply { at: now, reply: Reply::Complete });
+        if self.paused.is_none() {
+            let reply = Reply::Complete;
+            self.outputs.push_back(DestinationOutput::Reply { at: now, reply });
+        }
     }
 
     /// Closes the books when nothing is left to count, or when the guest's workload has failed.

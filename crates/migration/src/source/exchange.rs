@@ -2,6 +2,7 @@
 
 use crate::event::Event;
 use crate::message::{LinkMessage, Notice, Reply};
+use crate::recovery::{RecoveryAnswer, SourceRecovery};
 use lazycopy_units::Instant;
 
 /// What happened, for the source.
@@ -27,8 +28,25 @@ pub enum SourceInput {
         /// The user's reason.
         reason: String,
     },
-    /// The destination, or the way to it, is gone. Before the hand-over the guest goes on here;
-    /// after it the source never runs it again by itself.
+    /// The way to the destination is broken: what was on it is lost, and a message that occupied
+    /// it is never transmitted. Before the hand-over the guest goes on here. After it the
+    /// migration pauses.
+    LinkLost {
+        /// What was seen.
+        reason: String,
+    },
+    /// There is a way to the destination again, by a new connection, and the destination said this
+    /// as the first on it.
+    Recovered(RecoveryAnswer),
+    /// An operator's explicit word, while the migration is paused: the guest goes on here as it
+    /// was when it was suspended. Without effect where [`reclaim`](super::Source::reclaim) refuses
+    /// it.
+    Reclaimed {
+        /// The operator's reason.
+        reason: String,
+    },
+    /// The destination is gone for good, or was waited for long enough. Before the hand-over the
+    /// guest goes on here; after it the source never runs it again by itself: it is lost.
     DestinationLost {
         /// What was seen.
         reason: String,
@@ -44,6 +62,13 @@ pub enum SourceOutput {
         at: Instant,
         /// What.
         message: LinkMessage,
+    },
+    /// Deliver this as the first control message of the new connection, one latency after `at`.
+    Recover {
+        /// When it was said.
+        at: Instant,
+        /// What.
+        recovery: Box<SourceRecovery>,
     },
     /// Deliver this control message one latency after `at`.
     Notify {

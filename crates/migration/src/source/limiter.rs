@@ -168,6 +168,7 @@ mod tests {
             pre_paging: Default::default(),
             whole_page_writes: false,
             push_rate: None,
+            checkpoint: false,
         };
         Limiter::new(Instant::ZERO, &parameters)
     }

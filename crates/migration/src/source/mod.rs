@@ -4,6 +4,7 @@ mod exchange;
 mod limiter;
 mod preimages;
 mod pushing;
+mod recovery;
 mod rounds;
 mod yielding;
 
@@ -18,7 +19,8 @@ pub use exchange::{SourceInput, SourceOutput};
 use lazycopy_guest::{Guest, Memory, Timeout};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use pushing::{Effect, Pushing};
-use rounds::{Choice, Rounds};
+pub use recovery::Reclaim;
+use rounds::{Choice, Copied, Rounds};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -27,17 +29,23 @@ const OUTPUTS: usize = 8;
 
 /// ```text
 ///          Requested            stop rule           LinkFree, nothing left to copy
-///  Resident -------+-> Rounds -------+-> Suspended ---------------------------------> Pushing
-///      ^           |     |           |       |            (the hand-over)               | | |
-///      |           +-----|-----------+       |                                          | | |
-///      |                 | never converges   |                                          | | |
-///      |  Cancelled,     |                   |                  ThrownAway              | | |
-///      +-- DestinationLost ------------------+------------------------------------------+ | |
-///                                                               DestinationLost: lost     | |
-///                                                                         Gone <----------+ |
-///                                                                         Gone <------------+
-///                                                                                  Complete
+///  Resident -------+-> Rounds -------+-> Suspended ---------------------------> Pushing <---+
+///      ^           |     |           |       |            (the hand-over)      | | | |      |
+///      |           +-----|-----------+       |                        LinkLost | | | |      | Recovered
+///      |                 | never converges   |                                 v | | |      |
+///      |  Cancelled,     |                   |                            (paused)----------+
+///      |  LinkLost,      |                   |                               | | | |
+///      +-- DestinationLost ------------------+                               | | | |
+///      ^                                           ThrownAway, or Reclaimed  | | | |
+///      +-------------------------------- where the guest never ran there ----+ | | |
+///                                                      DestinationLost: lost   | | |
+///                                                                      Gone <--+ | |
+///                                                                      Gone <----+-+
+///                                                                             Complete
 /// ```
+///
+/// A pause is no state of its own but a flag of `Pushing`: all that is known of the pages stays,
+/// the link is not wanted and the forward context stands still.
 #[derive(Debug)]
 enum State {
     /// The guest runs here, as the guest: before the request, or again.
@@ -60,13 +68,18 @@ struct Suspended {
     lanes: Lanes,
     /// Pages that the destination does not have as they are, apart from those in `lanes`.
     outdated: PageSet,
+    /// Pages that are sent more than once when those in `lanes` are sent.
+    sent_again: PageSet,
+    /// Until then the disk is busy with a checkpoint.
+    copies_from: Instant,
 }
 
 /// The source of a migration. It owns the guest until the hand-over, and the waiting pages in
 /// three lanes; the driver owns the link and says when it is free.
 ///
-/// Guarantee: before the hand-over every failure leaves the guest running here; after it only the
-/// destination's word that it threw the context away without resuming gives the guest back.
+/// Guarantee: before the hand-over every failure leaves the guest running here. After it only the
+/// destination's word that it threw the context away without resuming gives the guest back; or an
+/// operator's, where the source can prove that the destination never resumed it and never will.
 #[derive(Debug)]
 pub struct Source {
     parameters: MigrationParameters,
@@ -74,6 +87,8 @@ pub struct Source {
     link_wanted_since: Option<Instant>,
     outputs: VecDeque<SourceOutput>,
     report: SourceReport,
+    #[cfg(feature = "broken-rules")]
+    broken_rule: Option<crate::BrokenRule>,
 }
 
 impl Source {
@@ -85,6 +100,8 @@ impl Source {
             link_wanted_since: None,
             outputs: VecDeque::with_capacity(OUTPUTS),
             report: SourceReport::default(),
+            #[cfg(feature = "broken-rules")]
+            broken_rule: None,
         }
     }
 
@@ -112,12 +129,10 @@ impl Source {
             },
             SourceInput::Received(reply) => self.receive(now, reply),
             SourceInput::Cancelled { reason } => self.give_up(now, reason),
-            SourceInput::DestinationLost { reason } => {
-                self.give_up(now, reason.clone());
-                if let State::Pushing(_) = self.state {
-                    self.lose(now, reason);
-                }
-            }
+            SourceInput::LinkLost { reason } => self.link_lost(now, reason),
+            SourceInput::Recovered(answer) => self.recovered(now, answer),
+            SourceInput::Reclaimed { reason } => self.reclaimed(now, reason),
+            SourceInput::DestinationLost { reason } => self.destination_lost(now, reason),
         }
         self.note_link(now);
     }
@@ -215,7 +230,7 @@ impl Source {
 
     fn note_link(&mut self, at: Instant) {
         let from = match &self.state {
-            State::Suspended(_) => Some(Instant::ZERO),
+            State::Suspended(suspended) => Some(suspended.copies_from),
             State::Pushing(pushing) => pushing.wants_link(),
             State::Resident(_) | State::Rounds(_) | State::Gone => None,
         };
@@ -259,7 +274,7 @@ impl Source {
     pub fn into_guest(self) -> Option<Guest> {
         match self.state {
             State::Resident(guest) => Some(*guest),
-            State::Rounds(rounds) => Some(rounds.into_guest().0),
+            State::Rounds(rounds) => Some(rounds.into_parts().0),
             State::Suspended(suspended) => Some(suspended.guest),
             State::Pushing(_) | State::Gone => None,
         }
@@ -284,14 +299,14 @@ impl Source {
             }
             BeforeHandover::Copy => {
                 let all = guest.memory().iter_lru().collect();
-                self.suspend(now, guest, all, PageSet::new(pages));
+                self.suspend(now, guest, all, PageSet::new(pages), PageSet::new(pages));
             }
             BeforeHandover::Nothing => {
                 let mut all = PageSet::new(pages);
                 guest.memory().iter().for_each(|page| {
                     all.insert(page);
                 });
-                self.suspend(now, guest, Vec::new(), all);
+                self.suspend(now, guest, Vec::new(), all, PageSet::new(pages));
             }
         }
     }
@@ -302,20 +317,37 @@ impl Source {
     }
 
     /// Suspends the guest; `copied` is to be sent before the hand-over, in LRU order, `outdated`
-    /// after it.
+    /// after it. Then the pages of `sent_again` will have been sent more than once.
     fn suspend(
         &mut self,
         now: Instant,
         mut guest: Guest,
         copied: Vec<PageNumber>,
         outdated: PageSet,
+        sent_again: PageSet,
     ) {
         guest.suspend();
         self.report.suspended_at = Some(now);
         let (registers, resident) = (guest.registers(), u64::from(guest.memory().resident()));
         self.log(now, EventKind::Suspended { registers, resident });
+        let copies_from = if self.parameters.checkpoint {
+            self.checkpoint(now, &mut guest)
+        } else {
+            Instant::ZERO
+        };
         let lanes = self.lanes_for(&guest, copied.iter().copied(), Cause::Round);
-        self.state = State::Suspended(Box::new(Suspended { guest, lanes, outdated }));
+        let suspended = Suspended { guest, lanes, outdated, sent_again, copies_from };
+        self.state = State::Suspended(Box::new(suspended));
+    }
+
+    /// Writes the dirty pages to the disk, one after another. Returns when that is done.
+    fn checkpoint(&mut self, now: Instant, guest: &mut Guest) -> Instant {
+        let pages = guest.checkpoint();
+        let takes = self.parameters.disk_latency_source.as_nanos().saturating_mul(pages);
+        let takes = Duration::from_nanos(takes);
+        self.report.checkpointed = pages;
+        self.log(now, EventKind::Checkpointed { pages, takes });
+        now.saturating_add(takes)
     }
 
     fn use_link(&mut self, now: Instant) {
@@ -340,7 +372,10 @@ impl Source {
             },
             State::Pushing(pushing) => {
                 if let Some(message) = pushing.next_page(now) {
+                    self.report.recovered = pushing.breaks.recovered();
                     self.send_page(now, message);
+                    #[cfg(feature = "broken-rules")]
+                    self.free_early(now);
                 }
             }
             State::Resident(_) | State::Gone => {}
@@ -351,6 +386,7 @@ impl Source {
         if let State::Pushing(pushing) = &mut self.state
             && let Some(message) = pushing.next_urgent_page(now)
         {
+            self.report.recovered = pushing.breaks.recovered();
             self.send_page(now, message);
         }
     }
@@ -365,14 +401,17 @@ impl Source {
                 let State::Rounds(rounds) = std::mem::replace(&mut self.state, State::Gone) else {
                     unreachable!("rounds have just ended");
                 };
-                let (guest, outdated) = rounds.into_guest();
-                let memory = guest.memory();
+                let (guest, Copied { outdated, sent, mut sent_again }) = rounds.into_parts();
                 if self.parameters.scheme.parts().before_handover.copies_all() {
-                    let rest = memory.iter_lru().filter(|page| outdated.contains(*page)).collect();
-                    let pages = guest.spec().pages;
-                    self.suspend(now, guest, rest, PageSet::new(pages));
+                    let rest = guest.memory().iter_lru().filter(|page| outdated.contains(*page));
+                    let rest: Vec<PageNumber> = rest.collect();
+                    for page in rest.iter().filter(|page| sent.contains(**page)) {
+                        sent_again.insert(*page);
+                    }
+                    let outdated = PageSet::new(guest.spec().pages);
+                    self.suspend(now, guest, rest, outdated, sent_again);
                 } else {
-                    self.suspend(now, guest, Vec::new(), outdated);
+                    self.suspend(now, guest, Vec::new(), outdated, sent_again);
                 }
             }
             Choice::GiveUp { reason } => {
@@ -395,7 +434,7 @@ impl Source {
             unreachable!("only a suspended guest is handed over");
         };
         assert!(self.report.handover_at.is_none(), "a guest was handed over twice");
-        let Suspended { guest, lanes, outdated } = *suspended;
+        let Suspended { guest, lanes, outdated, sent_again, .. } = *suspended;
         // What was copied takes room that the residency list can have.
         drop(lanes);
         let context = Arc::new(self.context_of(&guest, &outdated));
@@ -405,7 +444,9 @@ impl Source {
         let lanes = self.lanes_for(&guest, waiting, Cause::Background);
         self.report.handover_at = Some(now);
         self.log(now, EventKind::Handover { bytes: context.bytes });
-        let pushing = Pushing::new(now, guest, context, lanes, &self.parameters);
+        let pushing = Pushing::new(now, guest, context, lanes, sent_again, &self.parameters);
+        #[cfg(feature = "broken-rules")]
+        let pushing = pushing.breaking(self.broken_rule);
         self.transmit(now, pushing.context_message());
         self.state = State::Pushing(Box::new(pushing));
     }
@@ -471,29 +512,27 @@ impl Source {
             }
             Reply::Progress { accesses } => pushing.following_progressed(now, accesses),
             Reply::Complete => self.release(now),
-            Reply::ThrownAway { reason } => {
-                if let Some(pushing) = self.stop_pushing() {
-                    self.return_guest(now, pushing.into_guest_at_suspension(), reason);
-                }
-            }
+            Reply::ThrownAway { reason } => self.take_back(now, reason),
         }
     }
 
     fn release(&mut self, now: Instant) {
-        self.stop_pushing();
+        self.stop_pushing(now);
         self.report.released_at = Some(now);
         self.log(now, EventKind::Released);
         self.outputs.push_back(SourceOutput::Ended);
     }
 
     fn lose(&mut self, now: Instant, reason: String) {
-        self.stop_pushing();
+        self.stop_pushing(now);
+        self.report.lost = Some((now, reason.clone()));
         self.log(now, EventKind::Lost { reason });
         self.outputs.push_back(SourceOutput::Ended);
     }
 
     /// Ends the pushing, and reports what the forward context did.
-    fn stop_pushing(&mut self) -> Option<Pushing> {
+    fn stop_pushing(&mut self, now: Instant) -> Option<Pushing> {
+        self.end_pause(now);
         let State::Pushing(mut pushing) = std::mem::replace(&mut self.state, State::Gone) else {
             return None;
         };
@@ -508,7 +547,7 @@ impl Source {
     fn give_up(&mut self, now: Instant, reason: String) {
         match std::mem::replace(&mut self.state, State::Gone) {
             State::Suspended(suspended) => self.return_guest(now, suspended.guest, reason),
-            State::Rounds(rounds) => self.return_guest(now, rounds.into_guest().0, reason),
+            State::Rounds(rounds) => self.return_guest(now, rounds.into_parts().0, reason),
             other => self.state = other,
         }
     }
@@ -522,7 +561,10 @@ impl Source {
         self.outputs.push_back(SourceOutput::Ended);
     }
 
+    /// Logs and says what a step gave. While the link is broken nothing is said: what the
+    /// destination must know it is told when it recovers.
     fn apply(&mut self, at: Instant, effects: Vec<Effect>) {
+        let is_heard = !self.is_paused();
         for effect in effects {
             match effect {
                 Effect::Event(kind) => {
@@ -531,9 +573,10 @@ impl Source {
                     }
                     self.log(at, kind);
                 }
-                Effect::Notify(notice) => {
+                Effect::Notify(notice) if is_heard => {
                     self.outputs.push_back(SourceOutput::Notify { at, notice });
                 }
+                Effect::Notify(_) => {}
             }
         }
     }

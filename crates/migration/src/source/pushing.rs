@@ -1,6 +1,7 @@
 //! The source after the hand-over: it pushes pages, and runs the forward context.
 
 use super::preimages::Preimages;
+use super::recovery::Breaks;
 use super::yielding::Yielding;
 use crate::event::{Answer, EventKind};
 use crate::lanes::Lanes;
@@ -22,21 +23,23 @@ pub(super) enum Effect {
 /// is the forward context, whose accesses do not count.
 #[derive(Debug)]
 pub(super) struct Pushing {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     /// The suspended guest's memory; as the forward context it goes on.
-    guest: Guest,
-    preimages: Preimages,
-    lanes: Lanes,
+    pub(super) guest: Guest,
+    pub(super) preimages: Preimages,
+    pub(super) lanes: Lanes,
     /// Pages that are not to be sent (again): those sent since the hand-over, current ones from
     /// before it, and those that the guest has overwritten at the destination.
-    sent: PageSet,
+    pub(super) sent: PageSet,
     /// Pages that the forward context has loaded from the disk.
-    loaded: PageSet,
-    context_transmitted: bool,
+    pub(super) loaded: PageSet,
+    pub(super) context_transmitted: bool,
+    /// What is needed where the link breaks.
+    pub(super) breaks: Breaks,
     /// When the background may send its next page, where it is held to a rate.
     background_allowed_at: Instant,
     push_rate: Option<Rate>,
-    forward: Option<Forward>,
+    pub(super) forward: Option<Forward>,
     /// Where the scheme's forward context yields.
     yielding: Option<Yielding>,
     /// Pages of which the destination knows from this that they are on the disk.
@@ -45,8 +48,8 @@ pub(super) struct Pushing {
 
 /// What is known of the forward context besides its guest.
 #[derive(Debug)]
-struct Forward {
-    head_start_announced: bool,
+pub(super) struct Forward {
+    pub(super) head_start_announced: bool,
     /// What the destination reported last.
     following_accesses: u64,
 }
@@ -58,6 +61,7 @@ impl Pushing {
         guest: Guest,
         context: Arc<Context>,
         lanes: Lanes,
+        sent_again: PageSet,
         parameters: &MigrationParameters,
     ) -> Self {
         let pages = guest.spec().pages;
@@ -77,6 +81,7 @@ impl Pushing {
             loaded: PageSet::new(pages),
             told_on_disk: PageSet::new(if yields { pages } else { 0 }),
             context_transmitted: false,
+            breaks: Breaks::new(sent_again),
             background_allowed_at: now,
             push_rate: parameters.push_rate,
             forward: None,
@@ -85,7 +90,7 @@ impl Pushing {
 
     /// From when on a page that waits may be sent, if one does. The context goes first.
     pub(super) fn wants_link(&self) -> Option<Instant> {
-        if !self.context_transmitted || self.lanes.is_empty() {
+        if !self.context_transmitted || self.breaks.is_paused() || self.lanes.is_empty() {
             return None;
         }
         let urgent = self.lanes.urgent_count() > 0;
@@ -94,7 +99,7 @@ impl Pushing {
 
     /// Whether a page waits that goes before the background. The context goes first.
     pub(super) fn wants_urgent_link(&self) -> bool {
-        self.context_transmitted && self.lanes.urgent_count() > 0
+        self.context_transmitted && !self.breaks.is_paused() && self.lanes.urgent_count() > 0
     }
 
     /// The link is free: the most urgent page, if one waits.
@@ -118,7 +123,11 @@ impl Pushing {
         }
         assert!(self.sent.insert(page), "page {page} was sent twice after the hand-over");
         self.guest.memory_mut().forget_touch(page);
-        self.preimages.message(page, cause, &self.guest)
+        self.breaks.sends(page);
+        let message = self.preimages.message(page, cause, &self.guest);
+        #[cfg(feature = "broken-rules")]
+        let message = self.breaks.tamper(message, &self.guest);
+        message
     }
 
     /// What runs here, or is suspended.
@@ -154,7 +163,7 @@ impl Pushing {
             return Vec::new();
         }
         let mut effects = vec![Effect::Event(EventKind::ContextSent)];
-        if parameters.scheme.parts().forward_context {
+        if parameters.scheme.parts().forward_context && self.forward.is_none() {
             for page in (0..self.guest.spec().pages).map(PageNumber) {
                 if self.lanes.contains(page) {
                     self.guest.memory_mut().watch_touch(page);
@@ -192,6 +201,8 @@ impl Pushing {
     fn allowance(&self, parameters: &MigrationParameters) -> u64 {
         match (&self.forward, parameters.max_lead) {
             (None, _) => 0,
+            // What it touches cannot be pushed, and its lead would grow without bounds.
+            (Some(_), _) if self.breaks.is_paused() || !self.context_transmitted => 0,
             (Some(_), None) => u64::MAX,
             (Some(forward), Some(max_lead)) => {
                 let furthest = forward.following_accesses.saturating_add(max_lead);
@@ -329,7 +340,9 @@ impl Pushing {
     /// withdrawn, the destination being told of pages that its residency list promised.
     fn evicted(&mut self, victim: &Victim, effects: &mut Vec<Effect>) {
         let page = victim.page;
-        if self.sent.contains(page) || self.preimages.is_dirty(page) {
+        if self.sent.contains(page)
+            || self.preimages.is_dirty(page) && !self.breaks.drops_dirty()
+        {
             return;
         }
         let lane = self.lanes.withdraw(page);

@@ -49,6 +49,8 @@ pub(super) struct Rounds {
     dirty: Counted,
     /// What was sent at least once.
     sent: PageSet,
+    /// What was sent more than once.
+    sent_again: PageSet,
     round: u32,
     round_began: Instant,
     requested_at: Instant,
@@ -56,6 +58,17 @@ pub(super) struct Rounds {
     deadline: Instant,
     limiter: Limiter,
     throttle: Throttle,
+}
+
+/// What the rounds have sent.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// Pages that the destination does not have as they are.
+    pub(super) outdated: PageSet,
+    /// Pages that were sent.
+    pub(super) sent: PageSet,
+    /// Pages that were sent more than once.
+    pub(super) sent_again: PageSet,
 }
 
 /// A set of pages and how many they are.
@@ -106,6 +119,7 @@ impl Rounds {
             cursor: 0,
             dirty: Counted::new(pages),
             sent: PageSet::new(pages),
+            sent_again: PageSet::new(pages),
             round: 1,
             round_began: now,
             requested_at: now,
@@ -219,7 +233,11 @@ impl Rounds {
             let stamp = memory.stamp(page).expect("a pending page is resident");
             let dirty = memory.is_dirty(page);
             let message = PageMessage { page, stamp, dirty, cause: Cause::Round };
-            return Choice::Send { message, again: !self.sent.insert(page) };
+            let again = !self.sent.insert(page);
+            if again {
+                self.sent_again.insert(page);
+            }
+            return Choice::Send { message, again };
         }
     }
 
@@ -364,9 +382,8 @@ impl Rounds {
         throttle.bytes_dirtied = 0;
     }
 
-    /// The guest, running or not, without its dirty log; and the pages that the destination does
-    /// not have as they are.
-    pub(super) fn into_guest(mut self) -> (Guest, PageSet) {
+    /// The guest, running or not, without its dirty log; and what the destination has of it.
+    pub(super) fn into_parts(mut self) -> (Guest, Copied) {
         self.collect_first_writes();
         self.collect_dirty_log();
         for page in (0..self.guest.spec().pages).map(PageNumber) {
@@ -375,6 +392,7 @@ impl Rounds {
         self.guest.set_first_write_cost(Duration::ZERO);
         self.guest.set_keeps_pace(false);
         self.guest.set_throttle(0);
-        (self.guest, self.pending.pages)
+        let Rounds { guest, pending, sent, sent_again, .. } = self;
+        (guest, Copied { outdated: pending.pages, sent, sent_again })
     }
 }

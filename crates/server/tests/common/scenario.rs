@@ -103,6 +103,7 @@ pub fn parameters(scheme: Scheme) -> MigrationParameters {
         pre_paging: lazycopy_migration::PrePaging::default(),
         whole_page_writes: false,
         push_rate: None,
+        checkpoint: false,
     }
 }
 

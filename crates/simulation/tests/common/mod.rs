@@ -145,6 +145,7 @@ pub fn parameters(think_time: u64) -> impl Strategy<Value = MigrationParameters>
                 pre_paging,
                 whole_page_writes,
                 push_rate: None,
+                checkpoint: false,
             }
         },
     )

@@ -51,6 +51,7 @@ pub fn migration(scheme: Scheme, guest: GuestSpec) -> Migration {
             pre_paging: Default::default(),
             whole_page_writes: false,
             push_rate: None,
+            checkpoint: false,
         },
         link: LinkParameters {
             bandwidth: Rate::from_bytes_per_sec(BANDWIDTH).unwrap(),

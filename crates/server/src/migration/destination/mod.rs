@@ -279,12 +279,13 @@ impl DestinationSide {
         }
     }
 
-    fn source_lost(&mut self, reason: String) -> DestinationSideInput {
+    /// Nothing comes from the source any more: this is what the machine is told.
+    fn source_is_gone(&mut self, input: DestinationInput) -> DestinationSideInput {
         if let Some(plane) = &mut self.plane {
             plane.give_up();
         }
         self.undelivered += 1;
-        DestinationSideInput::Machine(DestinationInput::SourceLost { reason })
+        DestinationSideInput::Machine(input)
     }
 }
 
@@ -414,7 +415,8 @@ impl Side for DestinationSide {
                 self.source_is_done = true;
                 let reason = verdict.reason.clone();
                 self.withdrawn = Some(verdict);
-                Ok(Received::DeliverLast(self.source_lost(reason)))
+                let input = DestinationInput::Withdrawn { reason };
+                Ok(Received::DeliverLast(self.source_is_gone(input)))
             }
             other => Err(crate::handshake::unexpected("a part of the migration", &other)),
         }
@@ -426,7 +428,8 @@ impl Side for DestinationSide {
         }
         let reason = format!("the source was lost: {reason}");
         self.lost = Some(reason.clone());
-        Some(self.source_lost(reason))
+        let input = DestinationInput::SourceLost { reason, is_dead: false };
+        Some(self.source_is_gone(input))
     }
 
     fn next_frame(&mut self) -> Option<PeerFrame> {

@@ -162,6 +162,8 @@ impl SourceSide {
                 SourceOutput::Transmit { at, message } => {
                     return (last.max(Some(at)), Some((at, message)));
                 }
+                // A broken link is final here.
+                SourceOutput::Recover { .. } => unreachable!("no link was mended"),
                 SourceOutput::Notify { at, notice } => {
                     last = last.max(Some(at));
                     let deliver_at = self.delivered(at);

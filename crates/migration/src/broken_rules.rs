@@ -1,0 +1,40 @@
+//! Rules broken on purpose, to see that the checkers of the fault simulation bite. Compiled with
+//! the feature `broken-rules` alone, which no program asks for.
+
+/// A rule that a machine is told to break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenRule {
+    /// Source: a page is sent with the forward context's own writes.
+    SendOwnWrites,
+    /// Destination: a page that was held before is installed again.
+    InstallHeld,
+    /// Source: a dirty page that the forward context evicts is dropped as if it were clean.
+    DropDirty,
+    /// Source: the guest is freed, as complete, when the last page is on its way.
+    FreeEarly,
+    /// Source: the guest goes on at the source when the link breaks after the hand-over.
+    ResumeBoth,
+    /// Source: what was lost in flight is taken for arrived.
+    ForgetLost,
+    /// Destination: the bitmap of a recovery counts pages as arrived that were announced alone.
+    StaleBitmap,
+    /// Source: an operator's reclaim is obeyed whatever the destination may have done.
+    ReclaimAlways,
+    /// Destination: a guest of which dirty pages are missing goes on without the source.
+    TakeStaleFromDisk,
+}
+
+impl BrokenRule {
+    /// Every rule that can be broken.
+    pub const ALL: [BrokenRule; 9] = [
+        BrokenRule::SendOwnWrites,
+        BrokenRule::InstallHeld,
+        BrokenRule::DropDirty,
+        BrokenRule::FreeEarly,
+        BrokenRule::ResumeBoth,
+        BrokenRule::ForgetLost,
+        BrokenRule::StaleBitmap,
+        BrokenRule::ReclaimAlways,
+        BrokenRule::TakeStaleFromDisk,
+    ];
+}
