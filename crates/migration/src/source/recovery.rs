@@ -158,7 +158,11 @@ impl Source {
             true => pushing.find_lost(&recovery.arrived),
             false => pushing.find_lost_with_context(lost_before.then_some(&recovery.arrived)),
         };
-        let exempted = pushing.exempt(&recovery.arrived);
+        // Before the context came nothing was overwritten.
+        let exempted = match recovery.context_came {
+            true => pushing.exempt(&recovery.arrived),
+            false => Vec::new(),
+        };
         pushing.put_back(&lost);
         pushing.following_progressed(now, recovery.accesses);
         let word = Box::new(pushing.recovery());
