@@ -3,12 +3,14 @@
 //!
 //! [`simulate`] moves one guest over a link of its own; [`simulate_fleet`] moves several at once
 //! over the cards of several hosts, beside the traffic of neighbours. It is the same engine: one
-//! guest is a fleet of one. [`simulate_scenario`] simulates what a scenario asks for.
+//! guest is a fleet of one. [`simulate_scenario`] simulates what a scenario asks for. In [`faults`]
+//! everything fails that can.
 
 mod agenda;
 mod books;
 mod checks;
 mod engine;
+pub mod faults;
 mod fleet;
 mod journal;
 mod neighbours;

@@ -1,0 +1,133 @@
+//! One run of the fault simulation.
+
+use super::case::FaultCase;
+use super::checkers::Violation;
+use super::world::{Hit, Tally, World};
+use lazycopy_migration::{Destination, Event, Outcome, Source, Verdict};
+use lazycopy_units::Instant;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub(super) const ENDS_IN_TIME: (&str, &str) = (
+    "ends-in-time",
+    "when faults have stopped, every migration ends within its bound",
+);
+pub(super) const NO_PANIC: (&str, &str) =
+    ("no-panic", "no assertion of the machines fails, whatever happens around them");
+
+/// Steps after which a run is taken for one that does not end: some hundred times what one takes.
+const MOST_STEPS: u64 = 4_000_000;
+
+/// What came of a case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultRun {
+    /// How the migration ended.
+    pub verdict: Verdict,
+    /// What did not hold, if anything.
+    pub violation: Option<Violation>,
+    /// The faults that took place.
+    pub hits: Vec<Hit>,
+    /// What else happened.
+    pub tally: Tally,
+    /// When the run was over.
+    pub ended_at: Instant,
+    /// Both machines' events, where they were asked for.
+    pub events: Vec<Event>,
+}
+
+/// How a case is run.
+#[derive(Clone, Copy, Debug)]
+pub struct FaultOptions {
+    /// Keep the events.
+    pub events: bool,
+    /// The connection tells packets that come twice from others. Where it does not, that rule is
+    /// broken on purpose.
+    pub filters_duplicates: bool,
+}
+
+impl Default for FaultOptions {
+    /// No events, no broken rule.
+    fn default() -> Self {
+        FaultOptions { events: false, filters_duplicates: true }
+    }
+}
+
+impl FaultCase {
+    /// Runs the case.
+    pub fn run(&self, options: &FaultOptions) -> FaultRun {
+        self.run_with(options, |_, _| {})
+    }
+
+    /// Runs the case with machines that were changed before: with a rule broken on purpose.
+    pub fn run_with(
+        &self,
+        options: &FaultOptions,
+        prepare: impl FnOnce(&mut Source, &mut Destination),
+    ) -> FaultRun {
+        let simulated = catch_unwind(AssertUnwindSafe(|| self.simulate(options, prepare)));
+        simulated.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
+            let problem = text.unwrap_or_else(|| "a panic without words".to_owned());
+            self.broken(Violation {
+                checker: NO_PANIC.0,
+                sentence: NO_PANIC.1,
+                problem,
+                at: Instant::ZERO,
+            })
+        })
+    }
+
+    fn broken(&self, violation: Violation) -> FaultRun {
+        let reason = violation.problem.clone();
+        FaultRun {
+            verdict: Verdict { outcome: Outcome::Failed, reason },
+            violation: Some(violation),
+            hits: Vec::new(),
+            tally: Tally::default(),
+            ended_at: Instant::ZERO,
+            events: Vec::new(),
+        }
+    }
+
+    fn simulate(
+        &self,
+        options: &FaultOptions,
+        prepare: impl FnOnce(&mut Source, &mut Destination),
+    ) -> FaultRun {
+        let world = World::new(self, options.filters_duplicates, prepare);
+        let mut world = world.expect("a drawn workload needs no file");
+        world.checkers.events = options.events.then(Vec::new);
+        world.begin();
+        let bound = self.bound();
+        let mut steps = 0;
+        while !world.has_ended() && world.checkers.violation.is_none() {
+            let stands_still = !world.step();
+            steps += 1;
+            let deadline = world.calm_from.saturating_add(bound);
+            if stands_still || world.now > deadline || steps > MOST_STEPS {
+                let why = if stands_still { "nothing happens any more" } else { "it goes on" };
+                let problem = format!(
+                    "at {} {why}; the last fault was over at {}, the bound is {bound}",
+                    world.now, world.calm_from
+                );
+                world.checkers.blame(ENDS_IN_TIME.0, ENDS_IN_TIME.1, problem);
+            }
+        }
+        world.finish()
+    }
+}
+
+impl World<'_> {
+    fn finish(mut self) -> FaultRun {
+        let verdict = self.checkers.finish(&self.hosts, self.cancelled, self.lost_late());
+        self.count();
+        FaultRun {
+            verdict,
+            violation: self.checkers.violation.take(),
+            hits: self.hits,
+            tally: self.tally,
+            ended_at: self.now,
+            events: self.checkers.events.take().unwrap_or_default(),
+        }
+    }
+}
