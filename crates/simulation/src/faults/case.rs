@@ -93,7 +93,7 @@ impl FaultCase {
         let mut draw = Draw(rng);
         let scheme = draw.pick(&Scheme::ALL);
         let link = draw.link();
-        let guest = draw.guest(seed);
+        let guest = draw.guest(seed, scheme);
         let parameters = draw.parameters(scheme, &link);
         let ms = Duration::from_millis;
         let latency = link.latency.as_nanos();
@@ -158,7 +158,12 @@ impl FaultCase {
 }
 
 impl Draw {
-    fn guest(&mut self, seed: u64) -> GuestSpec {
+    fn guest(&mut self, seed: u64, scheme: Scheme) -> GuestSpec {
+        // Where rounds leave little, little can be lost after the hand-over.
+        let writes: &[f64] = match scheme.parts().before_handover {
+            BeforeHandover::RoundsThenPush => &[0.2, 0.6, 1.0, 1.0, 1.0],
+            _ => &[0.0, 0.2, 0.2, 0.6, 1.0],
+        };
         let pages = self.within(4, 40) as u32;
         let all = self.one_in(4);
         let frames = if all { pages } else { self.within(2, u64::from(pages)) as u32 };
@@ -172,7 +177,7 @@ impl Draw {
             pages,
             frames,
             think_time: Duration::from_millis(1),
-            write_fraction: self.pick(&[0.0, 0.2, 0.2, 0.6, 1.0]),
+            write_fraction: self.pick(writes),
             whole_page_fraction: self.pick(&[0.0, 0.0, 0.5]),
             zero_fraction: 0.0,
             compressible_fraction: 0.0,
@@ -217,7 +222,7 @@ impl Draw {
                 stop_rule: self.pick(&[StopRule::Clark, StopRule::Xen, StopRule::Qemu]),
                 downtime_limit: Duration::from_millis(self.within(1, 30)),
                 minimum_rate: link.bandwidth,
-                hybrid_rounds: self.within(1, u64::from(max_rounds).min(3)) as u32,
+                hybrid_rounds: if self.one_in(4) { max_rounds.min(3) } else { 1 },
                 max_rounds,
                 ..RoundParameters::default()
             },
@@ -246,9 +251,9 @@ impl Draw {
 
     /// At once, soon, or later.
     fn after_steps(&mut self) -> u32 {
-        match self.below(3) {
+        match self.below(4) {
             0 => 0,
-            1 => self.below(10) as u32,
+            1 | 2 => self.below(10) as u32,
             _ => self.below(120) as u32,
         }
     }

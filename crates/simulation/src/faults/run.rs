@@ -22,8 +22,8 @@ const MOST_STEPS: u64 = 4_000_000;
 pub struct FaultRun {
     /// How the migration ended.
     pub verdict: Verdict,
-    /// What did not hold, if anything.
-    pub violation: Option<Violation>,
+    /// What did not hold, if anything: the run ends at the end of the step that broke it.
+    pub violations: Vec<Violation>,
     /// The faults that took place.
     pub hits: Vec<Hit>,
     /// What else happened.
@@ -81,7 +81,7 @@ impl FaultCase {
         let reason = violation.problem.clone();
         FaultRun {
             verdict: Verdict { outcome: Outcome::Failed, reason },
-            violation: Some(violation),
+            violations: vec![violation],
             hits: Vec::new(),
             tally: Tally::default(),
             ended_at: Instant::ZERO,
@@ -100,7 +100,7 @@ impl FaultCase {
         world.begin();
         let bound = self.bound();
         let mut steps = 0;
-        while !world.has_ended() && world.checkers.violation.is_none() {
+        while !world.has_ended() && world.checkers.violations.is_empty() {
             let stands_still = !world.step();
             steps += 1;
             let deadline = world.calm_from.saturating_add(bound);
@@ -119,11 +119,13 @@ impl FaultCase {
 
 impl World<'_> {
     fn finish(mut self) -> FaultRun {
-        let verdict = self.checkers.finish(&self.hosts, self.cancelled, self.lost_late());
+        let lost_late = self.lost_late();
+        let is_over = self.checkers.violations.is_empty();
+        let verdict = self.checkers.finish(&self.hosts, self.cancelled, lost_late, is_over);
         self.count();
         FaultRun {
             verdict,
-            violation: self.checkers.violation.take(),
+            violations: std::mem::take(&mut self.checkers.violations),
             hits: self.hits,
             tally: self.tally,
             ended_at: self.now,

@@ -109,7 +109,8 @@ impl Book {
 pub(crate) struct Checkers {
     book: Book,
     checkers: Vec<Box<dyn Checker>>,
-    pub(crate) violation: Option<Violation>,
+    /// The first that each checker saw.
+    pub(crate) violations: Vec<Violation>,
     now: Instant,
     pub(crate) events: Option<Vec<Event>>,
 }
@@ -132,25 +133,20 @@ impl Checkers {
         Checkers {
             book: Book::default(),
             checkers,
-            violation: None,
+            violations: Vec::new(),
             now: Instant::ZERO,
             events: None,
         }
     }
 
     fn show(&mut self, sight: &Sight<'_>, hosts: &Hosts) {
-        if self.violation.is_some() {
-            return;
-        }
+        let at = self.now;
         for checker in &mut self.checkers {
             if let Err(problem) = checker.see(sight, &self.book, hosts) {
-                self.violation = Some(Violation {
-                    checker: checker.name(),
-                    sentence: checker.sentence(),
-                    problem,
-                    at: self.now,
-                });
-                return;
+                let (checker, sentence) = (checker.name(), checker.sentence());
+                if self.violations.iter().all(|seen| seen.checker != checker) {
+                    self.violations.push(Violation { checker, sentence, problem, at });
+                }
             }
         }
     }
@@ -193,20 +189,26 @@ impl Checkers {
         self.book.is_reclaimed = true;
     }
 
-    /// The run is over. What is told of it, by those who live.
-    /// After the last recovery `lost_late` messages were lost.
-    pub(crate) fn finish(&mut self, hosts: &Hosts, cancelled: bool, lost_late: u64) -> Verdict {
+    /// What is told of the run, by those who live. Unless it was broken off it is held against
+    /// what is so; after the last recovery `lost_late` messages were lost.
+    pub(crate) fn finish(
+        &mut self,
+        hosts: &Hosts,
+        cancelled: bool,
+        lost_late: u64,
+        is_over: bool,
+    ) -> Verdict {
         self.book.lost_late = lost_late;
         let verdict = outcome::told(&self.book, hosts, cancelled);
-        self.show(&Sight::End(&verdict), hosts);
+        if is_over {
+            self.show(&Sight::End(&verdict), hosts);
+        }
         verdict
     }
 
     /// Nobody but the driver can see that a run does not end.
     pub(crate) fn blame(&mut self, checker: &'static str, sentence: &'static str, problem: String) {
-        if self.violation.is_none() {
-            self.violation = Some(Violation { checker, sentence, problem, at: self.now });
-        }
+        self.violations.push(Violation { checker, sentence, problem, at: self.now });
     }
 }
 

@@ -1,0 +1,55 @@
+//! The checkers bite: machines that break a rule on purpose are caught.
+
+use lazycopy_migration::{BrokenRule, Destination, Source};
+use lazycopy_simulation::faults::{FaultCase, FaultOptions, FaultRun};
+
+/// A broken rule that is not seen within so many seeds is not looked for well enough.
+const SEEDS: u64 = 1_000;
+
+/// What was broken, and the checker that is there for it.
+const RULES: [(BrokenRule, &str); 9] = [
+    (BrokenRule::SendOwnWrites, "pre-images"),
+    (BrokenRule::InstallHeld, "held-once"),
+    (BrokenRule::DropDirty, "nothing-missing"),
+    (BrokenRule::FreeEarly, "freed-when-complete"),
+    (BrokenRule::ResumeBoth, "single-owner"),
+    (BrokenRule::ForgetLost, "ends-in-time"),
+    (BrokenRule::StaleBitmap, "ends-in-time"),
+    (BrokenRule::ReclaimAlways, "not-taken-back"),
+    (BrokenRule::TakeStaleFromDisk, "nothing-missing"),
+];
+
+fn run_broken(seed: u64, rule: BrokenRule) -> FaultRun {
+    let break_it = |source: &mut Source, destination: &mut Destination| {
+        source.break_rule(rule);
+        destination.break_rule(rule);
+    };
+    FaultCase::draw(seed).run_with(&FaultOptions::default(), break_it)
+}
+
+#[test]
+fn each_rule_that_is_broken_is_caught_by_the_checker_that_is_there_for_it() {
+    assert_eq!(RULES.map(|(rule, _)| rule), BrokenRule::ALL);
+    for (rule, meant) in RULES {
+        let mut first = None;
+        let by_meant = (0..SEEDS).find(|seed| {
+            let caught = run_broken(*seed, rule).violations;
+            first = first.or(caught.first().map(|violation| (*seed, violation.checker)));
+            caught.iter().any(|violation| violation.checker == meant)
+        });
+        let (seed, checker) = first.unwrap_or_else(|| panic!("{rule:?} is not seen"));
+        let by_meant = by_meant.unwrap_or_else(|| {
+            panic!("{rule:?} is caught by {checker} at seed {seed}, and never by {meant}")
+        });
+        println!("{rule:?}: first caught by {checker} at seed {seed}, by {meant} at {by_meant}");
+    }
+}
+
+#[test]
+fn control_messages_that_come_twice_harm_nobody_even_where_no_connection_filters_them() {
+    let options = FaultOptions { filters_duplicates: false, ..FaultOptions::default() };
+    for seed in 0..2 * SEEDS {
+        let violations = FaultCase::draw(seed).run(&options).violations;
+        assert_eq!(violations, [], "seed {seed}");
+    }
+}
