@@ -43,6 +43,8 @@ pub enum Mode {
     Demo(crate::demo::DemoArguments),
     /// Simulate migrations in virtual time: deterministic, thousands a second
     Simulate(crate::simulate::SimulateArguments),
+    /// Break everything that can break, in virtual time, and see that no guarantee is broken
+    Faults(crate::faults::FaultsArguments),
     /// A scenario over axes, contenders and seeds, on all cores; started again it goes on
     Sweep(crate::sweep::SweepArguments),
     /// Put the shards of a sweep together, as the serial sweep writes it

@@ -21,6 +21,7 @@ pub mod console;
 pub mod ctl;
 pub mod definition;
 pub mod demo;
+pub mod faults;
 pub mod feed;
 pub mod fleet;
 pub mod grammar;

@@ -7,7 +7,7 @@ use crate::console::Console;
 use crate::fleet::Ended;
 use crate::manager::{Manager, Settings};
 use crate::reply::{CommandError, Reply};
-use crate::{ctl, demo, repl, report, simulate, sweep};
+use crate::{ctl, demo, faults, repl, report, simulate, sweep};
 use lazycopy_migration::Outcome;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -32,6 +32,9 @@ pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
         Some(Mode::Ctl(arguments)) => run_ctl(&arguments).await,
         Some(Mode::Simulate(arguments)) => {
             cancellable(move |cancelled| simulate::run(&options, &arguments, cancelled)).await
+        }
+        Some(Mode::Faults(arguments)) => {
+            cancellable(move |cancelled| faults::run(&arguments, cancelled)).await
         }
         Some(Mode::Sweep(arguments)) => sweep::run(&options, arguments).await,
         Some(Mode::Merge(arguments)) => {

@@ -330,3 +330,27 @@ fn a_notice_that_comes_before_the_context_is_not_forgotten() {
     pair.run_until(|pair| pair.count(|kind| matches!(kind, EventKind::ContextArrived)) == 1);
     assert!(pair.destination.report().completed_at.is_some(), "nothing is missing");
 }
+
+#[test]
+fn a_destination_that_gives_up_after_its_answer_says_so_when_the_source_goes_on() {
+    for reached in [is_handover as fn(&EventKind) -> bool, is_arrived] {
+        let parameters = lazycopy_migration::MigrationParameters {
+            head_start: 40,
+            ..parameters(Scheme::LazyCopy)
+        };
+        let mut pair = Pair::new(spec(0.5), parameters);
+        pair.run_to(1, reached);
+        pair.cut();
+        pair.mend();
+        pair.tell_destination(source_lost(false));
+        pair.run_until(|pair| pair.source_ended);
+        assert!(pair.source.guest().is_some_and(Guest::is_running));
+        pair.wait(Duration::from_secs(1));
+        assert_eq!(pair.count(is_resumed), 0);
+        pair.assert_equals_reference();
+    }
+}
+
+fn is_arrived(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::ContextArrived)
+}

@@ -61,6 +61,8 @@ pub(crate) fn meaning(measure: Measure) -> &'static str {
         Measure::PagesDropped => "Never sent, since the forward context evicted them.",
         Measure::PagesExempted => "Never sent, since the guest wrote them as a whole.",
         Measure::PagesRecovered => "Sent again since a broken link had lost them.",
+        Measure::Pauses => "How often the link broke after the hand-over.",
+        Measure::PausedTime => "How long it was broken in all.",
         Measure::BytesTransferred => "Context and pages on the link, headers included.",
         Measure::BandwidthMean => {
             "These bytes per second, from the request until the link had carried the last of them."

@@ -70,6 +70,10 @@ pub enum Measure {
     PagesExempted,
     /// `pages_recovered`.
     PagesRecovered,
+    /// `pauses`.
+    Pauses,
+    /// `paused_time_ns`.
+    PausedTime,
     /// `bytes_transferred`.
     BytesTransferred,
     /// `bandwidth_mean`.
@@ -95,7 +99,7 @@ enum Aim {
 
 impl Measure {
     /// Every measure, in the order of a table.
-    pub const ALL: [Measure; 30] = [
+    pub const ALL: [Measure; 32] = [
         Measure::TotalMigrationTime,
         Measure::PreparationTime,
         Measure::Downtime,
@@ -119,6 +123,8 @@ impl Measure {
         Measure::PagesDropped,
         Measure::PagesExempted,
         Measure::PagesRecovered,
+        Measure::Pauses,
+        Measure::PausedTime,
         Measure::BytesTransferred,
         Measure::BandwidthMean,
         Measure::BandwidthPeak,
@@ -185,6 +191,8 @@ impl Measure {
             Measure::PagesDropped => ("pages_dropped", "dropped pages", Count, Neither),
             Measure::PagesExempted => ("pages_exempted", "exempted pages", Count, Neither),
             Measure::PagesRecovered => ("pages_recovered", "recovered pages", Count, Less),
+            Measure::Pauses => ("pauses", "pauses", Count, Less),
+            Measure::PausedTime => ("paused_time_ns", "paused time", Time, Less),
             Measure::BytesTransferred => ("bytes_transferred", "bytes transferred", Bytes, Less),
             Measure::BandwidthMean => ("bandwidth_mean", "mean bandwidth", Rate, Neither),
             Measure::BandwidthPeak => ("bandwidth_peak", "peak bandwidth", Rate, Neither),

@@ -281,6 +281,10 @@ impl Destination {
     }
 
     fn context_arrived(&mut self, now: Instant, context: &Context) {
+        if let State::Gone = self.state {
+            // The source sent it before it knew.
+            return;
+        }
         let State::AwaitingContext { staged, on_disk } =
             std::mem::replace(&mut self.state, State::Gone)
         else {

@@ -86,7 +86,13 @@ impl Destination {
                 let reply = Reply::Complete;
                 self.outputs.push_back(DestinationOutput::Reply { at: now, reply });
             }
-            State::Gone => {}
+            // It was thrown away after its answer: the source would go on for nothing.
+            State::Gone => {
+                if let Some((_, reason)) = &self.report.thrown_away {
+                    let reply = Reply::ThrownAway { reason: reason.clone() };
+                    self.outputs.push_back(DestinationOutput::Reply { at: now, reply });
+                }
+            }
         }
     }
 

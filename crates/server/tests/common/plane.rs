@@ -169,7 +169,7 @@ impl PlayedSource {
             encoding: Encoding::Whole,
             body_bytes: 4_096,
             cause: Cause::Round,
-            dirty: false,
+            dirty: true,
             checksum: checksum(page, content_hash(&content)),
         };
         (entry, content.to_vec())
@@ -186,7 +186,7 @@ impl PlayedSource {
     /// The context of a guest before its first access, all of whose pages have been sent.
     pub async fn send_context(&mut self) {
         let all = (0..self.spec.pages).map(PageNumber).collect();
-        let list = ResidencyList::new(all, |page| Residency { page, dirty: false, current: true });
+        let list = ResidencyList::new(all, |page| Residency { page, dirty: true, current: true });
         let (part, _) = encode_residency(&list, 0).unwrap();
         self.control.send(PeerFrame::Residency(part)).await.unwrap();
         self.send_registers(Registers::default()).await;

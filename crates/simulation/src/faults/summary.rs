@@ -48,6 +48,19 @@ impl FaultSummary {
         self.tally.add(&run.tally);
     }
 
+    /// What other runs came to, besides.
+    pub fn merge(&mut self, other: &FaultSummary) {
+        self.runs += other.runs;
+        for (cell, counts) in &other.hits {
+            let sums = self.hits.entry(*cell).or_default();
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        for (cell, count) in &other.outcomes {
+            *self.outcomes.entry(*cell).or_default() += count;
+        }
+        self.tally.add(&other.tally);
+    }
+
     /// Cells of the table that no run has hit.
     pub fn missing(&self) -> Vec<(Scheme, Phase, &'static str)> {
         let cells = self.hits.iter().flat_map(|((scheme, phase), counts)| {

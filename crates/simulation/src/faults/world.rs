@@ -17,6 +17,8 @@ use std::sync::Arc;
 /// A fault that took place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit {
+    /// When.
+    pub at: Instant,
     /// In which phase.
     pub phase: Phase,
     /// What.
@@ -362,7 +364,7 @@ impl<'a> World<'a> {
         if !self.can_strike(fault) {
             return true;
         }
-        self.hits.push(Hit { phase, fault });
+        self.hits.push(Hit { at: self.now, phase, fault });
         let until = self.now.saturating_add(fault.lasts());
         self.calm_from = self.calm_from.max(until);
         self.strike(fault, until);

@@ -140,7 +140,12 @@ impl DestinationSide {
             return Verdict { outcome: Outcome::Lost, reason: reason.clone() };
         }
         if report.completed_at.is_some() {
-            let reason = "nothing of the guest is missing".to_owned();
+            let reason = match &report.source_lost {
+                None => "nothing of the guest is missing".to_owned(),
+                Some((_, reason)) => {
+                    format!("what was missing of the guest is on the disk; but {reason}")
+                }
+            };
             return Verdict { outcome: Outcome::Completed, reason };
         }
         match (&self.thrown_away, &self.withdrawn, &self.lost) {
