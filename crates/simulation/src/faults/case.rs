@@ -238,7 +238,12 @@ impl Draw {
     }
 
     fn faults(&mut self, parameters: &MigrationParameters) -> Vec<PlannedFault> {
-        let phases = FaultCase::phases(parameters);
+        // What is rare, since it is short, is looked for more often.
+        let mut phases = FaultCase::phases(parameters);
+        phases.extend_from_within(..);
+        phases.extend(FaultCase::phases(parameters).into_iter().filter(|phase| {
+            matches!(phase, Phase::Pushing | Phase::Resumed)
+        }));
         let count = self.within(1, MOST_FAULTS);
         (0..count)
             .map(|_| PlannedFault {
@@ -262,16 +267,16 @@ impl Draw {
         let side = self.pick(&[Side::Source, Side::Destination]);
         let way = self.pick(&[Way::Forward, Way::Backward]);
         let lasts = self.span(LONGEST_FAULT);
-        match self.below(11) {
-            0 => Fault::Crash(side),
-            1 => Fault::Restart(side, lasts),
-            2 => Fault::Pause(side, lasts),
-            3 => Fault::Partition(lasts),
-            4 | 5 => Fault::OneWay(way, lasts),
-            6 => Fault::Delay { by: self.span(Duration::from_millis(100)), lasts },
-            7 => Fault::Duplicate(self.within(1, 10) as u32),
-            8 => Fault::Cut,
-            9 => Fault::LoseManager,
+        match self.below(14) {
+            0 | 1 => Fault::Crash(side),
+            2 | 3 => Fault::Restart(side, lasts),
+            4 | 5 => Fault::Pause(side, lasts),
+            6 => Fault::Partition(lasts),
+            7 | 8 => Fault::OneWay(way, lasts),
+            9 => Fault::Delay { by: self.span(Duration::from_millis(100)), lasts },
+            10 => Fault::Duplicate(self.within(1, 10) as u32),
+            11 => Fault::Cut,
+            12 => Fault::LoseManager,
             _ => Fault::Cancel,
         }
     }

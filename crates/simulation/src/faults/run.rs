@@ -3,7 +3,9 @@
 use super::case::FaultCase;
 use super::checkers::Violation;
 use super::world::{Hit, Tally, World};
-use lazycopy_migration::{Destination, Event, Outcome, Source, Verdict};
+use lazycopy_migration::{
+    Destination, DestinationReport, Event, Outcome, Source, SourceReport, Verdict,
+};
 use lazycopy_units::Instant;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -30,6 +32,10 @@ pub struct FaultRun {
     pub tally: Tally,
     /// When the run was over.
     pub ended_at: Instant,
+    /// What the source had counted, in the end or when its process died.
+    pub source: SourceReport,
+    /// What the destination had counted.
+    pub destination: DestinationReport,
     /// Both machines' events, where they were asked for.
     pub events: Vec<Event>,
 }
@@ -85,6 +91,8 @@ impl FaultCase {
             hits: Vec::new(),
             tally: Tally::default(),
             ended_at: Instant::ZERO,
+            source: SourceReport::default(),
+            destination: DestinationReport::default(),
             events: Vec::new(),
         }
     }
@@ -123,12 +131,15 @@ impl World<'_> {
         let is_over = self.checkers.violations.is_empty();
         let verdict = self.checkers.finish(&self.hosts, self.cancelled, lost_late, is_over);
         self.count();
+        let (source, destination) = self.checkers.reports(&self.hosts);
         FaultRun {
             verdict,
             violations: std::mem::take(&mut self.checkers.violations),
             hits: self.hits,
             tally: self.tally,
             ended_at: self.now,
+            source,
+            destination,
             events: self.checkers.events.take().unwrap_or_default(),
         }
     }

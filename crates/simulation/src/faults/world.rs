@@ -519,8 +519,8 @@ impl World<'_> {
         let patience = &self.case.patience;
         let host = &mut self.hosts.source;
         host.ended = true;
-        let report = host.machine.as_ref().map(Source::report);
-        let returned = report.and_then(|report| report.returned.clone());
+        let Some(report) = host.machine.as_ref().map(Source::report) else { return };
+        let (returned, is_released) = (report.returned.clone(), report.released_at.is_some());
         let session = &mut host.session;
         session.reclaims_at = None;
         session.gives_up_at = None;
@@ -531,6 +531,8 @@ impl World<'_> {
                 session.tries_at = Some(self.now.saturating_add(patience.retry));
                 session.gives_up_at = Some(self.now.saturating_add(patience.source));
             }
+            // What is still on the link arrives, and counts.
+            None if is_released => {}
             None => self.send(Way::Forward, Payload::Reset),
         }
     }

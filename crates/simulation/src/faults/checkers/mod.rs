@@ -206,6 +206,12 @@ impl Checkers {
         verdict
     }
 
+    /// What both sides have counted, or had when they died.
+    pub(crate) fn reports(&self, hosts: &Hosts) -> (SourceReport, DestinationReport) {
+        let (source, destination) = (self.book.source(hosts), self.book.destination(hosts));
+        (source.cloned().unwrap_or_default(), destination.cloned().unwrap_or_default())
+    }
+
     /// Nobody but the driver can see that a run does not end.
     pub(crate) fn blame(&mut self, checker: &'static str, sentence: &'static str, problem: String) {
         self.violations.push(Violation { checker, sentence, problem, at: self.now });
