@@ -8,6 +8,7 @@ mod demonstration;
 mod endings;
 mod evacuations;
 mod faults;
+mod guarantees;
 mod migrations;
 mod page;
 mod prompt;

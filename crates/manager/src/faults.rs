@@ -64,7 +64,9 @@ fn run_many(console: &Console, arguments: &FaultsArguments, cancelled: &AtomicBo
     }
     if let Some(seed) = outcome.broken {
         tell(console, seed);
-        return fail(format!("a guarantee is broken; to see it again: manager faults --seed {seed}"));
+        return fail(format!(
+            "a guarantee is broken; to see it again: manager faults --seed {seed}"
+        ));
     }
     console.print(&format!("{}", outcome.summary));
     let missing = outcome.summary.missing().len();

@@ -249,13 +249,12 @@ mod tests {
             let lost: Vec<PageNumber> = (0..5).filter_map(|_| next(&mut waiting)).collect();
             background.put_back(&lost[1..3]);
             lost[1..3].iter().for_each(|page| assert!(waiting.insert(*page)));
-            let mut pushed: Vec<PageNumber> =
-                std::iter::from_fn(|| {
-                    let page = background.next(&waiting)?;
-                    waiting.remove(page);
-                    Some(page)
-                })
-                .collect();
+            let mut pushed: Vec<PageNumber> = std::iter::from_fn(|| {
+                let page = background.next(&waiting)?;
+                waiting.remove(page);
+                Some(page)
+            })
+            .collect();
             assert!(lost[1..3].contains(&pushed[0]), "{background:?}: {pushed:?} after {lost:?}");
             pushed.extend([lost[0], lost[3], lost[4]]);
             pushed.sort_unstable();

@@ -5,8 +5,8 @@ mod common;
 use common::{Pair, parameters, spec};
 use lazycopy_guest::Guest;
 use lazycopy_migration::{
-    DestinationInput, EventKind, Notice, Reclaim, RecoveryAnswer, Scheme,
-    SourceInput, SourceRecovery,
+    DestinationInput, EventKind, Notice, Reclaim, RecoveryAnswer, Scheme, SourceInput,
+    SourceRecovery,
 };
 use lazycopy_units::{Duration, PageNumber};
 
@@ -117,8 +117,7 @@ fn the_guest_runs_on_while_the_link_is_broken_and_the_forward_context_stands_sti
     pair.run_to(1, is_resumed);
     pair.cut();
     let accesses = |guest: Option<&Guest>| guest.map(|guest| guest.registers().accesses);
-    let (forward, following) =
-        (accesses(pair.source.left()), accesses(pair.destination.guest()));
+    let (forward, following) = (accesses(pair.source.left()), accesses(pair.destination.guest()));
     pair.wait(Duration::from_millis(50));
     let later = accesses(pair.source.left());
     assert!(later <= forward.map(|accesses| accesses + 1), "{forward:?}, then {later:?}");

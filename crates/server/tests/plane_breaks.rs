@@ -238,8 +238,7 @@ async fn a_bulk_connection_that_is_cut_before_the_hand_over_leaves_the_guest_whe
 async fn a_bulk_connection_that_is_cut_after_the_hand_over_takes_the_guest_along() {
     let (mut fleet, spec) = (Fleet::start().await, plane_guest(8));
     // What it has written is nowhere else.
-    let spec =
-        GuestSpec { think_time: Duration::from_millis(1), write_fraction: 1.0, ..spec };
+    let spec = GuestSpec { think_time: Duration::from_millis(1), write_fraction: 1.0, ..spec };
     create(&mut fleet, &spec).await;
     while fleet.a.show("g").await.summary.accesses < 50 {}
     let mut cable = Cable::to(&fleet.b.hello.address.clone()).await;

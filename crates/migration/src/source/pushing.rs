@@ -340,9 +340,7 @@ impl Pushing {
     /// withdrawn, the destination being told of pages that its residency list promised.
     fn evicted(&mut self, victim: &Victim, effects: &mut Vec<Effect>) {
         let page = victim.page;
-        if self.sent.contains(page)
-            || self.preimages.is_dirty(page) && !self.breaks.drops_dirty()
-        {
+        if self.sent.contains(page) || self.preimages.is_dirty(page) && !self.breaks.drops_dirty() {
             return;
         }
         let lane = self.lanes.withdraw(page);

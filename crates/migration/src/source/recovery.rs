@@ -121,8 +121,7 @@ impl Source {
             return self.give_up(now, reason);
         };
         #[cfg(feature = "broken-rules")]
-        if pushing.breaks.broken_rule == Some(BrokenRule::ResumeBoth)
-        {
+        if pushing.breaks.broken_rule == Some(BrokenRule::ResumeBoth) {
             return self.take_back(now, reason);
         }
         if pushing.breaks.paused.is_none() {
@@ -305,9 +304,8 @@ impl Pushing {
     /// is on the disk.
     fn recovery(&self) -> SourceRecovery {
         let entries = self.context.residency.iter().map(|entry| entry.page);
-        let is_on_disk = |page: &PageNumber| {
-            !self.sent.contains(*page) && !self.lanes.contains(*page)
-        };
+        let is_on_disk =
+            |page: &PageNumber| !self.sent.contains(*page) && !self.lanes.contains(*page);
         SourceRecovery {
             head_start_done: self.forward.as_ref().is_some_and(|it| it.head_start_announced),
             on_disk: entries.filter(is_on_disk).collect(),
@@ -317,7 +315,7 @@ impl Pushing {
 
 #[cfg(feature = "broken-rules")]
 mod broken {
-    use super::{BrokenRule, Breaks, Pushing, Source, State};
+    use super::{Breaks, BrokenRule, Pushing, Source, State};
     use crate::message::PageMessage;
     use lazycopy_guest::Guest;
     use lazycopy_units::Instant;

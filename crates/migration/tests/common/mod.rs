@@ -1,8 +1,6 @@
 //! Both machines as a pair in virtual time, over a link that can break.
 
-use lazycopy_guest::{
-    Guest, GuestSpec, ResidentAtStart, TimeoutKind, WorkloadSpec, reference_run,
-};
+use lazycopy_guest::{Guest, GuestSpec, ResidentAtStart, TimeoutKind, WorkloadSpec, reference_run};
 use lazycopy_migration::{
     Destination, DestinationInput, DestinationOutput, Event, EventKind, LinkMessage,
     MigrationParameters, PushOrder, RoundParameters, Scheme, Source, SourceInput, SourceOutput,
@@ -101,8 +99,7 @@ impl Pair {
     pub fn step(&mut self) -> bool {
         let choice = self.source.wants_link().filter(|_| self.sending.is_none());
         let source_due = self.source.poll_timeout();
-        let destination_due =
-            self.destination.poll_timeout().filter(|_| !self.destination_ended);
+        let destination_due = self.destination.poll_timeout().filter(|_| !self.destination_ended);
         let turns = [
             self.sending.as_ref().map(|(at, _)| *at),
             self.to_source.front().map(|(at, _)| *at),
@@ -111,9 +108,9 @@ impl Pair {
             destination_due.map(|due| due.at),
             choice,
         ];
-        let next = (0..turns.len()).filter(|turn| turns[*turn].is_some()).min_by_key(|turn| {
-            (turns[*turn].map(|at| at.max(self.now)), *turn)
-        });
+        let next = (0..turns.len())
+            .filter(|turn| turns[*turn].is_some())
+            .min_by_key(|turn| (turns[*turn].map(|at| at.max(self.now)), *turn));
         let Some(turn) = next else { return false };
         self.now = self.now.max(turns[turn].unwrap());
         match turn {

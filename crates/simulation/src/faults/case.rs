@@ -241,9 +241,11 @@ impl Draw {
         // What is rare, since it is short, is looked for more often.
         let mut phases = FaultCase::phases(parameters);
         phases.extend_from_within(..);
-        phases.extend(FaultCase::phases(parameters).into_iter().filter(|phase| {
-            matches!(phase, Phase::Pushing | Phase::Resumed)
-        }));
+        phases.extend(
+            FaultCase::phases(parameters)
+                .into_iter()
+                .filter(|phase| matches!(phase, Phase::Pushing | Phase::Resumed)),
+        );
         let count = self.within(1, MOST_FAULTS);
         (0..count)
             .map(|_| PlannedFault {

@@ -9,10 +9,8 @@ use lazycopy_migration::{
 use lazycopy_units::Instant;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub(super) const ENDS_IN_TIME: (&str, &str) = (
-    "ends-in-time",
-    "when faults have stopped, every migration ends within its bound",
-);
+pub(super) const ENDS_IN_TIME: (&str, &str) =
+    ("ends-in-time", "when faults have stopped, every migration ends within its bound");
 pub(super) const NO_PANIC: (&str, &str) =
     ("no-panic", "no assertion of the machines fails, whatever happens around them");
 

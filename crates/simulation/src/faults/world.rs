@@ -2,13 +2,13 @@
 
 use super::case::FaultCase;
 use super::checkers::Checkers;
-use super::fault::{Fault, PlannedFault, Phase, Way};
+use super::fault::{Fault, Phase, PlannedFault, Way};
 use super::hosts::{Clock, Host, Hosts};
 use super::wire::{Packet, Payload, Wire};
 use lazycopy_guest::{Guest, TimeoutKind, WorkloadError};
 use lazycopy_migration::{
-    Destination, DestinationInput, DestinationOutput, Event, EventKind, LinkMessage, RecoveryAnswer, Source,
-    SourceInput, SourceOutput,
+    Destination, DestinationInput, DestinationOutput, Event, EventKind, LinkMessage,
+    RecoveryAnswer, Source, SourceInput, SourceOutput,
 };
 use lazycopy_migration::{Reclaim, Side};
 use lazycopy_units::{Duration, Instant};
@@ -526,7 +526,9 @@ impl World<'_> {
         session.gives_up_at = None;
         session.tries_at = None;
         match returned {
-            Some((_, reason)) if session.is_up => self.send(Way::Forward, Payload::Withdrawn(reason)),
+            Some((_, reason)) if session.is_up => {
+                self.send(Way::Forward, Payload::Withdrawn(reason))
+            }
             Some(_) => {
                 session.tries_at = Some(self.now.saturating_add(patience.retry));
                 session.gives_up_at = Some(self.now.saturating_add(patience.source));

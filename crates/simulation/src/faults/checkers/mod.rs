@@ -8,10 +8,10 @@ mod ownership;
 mod pages;
 
 use super::hosts::Hosts;
-use lazycopy_guest::{GuestSpec, Guest};
+use lazycopy_guest::{Guest, GuestSpec};
 use lazycopy_migration::{
-    Context, DestinationReport, Event, EventKind, LinkMessage, Outcome, Side, Source,
-    SourceReport, Verdict,
+    Context, DestinationReport, Event, EventKind, LinkMessage, Outcome, Side, Source, SourceReport,
+    Verdict,
 };
 use lazycopy_units::{Instant, PageNumber};
 use std::collections::BTreeMap;

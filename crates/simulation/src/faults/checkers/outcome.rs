@@ -71,7 +71,10 @@ impl Checker for SameAsReference {
         }
         let reference = self.at(registers.accesses)?;
         if reference.registers().digest != registers.digest {
-            return Err(format!("after {} accesses it has seen something else", registers.accesses));
+            return Err(format!(
+                "after {} accesses it has seen something else",
+                registers.accesses
+            ));
         }
         if is_end && reference.pages_digest() != guest.pages_digest() {
             return Err("a page's stamp is another in the end".to_owned());

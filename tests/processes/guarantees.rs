@@ -1,0 +1,39 @@
+//! The fault simulation, by the command.
+
+use crate::common::manager;
+use tempfile::TempDir;
+
+fn printed(words: &[&str]) -> String {
+    let directory = TempDir::new().unwrap();
+    let output = manager(directory.path(), words);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_fails_is_said_first_counted_last_and_the_same_each_time() {
+    let words = ["faults", "--seeds", "400", "--from", "1000"];
+    let text = printed(&words);
+    assert!(text.starts_with("Fault simulation, seeds 1000 to 1399."), "{text}");
+    assert!(text.contains("single-owner"), "{text}");
+    assert!(text.contains("(400 runs)"), "{text}");
+    assert!(text.contains("Every guarantee held in every run"), "{text}");
+    assert_eq!(text, printed(&words), "on however many threads");
+}
+
+#[test]
+fn one_seed_tells_its_story() {
+    let text = printed(&["faults", "--seed", "217"]);
+    assert!(text.starts_with("seed 217: "), "{text}");
+    for word in ["  fault: ", "FAULT: ", "source: Migration requested.", "Suspended"] {
+        assert!(text.contains(word), "{word} is missing: {text}");
+    }
+}
+
+#[test]
+fn one_seed_and_many_seeds_are_not_asked_for_at_once() {
+    let directory = TempDir::new().unwrap();
+    let output = manager(directory.path(), &["faults", "--seed", "1", "--seeds", "5"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("cannot be used with"), "{said}");
+}
