@@ -100,7 +100,7 @@ impl Destination {
         if let Some(since) = self.paused.take()
             && self.is_past_context()
         {
-            self.report.paused_time = self.report.paused_time + now.saturating_since(since);
+            self.report.paused_time += now.saturating_since(since);
         }
     }
 

@@ -215,7 +215,7 @@ impl Source {
         if let State::Pushing(pushing) = &mut self.state
             && let Some(since) = pushing.breaks.paused.take()
         {
-            self.report.paused_time = self.report.paused_time + now.saturating_since(since);
+            self.report.paused_time += now.saturating_since(since);
         }
     }
 }
