@@ -18,6 +18,10 @@ pub enum BrokenRule {
     ForgetLost,
     /// Destination: the bitmap of a recovery counts pages as arrived that were announced alone.
     StaleBitmap,
+    /// Source: of a page that was sent several times any copy that arrived is taken for the last.
+    TrustOldCopies,
+    /// Destination: a source that may live is taken for dead, and the guest resumed without it.
+    ResumeOnSuspicion,
     /// Source: an operator's reclaim is obeyed whatever the destination may have done.
     ReclaimAlways,
     /// Destination: a guest of which dirty pages are missing goes on without the source.
@@ -26,7 +30,7 @@ pub enum BrokenRule {
 
 impl BrokenRule {
     /// Every rule that can be broken.
-    pub const ALL: [BrokenRule; 9] = [
+    pub const ALL: [BrokenRule; 11] = [
         BrokenRule::SendOwnWrites,
         BrokenRule::InstallHeld,
         BrokenRule::DropDirty,
@@ -34,6 +38,8 @@ impl BrokenRule {
         BrokenRule::ResumeBoth,
         BrokenRule::ForgetLost,
         BrokenRule::StaleBitmap,
+        BrokenRule::TrustOldCopies,
+        BrokenRule::ResumeOnSuspicion,
         BrokenRule::ReclaimAlways,
         BrokenRule::TakeStaleFromDisk,
     ];

@@ -111,6 +111,8 @@ impl Destination {
     /// as the source may live: it is thrown away.
     pub(super) fn source_lost(&mut self, now: Instant, reason: String, is_dead: bool) {
         self.link_lost(now, reason.clone());
+        #[cfg(feature = "broken-rules")]
+        let is_dead = is_dead || self.broken_rule == Some(BrokenRule::ResumeOnSuspicion);
         let following = match &mut self.state {
             State::AwaitingResume(following) if is_dead => following,
             State::Following(following) => following,

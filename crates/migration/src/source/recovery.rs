@@ -53,6 +53,15 @@ impl Breaks {
         }
     }
 
+    /// Whether a copy of `page` that arrived before the hand-over need not be the last.
+    fn may_be_old(&self, page: PageNumber) -> bool {
+        #[cfg(feature = "broken-rules")]
+        if self.broken_rule == Some(BrokenRule::TrustOldCopies) {
+            return false;
+        }
+        self.sent_again.contains(page)
+    }
+
     /// Pages that were sent again since they had been lost.
     pub(super) fn recovered(&self) -> u64 {
         self.recovered
@@ -247,9 +256,8 @@ impl Pushing {
     /// `arrived` tells where something is missing: a page that was sent several times may have
     /// arrived as it no longer is.
     fn find_lost_with_context(&mut self, arrived: Option<&PageMap>) -> Vec<PageNumber> {
-        let is_there = |page| {
-            arrived.is_none_or(|it| it.contains(page) && !self.breaks.sent_again.contains(page))
-        };
+        let is_there =
+            |page| arrived.is_none_or(|it| it.contains(page) && !self.breaks.may_be_old(page));
         let entries = self.context.residency.iter();
         let residency: ResidencyList = entries
             .map(|entry| Residency { current: entry.current && is_there(entry.page), ..entry })

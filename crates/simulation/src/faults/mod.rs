@@ -15,9 +15,12 @@
 
 mod case;
 mod checkers;
+mod destination_driver;
 mod fault;
 mod hosts;
 mod run;
+mod source_driver;
+mod striking;
 mod summary;
 mod wire;
 mod world;
