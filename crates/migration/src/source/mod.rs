@@ -28,24 +28,27 @@ use std::sync::Arc;
 const OUTPUTS: usize = 8;
 
 /// ```text
-///          Requested            stop rule           LinkFree, nothing left to copy
-///  Resident -------+-> Rounds -------+-> Suspended ---------------------------> Pushing <---+
-///      ^           |     |           |       |            (the hand-over)      | | | |      |
-///      |           +-----|-----------+       |                        LinkLost | | | |      | Recovered
-///      |                 | never converges   |                                 v | | |      |
-///      |  Cancelled,     |                   |                            (paused)----------+
-///      |  LinkLost,      |                   |                               | | | |
-///      +-- DestinationLost ------------------+                               | | | |
-///      ^                                           ThrownAway, or Reclaimed  | | | |
-///      +-------------------------------- where the guest never ran there ----+ | | |
-///                                                      DestinationLost: lost   | | |
-///                                                                      Gone <--+ | |
-///                                                                      Gone <----+-+
-///                                                                             Complete
+///          Requested             stop rule             nothing left to copy: the hand-over
+///  Resident --------+-> Rounds -------+-> Suspended ------------------------------> Pushing
+///      ^            |      |          |       |
+///      |            +------|----------+       |
+///      |                   |                  |
+///      +-------------------+------------------+
+///        Cancelled, LinkLost, DestinationLost;
+///        or the rounds never converge
+///
+///              LinkLost
+///  Pushing --------------> paused ---------------------------------------> Resident
+///     |   <--------------    |     ThrownAway, or Reclaimed and proved:
+///     |      Recovered       |     the guest never ran at the destination
+///     |                      |
+///     +----------------------+-----> Gone
+///       Complete: released; DestinationLost: lost
 /// ```
 ///
-/// A pause is no state of its own but a flag of `Pushing`: all that is known of the pages stays,
-/// the link is not wanted and the forward context stands still.
+/// A pause is no state of its own but a part of `Pushing`: all that is known of the pages stays, the
+/// link is not wanted, and the forward context stands still. (A destination that cannot open the
+/// context says that it threw the guest away without a pause.)
 #[derive(Debug)]
 enum State {
     /// The guest runs here, as the guest: before the request, or again.
