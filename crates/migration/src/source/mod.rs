@@ -71,8 +71,8 @@ struct Suspended {
     lanes: Lanes,
     /// Pages that the destination does not have as they are, apart from those in `lanes`.
     outdated: PageSet,
-    /// Pages that are sent more than once when those in `lanes` are sent.
-    sent_again: PageSet,
+    /// Pages that are sent more than once when those in `lanes` are sent, if any are.
+    sent_again: Option<PageSet>,
     /// Until then the disk is busy with a checkpoint.
     copies_from: Instant,
 }
@@ -302,14 +302,14 @@ impl Source {
             }
             BeforeHandover::Copy => {
                 let all = guest.memory().iter_lru().collect();
-                self.suspend(now, guest, all, PageSet::new(pages), PageSet::new(pages));
+                self.suspend(now, guest, all, PageSet::new(pages), None);
             }
             BeforeHandover::Nothing => {
                 let mut all = PageSet::new(pages);
                 guest.memory().iter().for_each(|page| {
                     all.insert(page);
                 });
-                self.suspend(now, guest, Vec::new(), all, PageSet::new(pages));
+                self.suspend(now, guest, Vec::new(), all, None);
             }
         }
     }
@@ -327,7 +327,7 @@ impl Source {
         mut guest: Guest,
         copied: Vec<PageNumber>,
         outdated: PageSet,
-        sent_again: PageSet,
+        sent_again: Option<PageSet>,
     ) {
         guest.suspend();
         self.report.suspended_at = Some(now);
@@ -412,9 +412,9 @@ impl Source {
                         sent_again.insert(*page);
                     }
                     let outdated = PageSet::new(guest.spec().pages);
-                    self.suspend(now, guest, rest, outdated, sent_again);
+                    self.suspend(now, guest, rest, outdated, Some(sent_again));
                 } else {
-                    self.suspend(now, guest, Vec::new(), outdated, sent_again);
+                    self.suspend(now, guest, Vec::new(), outdated, Some(sent_again));
                 }
             }
             Choice::GiveUp { reason } => {

@@ -61,7 +61,7 @@ impl Pushing {
         guest: Guest,
         context: Arc<Context>,
         lanes: Lanes,
-        sent_again: PageSet,
+        sent_again: Option<PageSet>,
         parameters: &MigrationParameters,
     ) -> Self {
         let pages = guest.spec().pages;

@@ -19,7 +19,7 @@ pub(super) struct Breaks {
     paused: Option<Instant>,
     /// Pages that were sent more than once before the hand-over: that a copy of them arrived does
     /// not say that the last one did.
-    sent_again: PageSet,
+    sent_again: Option<PageSet>,
     /// Pages that wait again since they were lost.
     lost: Option<PageSet>,
     /// How many of these were sent again.
@@ -29,7 +29,7 @@ pub(super) struct Breaks {
 }
 
 impl Breaks {
-    pub(super) fn new(sent_again: PageSet) -> Self {
+    pub(super) fn new(sent_again: Option<PageSet>) -> Self {
         Breaks {
             paused: None,
             sent_again,
@@ -59,7 +59,7 @@ impl Breaks {
         if self.broken_rule == Some(BrokenRule::TrustOldCopies) {
             return false;
         }
-        self.sent_again.contains(page)
+        self.sent_again.as_ref().is_some_and(|pages| pages.contains(page))
     }
 
     /// Pages that were sent again since they had been lost.
