@@ -7,6 +7,7 @@ use crate::session::{INTERRUPTED, fail, printed};
 use lazycopy_simulation::faults::{
     FaultCase, FaultOptions, FaultRun, FaultSummary, fault_checkers,
 };
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,6 +30,15 @@ pub struct FaultsArguments {
     /// One case alone, with its story
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
+    /// An option of other modes without a meaning here: not shown.
+    #[arg(long, hide = true)]
+    listen: Option<String>,
+    /// An option of other modes without a meaning here: not shown.
+    #[arg(long, hide = true)]
+    out: Option<PathBuf>,
+    /// An option of other modes without a meaning here: not shown.
+    #[arg(long = "event-level", id = "event_level", hide = true)]
+    event_level: Option<EventLevel>,
 }
 
 /// What many cases came to, up to the first that broke a guarantee.
