@@ -201,3 +201,49 @@ pub(crate) fn summary_line(id: MigrationId, vm: &str, ended: &Ended) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::children::Launcher;
+    use crate::console::Console;
+    use crate::grammar::EventLevel;
+    use crate::manager::Settings;
+    use lazycopy_protocol::pace::Pace;
+    use std::convert::Infallible;
+    use std::path::PathBuf;
+    use tokio::time::sleep;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_stands_still_with_time_and_is_longer_where_time_goes_slower() {
+        let settings = Settings {
+            listen: "127.0.0.1:0".to_owned(),
+            out: PathBuf::from("none"),
+            launcher: Launcher { program: PathBuf::from("none"), arguments: Vec::new() },
+            level: EventLevel::Off,
+        };
+        let manager = Manager::start(settings, Console::new(|_| ())).await.unwrap();
+        let set = |frozen, slower| {
+            manager.change(|state| {
+                let changed = |pace| Ok::<_, Infallible>(Pace { frozen, slower, ..pace });
+                state.fleet.change_pace(1, changed).unwrap()
+            })
+        };
+        let begun = Instant::now();
+        let waiting = tokio::spawn({
+            let manager = manager.clone();
+            async move { manager.outlast(Duration::from_secs(30)).await }
+        });
+        sleep(Duration::from_secs(10)).await;
+        set(true, 1);
+        sleep(Duration::from_secs(86_400)).await;
+        set(false, 10);
+        sleep(Duration::from_secs(50)).await;
+        set(false, 1);
+        sleep(Duration::from_secs(14)).await;
+        assert!(!waiting.is_finished());
+        waiting.await.unwrap();
+        let outlasted = begun.elapsed() - Duration::from_secs(10 + 86_400 + 50 + 15);
+        assert!(outlasted < Duration::from_millis(10), "{outlasted:?}");
+    }
+}

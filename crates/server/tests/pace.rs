@@ -4,16 +4,22 @@
 mod common;
 
 use common::{
-    Attached, Fleet, WARMUP, check_completed, check_history, create, create_with,
+    Attached, Fleet, PATIENCE, WARMUP, check_completed, check_history, create, create_with,
     destination_report, link, parameters, source_report, spec, start,
 };
+use futures_util::{SinkExt, StreamExt};
 use lazycopy_link::{LinkSpec, PlaneParameters};
 use lazycopy_migration::{EventKind, MigrationParameters, Outcome, Scheme, Side};
 use lazycopy_protocol::control::{MigrationId, ServerCommand, VmPhase, Watch};
+use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
 use lazycopy_protocol::pace::{MAX_SLOWER, Pace, Paced};
+use lazycopy_protocol::peer::PeerMessage;
 use lazycopy_simulation::{Migration, simulate};
 use lazycopy_units::{Duration, Instant};
 use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_util::codec::Framed;
 
 /// With it the link's latency is 10 ms of wall time.
 const CALM_TIME_SCALE: u64 = 100;
@@ -191,6 +197,88 @@ async fn a_destination_that_is_alone_goes_by_its_own_server() {
     if destination.out_of_order == 0 {
         assert_eq!(destination_report(&destination), &expected.unwrap().destination);
     }
+}
+
+/// A destination that the test plays, with a clock of its own.
+struct PlayedDestination {
+    peer: Framed<TcpStream, PeerCodec>,
+    clock_began: std::time::Instant,
+}
+
+impl PlayedDestination {
+    fn clock_ns(&self) -> u64 {
+        u64::try_from(self.clock_began.elapsed().as_nanos()).unwrap()
+    }
+
+    async fn say(&mut self, message: PeerMessage) {
+        self.peer.send(PeerFrame::Message(message)).await.unwrap();
+    }
+
+    /// What the source says next of time, or before it begins.
+    async fn hears(&mut self) -> PeerMessage {
+        loop {
+            let frame = timeout(PATIENCE, self.peer.next()).await.expect("the source says more");
+            match frame.expect("it is there").unwrap() {
+                PeerFrame::Message(PeerMessage::Context(_) | PeerMessage::Notice { .. }) => {}
+                PeerFrame::Message(message) => return message,
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads its clock to the source as often as it asks, and gives what it says then.
+    async fn reads_its_clock(&mut self, mut asked: PeerMessage) -> PeerMessage {
+        while let PeerMessage::Ping { number } = asked {
+            self.say(PeerMessage::Pong { number, clock_ns: self.clock_ns() }).await;
+            asked = self.hears().await;
+        }
+        asked
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_reads_the_destinations_clock_again_before_it_lets_time_go_on() {
+    let (mut fleet, mut paces) = (Fleet::start().await, paces());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    fleet.a.done(create("g", 6)).await;
+    fleet.a.set_pace(paces.freeze()).await;
+    let migrate = fleet.migration_with(NUMBER.0, "g", &parameters(Scheme::PostCopy), |it| {
+        it.destination_address = listener.local_addr().unwrap().to_string();
+    });
+    let asked = fleet.a.send(migrate).await;
+    let peer = Framed::new(listener.accept().await.unwrap().0, PeerCodec::new());
+    let mut played = PlayedDestination { peer, clock_began: std::time::Instant::now() };
+    assert!(matches!(played.hears().await, PeerMessage::Offer(_)));
+    played.say(PeerMessage::Accept).await;
+    let asked_first = played.hears().await;
+    let begin = played.reads_its_clock(asked_first).await;
+    let PeerMessage::Begin { pace, .. } = begin else { panic!("{begin:?}") };
+    assert!(pace.frozen);
+    fleet.a.all_done(vec![asked]).await;
+
+    // As long as the clocks cannot have drifted apart, the source does not ask.
+    let (mut stands_at, step) = (Instant::ZERO, Duration::from_millis(1));
+    let ping = loop {
+        let id = fleet.a.send(ServerCommand::SetPace { pace: paces.step(step) }).await;
+        match played.hears().await {
+            PeerMessage::Pace { at, until, .. } => {
+                assert_eq!((at, until), (stands_at, Some(stands_at + step)));
+                stands_at = stands_at + step;
+                assert!(fleet.a.answer(id).await.is_ok());
+            }
+            ping => break ping,
+        }
+    };
+    assert!(matches!(ping, PeerMessage::Ping { .. }), "{ping:?}");
+    // By now its clock has gone much too fast.
+    let ahead = std::time::Duration::from_secs(60);
+    played.clock_began -= ahead;
+    let pace = played.reads_its_clock(ping).await;
+    let PeerMessage::Pace { clock_ns, at, until, .. } = pace else { panic!("{pace:?}") };
+    assert_eq!((at, until), (stands_at, Some(stands_at + step)));
+    let begins_in = clock_ns.checked_sub(ahead.as_nanos().try_into().unwrap());
+    let soon = 0..=played.clock_ns() - ahead.as_nanos() as u64 + 1_000_000_000;
+    assert!(begins_in.is_some_and(|it| soon.contains(&it)), "{begins_in:?} is not in {soon:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

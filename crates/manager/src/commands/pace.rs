@@ -50,6 +50,16 @@ impl Manager {
     }
 }
 
+impl Manager {
+    /// Whoever waits for migrations is told that they wait for somebody, too.
+    pub(crate) fn tell_of_standstill(&self) {
+        let waits = |state: &State| state.fleet.pace().frozen && state.fleet.running().count() > 0;
+        if self.read(waits) {
+            self.notice("Time stands still, and migrations with it, until somebody says: time go");
+        }
+    }
+}
+
 async fn set_pace(connection: &Connection, pace: Pace) -> Result<Vec<Paced>, AskError> {
     match connection.ask(ServerCommand::SetPace { pace }).await? {
         ServerReply::Paced { migrations } => Ok(migrations),

@@ -18,6 +18,7 @@ use lazycopy_protocol::pace::{Pace, Paced};
 use lazycopy_protocol::peer::PeerMessage;
 use lazycopy_units::Instant as ModelInstant;
 use std::time::{Duration, Instant};
+use tracing::debug;
 
 /// How many times the uncertainty of the agreement lies between a change's announcement and the
 /// change, besides what a busy host needs: the uncertainty is half a round trip, so that these are
@@ -314,6 +315,7 @@ impl Timeline {
         match leading.reading.take() {
             Some(Rereading { best: Some(best), number, .. }) if number >= PINGS => {
                 let half = best.round_trip / 2;
+                debug!(uncertainty = ?half, "read the destination's clock again");
                 if half < leading.uncertainty.saturating_add(drifted)
                     && let Some(origin) = best.origin()
                 {
