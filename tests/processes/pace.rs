@@ -1,8 +1,9 @@
 //! Time that is frozen, stepped, slowed down and let go by commands.
 
-use crate::common::{Manager, ctl, failure, result, runs};
+use crate::common::{DEADLINE, Manager, ctl, failure, result, runs};
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// The link's latency is 50 ms of wall time: a run tells the story of its seed on a loaded machine,
 /// too.
@@ -12,7 +13,10 @@ const CALM: &str =
 /// Shows a guest until it stands at that instant of its migration, on both servers.
 fn await_reading(manager: &Manager, at_ns: u64) {
     let reads = |vm: &Value| vm["moving"]["at_ns"] == json!(at_ns);
-    while !reads(&manager.json("vm show v")["vm"]) {}
+    let deadline = Instant::now() + DEADLINE;
+    while !reads(&manager.json("vm show v")["vm"]) {
+        assert!(Instant::now() < deadline, "it does not come to stand there");
+    }
 }
 
 #[test]
@@ -94,7 +98,10 @@ fn commands_go_on_while_time_stands_still_and_servers_that_come_later_stand_stil
     let pace = json!({ "pace": { "frozen": true, "slower": 10 } });
     assert_eq!(manager.json("time"), pace);
     manager.json("time go");
-    while manager.json("vm show late") == late {}
+    let deadline = Instant::now() + DEADLINE;
+    while manager.json("vm show late") == late {
+        assert!(Instant::now() < deadline, "it does not go on");
+    }
     manager.json("quit --force");
     assert_eq!(manager.ended_by_itself().code, Some(0));
 }

@@ -68,9 +68,22 @@ async fn reading(server: &mut Attached, vm: &str) -> Instant {
     server.show(vm).await.moving.expect("it migrates").at
 }
 
+/// Waits until a clock reads `at`.
+async fn await_reading(server: &mut Attached, vm: &str, at: Instant) {
+    let reads = async { while reading(server, vm).await != at {} };
+    timeout(PATIENCE, reads).await.expect("it does not come to stand there");
+}
+
+/// Waits until a guest has so many accesses behind it.
+async fn await_accesses(server: &mut Attached, vm: &str, least: u64) {
+    let comes_to = async { while server.show(vm).await.summary.accesses < least {} };
+    timeout(PATIENCE, comes_to).await.expect("it does not go on");
+}
+
 /// Waits until both clocks read `at`, and looks twice whether they do and nothing moves.
 async fn check_both_stand_at(fleet: &mut Fleet, vm: &str, at: Instant) {
-    while reading(&mut fleet.a, vm).await != at || reading(&mut fleet.b, vm).await != at {}
+    await_reading(&mut fleet.a, vm, at).await;
+    await_reading(&mut fleet.b, vm, at).await;
     let (source, destination) = (fleet.a.show(vm).await, fleet.b.show(vm).await);
     for _ in 0..20 {
         assert_eq!(fleet.a.show(vm).await, source);
@@ -155,7 +168,7 @@ async fn a_frozen_migration_is_taken_back_before_the_hand_over_and_both_sides_en
     assert_eq!(shown.summary.phase, VmPhase::Running);
     assert_eq!(fleet.a.show("g").await, shown, "the guest is back and time stands still");
     set(&mut fleet, paces.go()).await;
-    while fleet.a.show("g").await.summary.accesses == shown.summary.accesses {}
+    await_accesses(&mut fleet.a, "g", shown.summary.accesses + 1).await;
     check_history(spec(6), fleet.a.show("g").await.snapshot.unwrap().registers);
 }
 
@@ -182,9 +195,10 @@ async fn a_destination_that_is_alone_goes_by_its_own_server() {
         (VmPhase::MigratingIn, stands_at)
     );
     let stepped = fleet.b.set_pace(paces.step(Duration::from_secs(5))).await;
-    let until = Some(stands_at + Duration::from_secs(5));
+    let goes_to = stands_at + Duration::from_secs(5);
+    let until = Some(goes_to);
     assert_eq!(stepped, [Paced { migration: NUMBER, from: Some(stands_at), until }]);
-    while Some(reading(&mut fleet.b, "g").await) != until {}
+    await_reading(&mut fleet.b, "g", goes_to).await;
     fleet.b.set_pace(paces.go()).await;
     let destination = fleet.b.ended(NUMBER).await;
     assert_eq!(destination.verdict.outcome, Outcome::Completed);
@@ -288,7 +302,7 @@ async fn a_guest_that_runs_or_is_suspended_stands_still_and_goes_on_where_it_sto
         fleet.a.done(create(vm, 3)).await;
         fleet.a.done(start(vm)).await;
     }
-    while fleet.a.show("runs").await.summary.accesses < WARMUP + 3 {}
+    await_accesses(&mut fleet.a, "runs", WARMUP + 3).await;
     fleet.a.done(ServerCommand::SuspendVm { vm: "suspended".to_owned() }).await;
     assert_eq!(fleet.a.set_pace(paces.freeze()).await, []);
     fleet.a.done(ServerCommand::ResumeVm { vm: "suspended".to_owned() }).await;
@@ -299,16 +313,16 @@ async fn a_guest_that_runs_or_is_suspended_stands_still_and_goes_on_where_it_sto
     }
     // Ten accesses of 970 ms each, give or take the one under way.
     fleet.a.set_pace(paces.step(Duration::from_millis(9_700))).await;
-    while fleet.a.show("runs").await.summary.accesses < shown.0.summary.accesses + 10 {}
+    await_accesses(&mut fleet.a, "runs", shown.0.summary.accesses + 10).await;
     fleet.a.set_pace(paces.slow(MAX_SLOWER)).await;
     let accesses = fleet.a.show("runs").await.summary.accesses;
     assert_eq!(accesses, shown.0.summary.accesses + 10);
     let too_slow = ServerCommand::SetPace { pace: paces.slow(MAX_SLOWER + 1) };
     assert!(fleet.a.refusal(too_slow).await.contains("1 to 1000 times slower"));
     fleet.a.set_pace(paces.next(|pace| (pace.frozen, pace.slower) = (false, 1))).await;
-    while fleet.a.show("runs").await.summary.accesses <= accesses {}
+    await_accesses(&mut fleet.a, "runs", accesses + 1).await;
     check_history(spec(3), fleet.a.show("runs").await.snapshot.unwrap().registers);
-    while fleet.a.show("suspended").await.summary.accesses <= shown.1.summary.accesses {}
+    await_accesses(&mut fleet.a, "suspended", shown.1.summary.accesses + 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use crate::reply::{CommandError, Reply};
 use futures_util::future::join_all;
 use lazycopy_protocol::control::{MigrationId, ServerCommand, ServerReply};
 use lazycopy_protocol::pace::{Pace, Paced};
+use lazycopy_units::Duration;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -74,7 +75,10 @@ fn changed(mut pace: Pace, action: &TimeAction) -> Result<Pace, CommandError> {
         TimeAction::Go => pace.frozen = false,
         TimeAction::Slow { factor } => pace.slower = *factor,
         TimeAction::Step { .. } if !pace.frozen => return Err(CommandError::TimeGoes),
-        TimeAction::Step { span } => pace.stepped = pace.stepped + span.0,
+        TimeAction::Step { span } => {
+            let stepped = pace.stepped.as_nanos().saturating_add(span.0.as_nanos());
+            pace.stepped = Duration::from_nanos(stepped);
+        }
     }
     Ok(pace)
 }
