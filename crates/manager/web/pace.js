@@ -39,8 +39,9 @@ export class Pace {
     this.span.addEventListener("keydown", (event) => { if (event.key === "Enter") this.step(); });
     this.factor = h("select", { "aria-label": "Pace", title: "How much slower than each guest's time_scale says (- and +)" });
     this.factor.addEventListener("change", () => this.slow(Number(this.factor.value)));
-    byId("pace").append(h("p", { class: "pace-sign" }, this.sign, " ", this.hint), h("span", { class: "spring" }), this.freezing, this.stepping, this.span,
-      h("datalist", { id: "spans" }, ...SPANS.map((value) => h("option", { value }))), this.factor);
+    const spans = h("datalist", { id: "spans" }, ...SPANS.map((value) => h("option", { value })));
+    byId("pace").append(h("p", { class: "pace-sign" }, this.sign, " ", this.hint), h("span", { class: "spring" }),
+      h("div", { class: "pace-controls" }, this.freezing, this.stepping, this.span, spans, this.factor));
     connection.addEventListener("snapshot", () => this.show(connection.snapshot?.pace ?? USUAL));
     this.show(USUAL);
   }

@@ -46,7 +46,7 @@ impl Paces {
     }
 
     fn step(&mut self, span: Duration) -> Pace {
-        self.next(|pace| pace.stepped = pace.stepped + span)
+        self.next(|pace| pace.stepped += span)
     }
 
     fn slow(&mut self, slower: u32) -> Pace {

@@ -103,7 +103,7 @@ fn changes() -> impl Strategy<Value = Vec<(u64, Pace)>> {
     proptest::collection::vec(change, 0..8).prop_map(|changes| {
         let mut stepped = Duration::ZERO;
         let pace = |(wall, slower, frozen, step)| {
-            stepped = stepped + Duration::from_nanos(step);
+            stepped += Duration::from_nanos(step);
             (wall, Pace { revision: 0, slower, frozen, stepped })
         };
         changes.into_iter().map(pace).collect()
