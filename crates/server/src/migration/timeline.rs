@@ -6,10 +6,12 @@
 //! Both sides reckon in the destination's wall clock, and the source reads that clock again before
 //! time goes on after a standstill: clocks that drift apart meanwhile do no harm.
 
+mod reading;
+
 use super::driver::{Driver, Machine};
 use crate::clock::{ModelClock, Piece};
 use crate::connection::Connection;
-use crate::handshake::{Agreement, FARTHEST_ZERO, LEAD_TIME, PINGS, Reading, unexpected};
+use crate::handshake::{Agreement, FARTHEST_ZERO, LEAD_TIME, unexpected};
 use crate::vm::Request;
 use lazycopy_link::LinkSpec;
 use lazycopy_protocol::control::{MigrationId, ServerReply};
@@ -17,16 +19,13 @@ use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::pace::{Pace, Paced};
 use lazycopy_protocol::peer::PeerMessage;
 use lazycopy_units::Instant as ModelInstant;
+use reading::Leading;
 use std::time::{Duration, Instant};
-use tracing::debug;
 
 /// How many times the uncertainty of the agreement lies between a change's announcement and the
 /// change, besides what a busy host needs: the uncertainty is half a round trip, so that these are
 /// four round trips, of which the announcement takes a half.
 const MARGIN_IN_UNCERTAINTIES: u32 = 8;
-
-/// By how much two clocks drift apart at most: a quartz is wrong by less than a ten-thousandth.
-const DRIFT_DIVISOR: u32 = 10_000;
 
 /// Who says how the time of a migration goes, seen from this side.
 enum Authority {
@@ -40,22 +39,6 @@ enum Authority {
     Clock { tells: bool },
     /// Nobody any more: nothing of the guest will come.
     Released,
-}
-
-/// What the source knows of the destination's clock.
-struct Leading {
-    /// When it was read with the least uncertainty.
-    read_at: Instant,
-    uncertainty: Duration,
-    /// It is being read again.
-    reading: Option<Rereading>,
-}
-
-/// Pings of which one is under way.
-struct Rereading {
-    number: u32,
-    asked: Instant,
-    best: Option<Reading>,
 }
 
 /// The clock of one side of a migration, and how it is changed.
@@ -82,7 +65,7 @@ impl Timeline {
         scale: u64,
     ) -> Self {
         let uncertainty = Duration::from_nanos(agreement.uncertainty_ns);
-        let leading = Leading { read_at: Instant::now(), uncertainty, reading: None };
+        let leading = Leading::new(uncertainty);
         let authority = match link {
             LinkSpec::Modelled(_) => Authority::Leads(leading),
             LinkSpec::Unlimited(_) => Authority::Clock { tells: true },
@@ -170,7 +153,9 @@ impl Timeline {
             return None;
         }
         let margin = match &self.authority {
-            Authority::Leads(leading) => LEAD_TIME + leading.uncertainty * MARGIN_IN_UNCERTAINTIES,
+            Authority::Leads(leading) => {
+                LEAD_TIME + leading.uncertainty() * MARGIN_IN_UNCERTAINTIES
+            }
             _ => Duration::ZERO,
         };
         let piece = self.clock.turn(now + margin, &self.pace, own);
@@ -310,69 +295,19 @@ impl Timeline {
         connection: &mut Option<Connection>,
     ) -> bool {
         let goes_on = !to.frozen || to.stepped > self.pace.stepped;
+        let held = self.clock.is_held(now);
         let Authority::Leads(leading) = &mut self.authority else { return false };
-        let drifted = now.saturating_duration_since(leading.read_at) / DRIFT_DIVISOR;
-        match leading.reading.take() {
-            Some(Rereading { best: Some(best), number, .. }) if number >= PINGS => {
-                let half = best.round_trip / 2;
-                debug!(uncertainty = ?half, "read the destination's clock again");
-                if half < leading.uncertainty.saturating_add(drifted)
-                    && let Some(origin) = best.origin()
-                {
-                    self.clock.set_origin(origin, now);
-                    (leading.read_at, leading.uncertainty) = (best.asked, half);
-                    self.origin = origin;
-                    self.uncertainty = self.uncertainty.max(half);
-                }
-                false
-            }
-            Some(reading) => {
-                leading.reading = Some(reading);
-                true
-            }
-            None if goes_on && self.clock.is_held(now) && drifted > leading.uncertainty => {
-                leading.reading = Rereading::begin(connection);
-                leading.reading.is_some()
-            }
-            None => false,
+        if leading.is_reading() {
+            return true;
         }
-    }
-}
-
-impl Rereading {
-    fn begin(connection: &mut Option<Connection>) -> Option<Self> {
-        let reading = Rereading { number: 0, asked: Instant::now(), best: None };
-        reading.ask(connection).then_some(reading)
-    }
-
-    fn ask(&self, connection: &mut Option<Connection>) -> bool {
-        let ping = PeerFrame::Message(PeerMessage::Ping { number: self.number });
-        connection.as_mut().is_some_and(|connection| connection.send(ping).is_ok())
-    }
-}
-
-impl Leading {
-    fn heard(
-        &mut self,
-        number: u32,
-        clock_ns: u64,
-        connection: &mut Option<Connection>,
-    ) -> Result<(), String> {
-        let now = Instant::now();
-        let reading = self.reading.as_mut().filter(|reading| reading.number == number);
-        let Some(reading) = reading.filter(|reading| reading.number < PINGS) else {
-            return Err("the destination answers what it was not asked".to_owned());
-        };
-        let asked = reading.asked;
-        let heard = Reading { asked, round_trip: now.saturating_duration_since(asked), clock_ns };
-        if reading.best.is_none_or(|best| heard.round_trip < best.round_trip) {
-            reading.best = Some(heard);
+        if leading.has_read() {
+            if let Some((origin, uncertainty)) = leading.take_reading(now).filter(|_| held) {
+                self.clock.set_origin(origin, now);
+                self.uncertainty = self.uncertainty.max(uncertainty);
+            }
+            return false;
         }
-        (reading.number, reading.asked) = (reading.number + 1, now);
-        if reading.number < PINGS {
-            reading.ask(connection);
-        }
-        Ok(())
+        goes_on && held && leading.may_have_drifted(now) && leading.read_again(connection)
     }
 }
 
