@@ -9,6 +9,7 @@ mod endings;
 mod evacuations;
 mod faults;
 mod migrations;
+mod pace;
 mod page;
 mod prompt;
 mod reports;

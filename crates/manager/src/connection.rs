@@ -1,6 +1,7 @@
 //! The connection to one server: commands go out with a number, answers come back with it.
 
 use lazycopy_protocol::control::{FromServer, ServerCommand, ServerReply, ToServer};
+use lazycopy_protocol::pace::Pace;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,13 +80,18 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection to the server of that name, and what is to be written to it, in order: a
-    /// welcome first.
+    /// A connection to the server of that name, and what is to be written to it, in order.
     pub fn new(server: &str) -> (Self, mpsc::Receiver<ToServer>) {
         let (outgoing, to_write) = mpsc::channel(MAX_QUEUED);
-        outgoing.try_send(ToServer::Welcome).expect("the queue is fresh and has room");
         let questions = Arc::new(Mutex::new(Questions::default()));
         (Connection { server: server.to_owned(), outgoing, questions }, to_write)
+    }
+
+    /// Welcomes the server, before it is asked anything.
+    pub fn welcome(&self, pace: Pace) {
+        self.outgoing
+            .try_send(ToServer::Welcome { pace })
+            .expect("the queue is fresh and has room");
     }
 
     fn questions(&self) -> MutexGuard<'_, Questions> {
@@ -174,7 +180,6 @@ mod tests {
     #[tokio::test]
     async fn answers_find_their_questions_in_any_order() {
         let (connection, mut to_write) = Connection::new("a");
-        assert_eq!(to_write.recv().await, Some(ToServer::Welcome));
         let ask = |vm: &str| {
             let (connection, vm) = (connection.clone(), vm.to_owned());
             tokio::spawn(async move { connection.tell(ServerCommand::StartVm { vm }).await })
@@ -198,7 +203,6 @@ mod tests {
     #[tokio::test]
     async fn a_closed_connection_answers_every_question_at_once() {
         let (connection, mut to_write) = Connection::new("a");
-        assert_eq!(to_write.recv().await, Some(ToServer::Welcome));
         let asked = tokio::spawn({
             let connection = connection.clone();
             async move { connection.ask(ServerCommand::ShowHost).await }

@@ -75,6 +75,7 @@ struct Shared {
     changes: watch::Sender<()>,
     verifying: Semaphore,
     fetching: Semaphore,
+    pacing: Semaphore,
     /// Absent without a page.
     web: OnceLock<Arc<Web>>,
 }
@@ -121,9 +122,10 @@ impl Manager {
         let state = Mutex::new(state);
         let verifying = Semaphore::new(VERIFYING_AT_ONCE);
         let fetching = Semaphore::new(FETCHING_AT_ONCE);
+        let pacing = Semaphore::new(1);
         let web = OnceLock::new();
         let shared =
-            Shared { settings, address, console, state, changes, verifying, fetching, web };
+            Shared { settings, address, console, state, changes, verifying, fetching, pacing, web };
         let manager = Manager { shared: Arc::new(shared) };
         tokio::spawn(listener::accept_all(listener, manager.clone()));
         Ok(manager)
@@ -193,6 +195,11 @@ impl Manager {
         self.shared.fetching.acquire().await.ok()
     }
 
+    /// Waits for the turn to change how time goes.
+    pub(crate) async fn turn_to_pace(&self) -> Option<SemaphorePermit<'_>> {
+        self.shared.pacing.acquire().await.ok()
+    }
+
     /// Waits until it is told to end, by whomever, and whoever waits for a reply has it.
     pub(crate) async fn told_to_quit(&self) {
         self.until(|state| state.quitting.then_some(())).await;
@@ -241,6 +248,7 @@ impl Manager {
         let brings = if vms == 0 { String::new() } else { format!(" and brings {vms} guest(s)") };
         self.change(|state| {
             state.fleet.introduce(hello)?;
+            connection.welcome(state.fleet.pace());
             state.connections.insert(name.clone(), connection.clone());
             // Printed before anybody who waits for it goes on.
             self.notice(&format!(

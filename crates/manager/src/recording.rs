@@ -3,19 +3,21 @@
 
 use crate::definition::Definition;
 use crate::fleet::{Ended, Migration, Side};
-use crate::manager::Manager;
+use crate::manager::{Manager, State};
 use crate::render::time;
 use crate::run_files::{self, Begun, Written};
 use crate::verification::verify;
 use lazycopy_migration::{EventRun, Outcome};
 use lazycopy_protocol::control::{MigrationId, ServerCommand, ServerReply};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
+use tokio::time::{Instant, timeout};
 
 /// How long the second side of a migration may take to report after the first, where nothing is
 /// left for it to do.
-pub const OTHER_SIDE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+pub const OTHER_SIDE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The most entries of one side's events that are fetched: as many as a server keeps.
 pub const MAX_ENTRIES: u64 = 1 << 22;
@@ -50,7 +52,7 @@ impl Manager {
         if takes_its_time {
             return;
         }
-        tokio::time::sleep(OTHER_SIDE_DEADLINE).await;
+        self.outlast(OTHER_SIDE_DEADLINE).await;
         if self.change(|state| state.fleet.give_up_waiting(id)) {
             self.notice(&format!(
                 "migration {}: a side did not report within {} s and is given up",
@@ -58,6 +60,20 @@ impl Manager {
                 OTHER_SIDE_DEADLINE.as_secs()
             ));
             self.conclude(id).await;
+        }
+    }
+
+    /// Waits as long as the servers have so much of wall time at their usual pace: not while time
+    /// stands still, and longer where it goes slower.
+    async fn outlast(&self, deadline: Duration) {
+        let mut left = deadline;
+        while !left.is_zero() {
+            let going = |state: &State| Some(state.fleet.pace()).filter(|pace| !pace.frozen);
+            let pace = self.until(going).await;
+            let since = Instant::now();
+            let changed = self.until(|state| (state.fleet.pace() != pace).then_some(()));
+            let _ = timeout(left * pace.slower, changed).await;
+            left = left.saturating_sub(since.elapsed() / pace.slower);
         }
     }
 
@@ -184,4 +200,50 @@ pub(crate) fn summary_line(id: MigrationId, vm: &str, ended: &Ended) -> String {
         line.push_str(&format!("\nMigration {}: {wrong}", id.0));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::children::Launcher;
+    use crate::console::Console;
+    use crate::grammar::EventLevel;
+    use crate::manager::Settings;
+    use lazycopy_protocol::pace::Pace;
+    use std::convert::Infallible;
+    use std::path::PathBuf;
+    use tokio::time::sleep;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_stands_still_with_time_and_is_longer_where_time_goes_slower() {
+        let settings = Settings {
+            listen: "127.0.0.1:0".to_owned(),
+            out: PathBuf::from("none"),
+            launcher: Launcher { program: PathBuf::from("none"), arguments: Vec::new() },
+            level: EventLevel::Off,
+        };
+        let manager = Manager::start(settings, Console::new(|_| ())).await.unwrap();
+        let set = |frozen, slower| {
+            manager.change(|state| {
+                let changed = |pace| Ok::<_, Infallible>(Pace { frozen, slower, ..pace });
+                state.fleet.change_pace(1, changed).unwrap()
+            })
+        };
+        let begun = Instant::now();
+        let waiting = tokio::spawn({
+            let manager = manager.clone();
+            async move { manager.outlast(Duration::from_secs(30)).await }
+        });
+        sleep(Duration::from_secs(10)).await;
+        set(true, 1);
+        sleep(Duration::from_secs(86_400)).await;
+        set(false, 10);
+        sleep(Duration::from_secs(50)).await;
+        set(false, 1);
+        sleep(Duration::from_secs(14)).await;
+        assert!(!waiting.is_finished());
+        waiting.await.unwrap();
+        let outlasted = begun.elapsed() - Duration::from_secs(10 + 86_400 + 50 + 15);
+        assert!(outlasted < Duration::from_millis(10), "{outlasted:?}");
+    }
 }

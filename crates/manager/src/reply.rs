@@ -110,6 +110,9 @@ pub enum CommandError {
         /// The limit.
         limit: usize,
     },
+    /// Time is to be stepped, and goes.
+    #[error("time goes by itself and cannot be stepped: 'time freeze' first")]
+    TimeGoes,
     /// The manager is ending.
     #[error("the manager is ending")]
     Ending,

@@ -149,6 +149,7 @@ impl Manager {
     /// The first migration that nobody has waited for and that neither completed nor was taken
     /// back.
     pub(crate) async fn settle(&self) -> Result<(), CommandError> {
+        self.tell_of_standstill();
         let quiet = self.until(|state| {
             let busy = state.fleet.is_moving_gangs() || state.fleet.running().next().is_some();
             (state.quitting || !busy).then_some(())

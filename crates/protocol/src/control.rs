@@ -1,5 +1,6 @@
 //! Control messages: between the manager and its servers, and between the manager and `ctl`.
 
+use crate::pace::{Pace, Paced};
 use lazycopy_guest::{GuestSnapshot, GuestSpec};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{
@@ -10,7 +11,7 @@ use lazycopy_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 /// Version of these messages. Two processes talk only if theirs are equal.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// Identifies a migration within a manager's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,7 +72,10 @@ pub struct CtlReply {
 #[serde(rename_all = "snake_case", tag = "message")]
 pub enum ToServer {
     /// The server is accepted.
-    Welcome,
+    Welcome {
+        /// How its time goes from now on.
+        pace: Pace,
+    },
     /// The server is not accepted, and should not try again.
     Refused {
         /// Why.
@@ -182,6 +186,11 @@ pub enum ServerCommand {
         migration: MigrationId,
         /// Number of the first entry, from 0.
         from: u64,
+    },
+    /// From now on time goes thus. Answered by `Paced`.
+    SetPace {
+        /// How.
+        pace: Pace,
     },
     /// Forget the events of an ended migration. Answered by `Done`.
     ForgetMigration {
@@ -304,6 +313,11 @@ pub enum ServerReply {
         events: Vec<EventRun>,
         /// Whether these are the last.
         last: bool,
+    },
+    /// Time goes otherwise than before.
+    Paced {
+        /// The migrations that leave this server, and from when on theirs does.
+        migrations: Vec<Paced>,
     },
 }
 

@@ -19,11 +19,15 @@
 //!   PeerFrame::Residency, Disk, PeerMessage::Context ----->   and batches on connections of
 //!   <--------------------------------- PeerMessage::Reply     their own (module plane)
 //!   PeerMessage::Released, or Withdrawn ------------------>
+//!
+//!   PeerMessage::Pace ------------------------------------>   whenever time is to go otherwise;
+//!   PeerMessage::Ping, Pong                                   pings before it goes on
 //! ```
 
 pub mod control;
 pub mod frame;
 pub mod lists;
+pub mod pace;
 pub mod page;
 pub mod peer;
 pub mod plane;

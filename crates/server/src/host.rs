@@ -12,15 +12,18 @@ use lazycopy_protocol::control::{
     FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, PROTOCOL_VERSION,
     ServerCommand, ServerHello, ServerReply, SideEnded, Transfer,
 };
+use lazycopy_protocol::pace::{MAX_SLOWER, Pace};
 use lazycopy_protocol::peer::Offer;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, warn};
 
 /// Watched events that wait for the manager. Beyond it events are left out, for the watcher alone:
@@ -30,6 +33,10 @@ const MAX_WAITING_EVENTS: usize = 8_192;
 /// Reports that wait for a manager that is away. Each is of one migration's end or one guest's
 /// failure, and guests that have left do not come back without a manager.
 const MAX_WAITING_REPORTS: usize = 16_384;
+
+/// How long it is waited for guests to say that they go by another pace: those that are being set
+/// up say so later, and go by it from their beginning on.
+const PACED_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The answer to a command.
 pub(crate) type Answer = Result<ServerReply, String>;
@@ -51,6 +58,7 @@ pub(crate) struct Host {
     address: SocketAddr,
     advertise: Option<String>,
     pool: Mutex<Pool>,
+    pace: Mutex<Pace>,
     records: Mutex<Records>,
     /// Guests that are about to come and await bulk connections, by source and migration.
     awaiting_bulk: Mutex<BTreeMap<(String, MigrationId), mpsc::Sender<BulkStream>>>,
@@ -110,6 +118,7 @@ impl Host {
             address,
             advertise: config.advertise.clone(),
             pool: Mutex::new(Pool::new(config.name.clone(), config.frames)),
+            pace: Mutex::default(),
             records: Mutex::default(),
             awaiting_bulk: Mutex::default(),
             reports: Mutex::default(),
@@ -131,6 +140,42 @@ impl Host {
     /// The accounts of the pool.
     pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
         lock(&self.pool)
+    }
+
+    /// How time goes here.
+    pub(crate) fn pace(&self) -> Pace {
+        *lock(&self.pace)
+    }
+
+    /// From now on time goes thus: each guest's task is told, and their answers are put together.
+    ///
+    /// # Errors
+    /// In words, when no time goes so.
+    pub(crate) fn set_pace(&self, pace: Pace) -> Result<oneshot::Receiver<Answer>, String> {
+        if !pace.is_valid() {
+            let slower = pace.slower;
+            return Err(format!("time goes 1 to {MAX_SLOWER} times slower, not {slower} times"));
+        }
+        *lock(&self.pace) = pace;
+        let asked: Vec<_> = {
+            let pool = self.pool();
+            let ask = |vm: &str| ask(&pool.entry(vm)?.requests, vm, Action::Pace);
+            pool.names().into_iter().filter_map(|vm| ask(vm).ok()).collect()
+        };
+        let (reply, answer) = oneshot::channel();
+        self.spawn(async move {
+            let deadline = Instant::now() + PACED_DEADLINE;
+            let mut migrations = Vec::new();
+            for asked in asked {
+                if let Ok(Ok(Ok(ServerReply::Paced { migrations: moved }))) =
+                    timeout_at(deadline, asked).await
+                {
+                    migrations.extend(moved);
+                }
+            }
+            let _ = reply.send(Ok(ServerReply::Paced { migrations }));
+        });
+        Ok(answer)
     }
 
     /// How the server introduces itself over a connection whose own end has the address `local`.
@@ -283,6 +328,7 @@ impl Host {
                 return later(Definition::of_command(create).and_then(|it| vm::create(self, it)));
             }
             ServerCommand::ShowHost => return now(Ok(ServerReply::Host(self.state()))),
+            ServerCommand::SetPace { pace } => return later(self.set_pace(pace)),
             ServerCommand::FetchEvents { migration, from } => {
                 return now(lock(&self.records).fetch(migration, from));
             }

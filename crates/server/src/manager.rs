@@ -89,7 +89,11 @@ async fn connect(host: &Host, manager: &str) -> Result<ToManager, Parted> {
         framed.send(FirstFrame::Server(hello)).await.map_err(lost)?;
         let mut framed = framed.map_codec(JsonCodec::retyped::<ToServer, FromServer>);
         match receive(framed.next().await)? {
-            ToServer::Welcome => Ok(framed),
+            ToServer::Welcome { pace } => {
+                // Nobody waits for what the guests say to it.
+                host.set_pace(pace).map_err(lost)?;
+                Ok(framed)
+            }
             ToServer::Refused { reason } => Err(Parted::Refused(reason)),
             ToServer::Command { .. } => Err(lost("a command came before the welcome")),
         }
@@ -153,7 +157,7 @@ async fn serve(
                     }
                 },
                 Ok(ToServer::Refused { reason }) => Err(Parted::Refused(reason)),
-                Ok(ToServer::Welcome) => Ok(()),
+                Ok(ToServer::Welcome { .. }) => Ok(()),
                 Err(parted) => Err(parted),
             },
         };

@@ -22,6 +22,7 @@ impl Manager {
         let (vm, to) = (vm.unwrap_or_default(), to.unwrap_or_default());
         let id = self.migrate(&vm, &to, &explicit_settings(scheme, &set)).await?;
         if wait {
+            self.tell_of_standstill();
             return self.wait_for(id).await;
         }
         let json = self.read(|state| {
@@ -175,6 +176,9 @@ impl Manager {
                 _ => Ok(ids),
             }
         })?;
+        if !ids.is_empty() {
+            self.tell_of_standstill();
+        }
         let mut failure = None;
         let (mut texts, mut results) = (Vec::new(), Vec::new());
         for id in &ids {

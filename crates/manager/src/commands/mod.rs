@@ -5,6 +5,7 @@ mod evacuate;
 mod gang_report;
 mod journey;
 mod migrate;
+mod pace;
 mod policy;
 mod rebalance;
 mod relocate;
@@ -47,6 +48,7 @@ impl Manager {
             Command::Vm(action) => self.vm_command(action).await,
             Command::Policy(action) => self.policy_command(action),
             Command::Migrate(migrate) => self.migrate_command(migrate).await,
+            Command::Time { action } => self.time_command(action).await,
             Command::Status => Ok(self.status()),
             Command::Results => Ok(self.results()),
             Command::Script { file } => Box::pin(self.script_command(file, depth)).await,

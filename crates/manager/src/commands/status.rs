@@ -1,5 +1,6 @@
 //! `status`, `results`, `events`.
 
+use super::pace::{how_it_goes, pace_json};
 use super::server::{server_json, servers_table};
 use super::vm::vms_table;
 use crate::grammar::EventLevel;
@@ -12,8 +13,10 @@ impl Manager {
     pub(super) fn status(&self) -> Reply {
         let listening = format!("Listening on {}.", self.address());
         let (text, json) = self.read(|state| {
+            let pace = state.fleet.pace();
+            let otherwise = if pace.is_usual() { String::new() } else { how_it_goes(&pace) + "\n" };
             let text = format!(
-                "{listening}\n\n{}\n\n{}\n\n{}",
+                "{listening}\n{otherwise}\n{}\n\n{}\n\n{}",
                 servers_table(state),
                 vms_table(state),
                 running_table(state)
@@ -90,7 +93,8 @@ fn status_json(state: &State) -> Value {
             })
         })
         .collect();
-    json!({ "servers": servers, "vms": vms, "migrations": migrations })
+    let pace = pace_json(&state.fleet.pace());
+    json!({ "pace": pace, "servers": servers, "vms": vms, "migrations": migrations })
 }
 
 fn results_table(state: &State) -> String {

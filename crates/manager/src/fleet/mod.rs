@@ -26,6 +26,7 @@ pub use verdict::{Whereabouts, compose};
 use crate::definition::Definition;
 use crate::grammar::Name;
 use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerHello, VmPhase, VmSummary};
+use lazycopy_protocol::pace::Pace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -110,6 +111,7 @@ pub struct Fleet {
     promised: BTreeMap<String, String>,
     /// What later migrations are asked for with.
     pub policy: Policy,
+    pace: Pace,
     last_migration: u64,
 }
 
@@ -122,6 +124,27 @@ impl Fleet {
     /// The guests.
     pub fn vms(&self) -> impl Iterator<Item = (&str, &Vm)> {
         self.vms.iter().map(|(name, vm)| (name.as_str(), vm))
+    }
+
+    /// How time goes on every server.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Has time go otherwise from `now_ns` on, in nanoseconds since 1970, which tells a later change
+    /// from an earlier one, be it another manager's.
+    ///
+    /// # Errors
+    /// Those of `change`: then it goes as before.
+    pub fn change_pace<E>(
+        &mut self,
+        now_ns: u64,
+        change: impl FnOnce(Pace) -> Result<Pace, E>,
+    ) -> Result<Pace, E> {
+        let changed = change(self.pace)?;
+        let revision = now_ns.max(self.pace.revision.saturating_add(1));
+        self.pace = Pace { revision, ..changed };
+        Ok(self.pace)
     }
 
     /// The migrations, in the order of their beginning.

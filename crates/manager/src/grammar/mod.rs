@@ -1,8 +1,10 @@
 //! The command language: one grammar for the prompt, script files, piped input and the TCP port.
 
+mod pace;
 mod server;
 mod words;
 
+pub use pace::{Span, TimeAction};
 pub use server::{DEFAULT_PARALLEL, GangOptions, MAX_PARALLEL, ServerAction};
 pub use words::{EventLevel, KeyValue, MAX_NAME_BYTES, Name};
 
@@ -36,6 +38,13 @@ pub enum Command {
     Policy(PolicyAction),
     /// Move a guest to another server, or take a migration back
     Migrate(Migrate),
+    /// How time goes for all that runs: freeze, step, slow it down, and let it go
+    #[command(after_help = "Example: time")]
+    Time {
+        /// Without it, how it goes now.
+        #[command(subcommand)]
+        action: Option<TimeAction>,
+    },
     /// Servers, guests, and migrations that run
     Status,
     /// The migrations that have ended, with their metrics

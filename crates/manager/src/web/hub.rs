@@ -190,6 +190,7 @@ impl Followed {
 
     fn shown(&mut self, state: &VmState) {
         let Some(moving) = &state.moving else { return };
+        self.track.reads(moving.at);
         let registers = state.snapshot.as_ref().map(|snapshot| snapshot.registers);
         match (moving.side, registers, &moving.left) {
             (Side::Source, Some(registers), _) => {

@@ -9,6 +9,7 @@ use serde::Serialize;
 pub(super) struct Snapshot {
     /// Where results go.
     pub results: String,
+    pub pace: PaceView,
     pub servers: Vec<ServerView>,
     pub vms: Vec<VmView>,
     /// Those that run and the last that ended, in the order of their beginning.
@@ -21,6 +22,13 @@ impl Snapshot {
         // Every key is text and every number finite or null: nothing in it can fail.
         serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
     }
+}
+
+/// How time goes on all servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct PaceView {
+    pub frozen: bool,
+    pub slower: u32,
 }
 
 /// A server.

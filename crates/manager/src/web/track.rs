@@ -143,6 +143,11 @@ impl Track {
         self.count(&told);
     }
 
+    /// The clock of a side reads so much, whether anything happens or not.
+    pub(super) fn reads(&mut self, at: Instant) {
+        self.at = self.at.max(at);
+    }
+
     /// The guest at the destination is there.
     pub(super) fn follows(&mut self, at: Instant, registers: &Registers) {
         self.following = self.following.max(Some(registers.accesses));

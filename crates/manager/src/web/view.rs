@@ -2,14 +2,15 @@
 
 use super::hub::Followed;
 use super::snapshot::{
-    Cell, CellCause, MemoryView, MigrationPhase, MigrationView, ServerState, ServerView, Snapshot,
-    VmView,
+    Cell, CellCause, MemoryView, MigrationPhase, MigrationView, PaceView, ServerState, ServerView,
+    Snapshot, VmView,
 };
 use super::track::Track;
 use super::watcher::Answers;
 use crate::fleet::{Fleet, Migration, Server, Vm};
 use lazycopy_guest::GuestSnapshot;
 use lazycopy_protocol::control::{MigrationId, VmPhase, VmState, VmSummary};
+use lazycopy_protocol::pace::Pace;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -30,10 +31,16 @@ impl View<'_> {
         });
         Snapshot {
             results: results.display().to_string(),
+            pace: self.pace(),
             servers: self.fleet.servers().map(|(name, it)| self.server(name, it)).collect(),
             vms: self.fleet.vms().map(|(name, vm)| self.vm(name, vm)).collect(),
             migrations: shown.map(|(id, migration)| self.migration(id, migration)).collect(),
         }
+    }
+
+    fn pace(&self) -> PaceView {
+        let Pace { frozen, slower, .. } = self.fleet.pace();
+        PaceView { frozen, slower }
     }
 
     fn server(&self, name: &str, server: &Server) -> ServerView {

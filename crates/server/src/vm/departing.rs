@@ -9,8 +9,10 @@ use crate::host::Answer;
 use lazycopy_guest::Guest;
 use lazycopy_link::LinkSpec;
 use lazycopy_protocol::control::{PROTOCOL_VERSION, ServerReply, StartMigration, VmPhase};
+use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::peer::Offer;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant as WallInstant};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -57,6 +59,12 @@ impl Leaving {
         }
     }
 
+    fn come_to(&mut self, pace: Pace) {
+        if let Leaving::Running(ordinary) = self {
+            ordinary.come_to(pace);
+        }
+    }
+
     /// The guest at the beginning of model time.
     async fn into_guest_at(self, zero: WallInstant) -> Guest {
         match self {
@@ -99,6 +107,13 @@ impl Vm {
                 ));
             }
             _ => {}
+        }
+        if start.link.is_unlimited() && self.host.pace().frozen {
+            return Err(format!(
+                "time stands still, and guest \"{}\" would not: over an unlimited link instants \
+                 are the clock's; let time go on first",
+                start.vm
+            ));
         }
         check_link(&start.link)?;
         start.parameters.validate().map_err(|error| error.to_string())
@@ -154,9 +169,11 @@ impl Vm {
         start: &StartMigration,
     ) -> Result<Agreement, String> {
         let offer = self.offer(start, leaving.guest());
-        let handshake = offer_guest(&start.destination_address, &start.destination, offer);
+        let host = Arc::clone(&self.host);
+        let handshake = offer_guest(&start.destination_address, &start.destination, offer, &host);
         let mut handshake = pin!(handshake);
         loop {
+            leaving.come_to(host.pace());
             let behind = leaving.catch_up(WallInstant::now());
             self.publish(VmPhase::MigratingOut, Some(leaving.guest()));
             tokio::select! {
@@ -172,6 +189,7 @@ impl Vm {
                         let shown = self.show(VmPhase::MigratingOut, guest, limit);
                         request.answer(shown);
                     }
+                    Action::Pace => request.answer_paced(),
                     _ => request.answer(self.migrating_refusal()),
                 },
                 () = leaving.wake(behind).wait(&self.host.timer) => {}

@@ -44,6 +44,7 @@ impl Vm {
                 Action::Suspend | Action::Resume => {
                     request.answer(self.refusal("does not run", "start it first"));
                 }
+                Action::Pace => request.answer_paced(),
                 Action::Cancel => request.answer(self.refusal("is not migrating", "nothing to do")),
             }
         }
@@ -57,7 +58,7 @@ impl Vm {
         match self.warm_up(idle.guest).await {
             WarmUp::Done(guest) => {
                 request.answer(Ok(ServerReply::Done));
-                Life::Ordinary(Ordinary::beginning(*guest, &self.definition))
+                Life::Ordinary(Ordinary::beginning(*guest, self.host.pace(), &self.definition))
             }
             WarmUp::Failed(reason) => {
                 request.answer(Err(reason));

@@ -70,6 +70,8 @@ pub(crate) enum Action {
     Migrate(Box<StartMigration>),
     /// Take the migration back.
     Cancel,
+    /// Come to the pace of the server, and tell from when on a migration goes so.
+    Pace,
 }
 
 /// An action, and where its answer goes. Nobody may wait for it any more.
@@ -83,6 +85,11 @@ impl Request {
     /// Answers a request.
     pub(crate) fn answer(self, answer: Answer) {
         let _ = self.reply.send(answer);
+    }
+
+    /// Answers that the guest goes by the server's pace, and that no migration does.
+    pub(crate) fn answer_paced(self) {
+        self.answer(Ok(ServerReply::Paced { migrations: Vec::new() }));
     }
 }
 

@@ -3,10 +3,9 @@
 use super::ordinary::Ordinary;
 use super::warm_up::open_at;
 use super::{Action, Here, Life, Request, Vm};
-use crate::clock::ModelClock;
 use crate::connection::Connection;
 use crate::handshake::{Agreement, await_beginning};
-use crate::migration::{DestinationSide, Driver, Log, Machine, OwnThread, SourceSide};
+use crate::migration::{DestinationSide, Driver, Log, Machine, OwnThread, SourceSide, Timeline};
 use crate::plane::{Writer, set_up};
 use crate::room::{Room, frees_meanwhile};
 use lazycopy_guest::Guest;
@@ -63,7 +62,7 @@ impl Vm {
         agreement: Agreement,
     ) -> Life {
         let scale = self.definition.time_scale;
-        let clock = ModelClock::from_zero(agreement.zero, scale);
+        let mut timeline = Timeline::of_source(&agreement, &start.link, start.migration, scale);
         let log = Log::new(Arc::clone(&self.host), start.migration, start.watch);
         let opened = OwnThread::of(&start.link).and_then(|own_thread| {
             let bulk = agreement.bulk.into_iter().map(Writer::new);
@@ -76,12 +75,12 @@ impl Vm {
         };
         let side = SourceSide::new(guest, start.parameters, &start.link, bulk, log);
         let mut driver = Driver::new(side);
-        driver.begin(clock, SourceInput::Requested);
+        driver.begin(timeline.clock(), SourceInput::Requested);
         let before = self.host.snapshot(driver.machine.guest());
         let mut connection = Some(agreement.connection);
         match (own_thread, problem) {
             (Some(own_thread), _) => {
-                own_thread.drive(self, &mut driver, &mut connection, clock).await;
+                own_thread.drive(self, &mut driver, &mut connection, &mut timeline).await;
             }
             (None, problem) => {
                 let reason = problem.unwrap_or_default();
@@ -95,13 +94,13 @@ impl Vm {
             }
         }
         self.status.set_departure(None);
-        let uncertainty = uncertainty_in_model_time(agreement.uncertainty_ns, scale);
+        let uncertainty = uncertainty_in_model_time(timeline.uncertainty_ns(), scale);
         let report = SideReport::Source(driver.machine.report());
         let verdict = driver.machine.verdict();
         let mut books = Books::new(&driver, start.migration, verdict, report, uncertainty, before);
         books.plane = driver.machine.plane_counts();
         let (guest, log) = driver.machine.into_parts();
-        self.end(books, guest, log, clock)
+        self.end(books, guest, log, &timeline)
     }
 
     /// The guest comes from another server; its frames are taken.
@@ -132,18 +131,19 @@ impl Vm {
             }
         };
         let mut driver = Driver::new(side);
-        let clock = ModelClock::from_zero(agreement.zero, offer.time_scale);
+        let (scale, migration) = (offer.time_scale, offer.migration);
+        let mut timeline = Timeline::of_destination(&agreement, &offer.link, migration, scale);
         let mut connection = Some(agreement.connection);
-        own_thread.drive(self, &mut driver, &mut connection, clock).await;
+        own_thread.drive(self, &mut driver, &mut connection, &mut timeline).await;
         if let Some(connection) = connection {
             self.host.see_off(connection);
         }
-        let uncertainty = uncertainty_in_model_time(agreement.uncertainty_ns, offer.time_scale);
+        let uncertainty = uncertainty_in_model_time(timeline.uncertainty_ns(), scale);
         let report = SideReport::Destination(driver.machine.report());
         let verdict = driver.machine.verdict();
         let books = Books::new(&driver, offer.migration, verdict, report, uncertainty, before);
         let (guest, log) = driver.machine.into_parts();
-        self.end(books, guest, log, clock)
+        self.end(books, guest, log, &timeline)
     }
 
     /// Whether this machine has the memory for the guest that is offered.
@@ -177,7 +177,7 @@ impl Vm {
     }
 
     /// Closes the books of a side. A guest that is here goes on by the clock of its migration.
-    fn end(&mut self, books: Books, guest: Option<Guest>, log: Log, clock: ModelClock) -> Life {
+    fn end(&mut self, books: Books, guest: Option<Guest>, log: Log, timeline: &Timeline) -> Life {
         let (vm, verdict) = (self.name().to_owned(), &books.verdict);
         info!(vm, outcome = %verdict.outcome, reason = verdict.reason, "a migration ended here");
         match &guest {
@@ -201,7 +201,10 @@ impl Vm {
         };
         self.host.side_ended(ended, events.into_runs());
         match guest {
-            Some(guest) => Life::Ordinary(Ordinary::going_on(guest, clock, &self.definition)),
+            Some(guest) => {
+                let (clock, pace) = (timeline.clock(), timeline.pace());
+                Life::Ordinary(Ordinary::going_on(guest, clock, pace, &self.definition))
+            }
             None => Life::Gone,
         }
     }

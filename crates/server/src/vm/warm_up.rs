@@ -118,6 +118,7 @@ impl Vm {
                         let shown = self.show(VmPhase::Running, None, limit);
                         request.answer(shown);
                     }
+                    Action::Pace => request.answer_paced(),
                     _ => request.answer(self.refusal("is warming up", "wait, or stop it")),
                 }
             }

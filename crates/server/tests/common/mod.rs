@@ -15,6 +15,7 @@ use lazycopy_protocol::control::{
     ServerReply, SideEnded, StartMigration, ToServer, VmState,
 };
 use lazycopy_protocol::frame::JsonCodec;
+use lazycopy_protocol::pace::{Pace, Paced};
 use lazycopy_server::{ServerConfig, ServerError};
 use std::collections::VecDeque;
 use std::time::Duration as WallDuration;
@@ -66,7 +67,7 @@ impl Attached {
         hello: ServerHello,
         mut framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
     ) -> Self {
-        framed.send(ToServer::Welcome).await.unwrap();
+        framed.send(ToServer::Welcome { pace: Pace::default() }).await.unwrap();
         Attached { hello, framed, next_id: 0, unasked: VecDeque::new() }
     }
 
@@ -139,6 +140,14 @@ impl Attached {
     pub async fn all_done(&mut self, ids: Vec<u64>) {
         for id in ids {
             assert_eq!(self.answer(id).await, Ok(ServerReply::Done), "command {id}");
+        }
+    }
+
+    /// Changes how time goes, and gives what the migrations that leave this server make of it.
+    pub async fn set_pace(&mut self, pace: Pace) -> Vec<Paced> {
+        match self.ask(ServerCommand::SetPace { pace }).await {
+            Ok(ServerReply::Paced { migrations }) => migrations,
+            other => panic!("another pace gave {other:?}"),
         }
     }
 

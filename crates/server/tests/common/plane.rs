@@ -11,6 +11,7 @@ use lazycopy_migration::{Cause, MigrationParameters, Reply, Residency, Residency
 use lazycopy_protocol::control::{CreateVm, MigrationId, PROTOCOL_VERSION, ServerCommand, Watch};
 use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
 use lazycopy_protocol::lists::encode_residency;
+use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
 use lazycopy_protocol::plane::{
     BATCH_HEADER_BYTES, BatchHeader, BatchKind, ENTRY_BYTES, Encoding, PageEntry, checksum,
@@ -140,7 +141,11 @@ impl PlayedSource {
     }
 
     pub async fn begin(&mut self) {
-        tell(&mut self.control, PeerMessage::Begin { zero_clock_ns: 0, uncertainty_ns: 0 }).await;
+        tell(
+            &mut self.control,
+            PeerMessage::Begin { zero_clock_ns: 0, uncertainty_ns: 0, pace: Pace::default() },
+        )
+        .await;
     }
 
     /// A migration to `b` that has begun, over so many bulk connections.
