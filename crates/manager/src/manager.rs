@@ -7,7 +7,8 @@ use crate::feed;
 use crate::fleet::{Fleet, FleetError, Loss};
 use crate::grammar::EventLevel;
 use crate::listener;
-use crate::web::{Hub, WATCHED_PAGES, Web};
+use crate::picture::{Hub, Picture, WATCHED_PAGES};
+use crate::web::Web;
 use lazycopy_protocol::control::{FromServer, MigrationId, ServerHello, VmPhase, Watch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -75,6 +76,8 @@ struct Shared {
     changes: watch::Sender<()>,
     verifying: Semaphore,
     fetching: Semaphore,
+    /// Absent until a page or a prompt wants it.
+    picture: OnceLock<Arc<Picture>>,
     /// Absent without a page.
     web: OnceLock<Arc<Web>>,
 }
@@ -121,9 +124,17 @@ impl Manager {
         let state = Mutex::new(state);
         let verifying = Semaphore::new(VERIFYING_AT_ONCE);
         let fetching = Semaphore::new(FETCHING_AT_ONCE);
-        let web = OnceLock::new();
-        let shared =
-            Shared { settings, address, console, state, changes, verifying, fetching, web };
+        let shared = Shared {
+            settings,
+            address,
+            console,
+            state,
+            changes,
+            verifying,
+            fetching,
+            picture: OnceLock::new(),
+            web: OnceLock::new(),
+        };
         let manager = Manager { shared: Arc::new(shared) };
         tokio::spawn(listener::accept_all(listener, manager.clone()));
         Ok(manager)
@@ -159,9 +170,25 @@ impl Manager {
         self.shared.web.get().map(|web| &**web)
     }
 
-    /// What the live page is told of migrations.
+    /// What the picture is told of migrations.
     pub(crate) fn hub(&self) -> Option<&Hub> {
-        self.web().map(|web| &web.hub)
+        self.shared.picture.get().map(|picture| &picture.hub)
+    }
+
+    /// The picture of the fleet. Migrations that run when it is opened are followed from then on.
+    pub(crate) fn open_picture(&self) -> Arc<Picture> {
+        self.read(|state| {
+            let open = || {
+                let picture = Picture::default();
+                for (id, migration) in state.fleet.running() {
+                    let scheme = migration.parameters.scheme;
+                    picture.hub.began(id, &migration.vm, &migration.destination, scheme);
+                    picture.hub.progressed(id, &migration.transfer);
+                }
+                Arc::new(picture)
+            };
+            Arc::clone(self.shared.picture.get_or_init(open))
+        })
     }
 
     /// From now on there is a live page, unless there was one.
@@ -171,12 +198,12 @@ impl Manager {
 
     /// Which events of a migration of a guest with so many pages are to be sent.
     pub(crate) fn watch(&self, level: EventLevel, pages: u32) -> Watch {
-        let for_page = match self.web() {
+        let for_picture = match self.hub() {
             None => Watch::Off,
             Some(_) if pages <= WATCHED_PAGES => Watch::All,
             Some(_) => Watch::Milestones,
         };
-        level.watch().max(for_page)
+        level.watch().max(for_picture)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
