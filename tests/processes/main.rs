@@ -15,4 +15,5 @@ mod reports;
 mod simulation;
 mod simulation_files;
 mod sweeps;
+mod terminal;
 mod unlimited;

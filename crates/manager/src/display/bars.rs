@@ -16,7 +16,7 @@ const STEPS: u64 = 1_000;
 const MAX_BARS: usize = 8;
 
 /// The name of a guest is cut to so many columns, its bar's end stays on the line.
-const TEMPLATE: &str = "{prefix:16!} [{bar:24.cyan}] {wide_msg}";
+const TEMPLATE: &str = "{prefix:12!} [{bar:20.cyan}] {wide_msg}";
 
 /// Which migrations a command waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ const MEANING_AT: usize = 33;
 const PARTS: [(&str, &[&str]); 4] = [
     ("Servers", &["server"]),
     ("Guests", &["vm", "watch"]),
-    ("Migrations", &["migrate", "wait", "policy", "events", "results"]),
+    ("Migrations", &["migrate", "wait", "results", "policy", "events"]),
     ("The session", &[]),
 ];
 
@@ -22,12 +22,14 @@ pub(super) fn overview(language: &Command) -> String {
         "More about a command, with an example: help COMMAND, such as help vm create\n".to_owned();
     for (title, names) in PARTS {
         text.push_str(&format!("\n{title}\n"));
-        for command in language.get_subcommands().filter(|it| it.get_name() != "help") {
-            let name = command.get_name();
-            let has_part = || PARTS.iter().any(|(_, names)| names.contains(&name));
-            if names.contains(&name) || (names.is_empty() && !has_part()) {
-                add(&mut text, "", command);
-            }
+        let has_part = |command: &&Command| {
+            let is_it = |names: &&[&str]| names.contains(&command.get_name());
+            command.get_name() == "help" || PARTS.iter().any(|(_, names)| is_it(names))
+        };
+        let named = names.iter().filter_map(|name| language.find_subcommand(name));
+        let others = language.get_subcommands().filter(|it| names.is_empty() && !has_part(it));
+        for command in named.chain(others) {
+            add(&mut text, "", command);
         }
     }
     text.trim_end().to_owned()

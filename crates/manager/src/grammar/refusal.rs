@@ -10,7 +10,12 @@ pub(super) fn words(error: &Error) -> String {
     let mut parts = text.split("\n\n").filter(|part| !part.trim_start().starts_with("tip: "));
     let said = parts.next().unwrap_or_default();
     let mut words = match meant(error) {
-        Some(meant) => format!("{said}; did you mean \"{meant}\"?"),
+        Some(meant) => {
+            let (first, rest) = said
+                .split_once('\n')
+                .map_or((said, String::new()), |(first, rest)| (first, format!("\n{rest}")));
+            format!("{first}; did you mean \"{meant}\"?{rest}")
+        }
         None => said.to_owned(),
     };
     let is_unknown = error.kind() == ErrorKind::InvalidSubcommand;

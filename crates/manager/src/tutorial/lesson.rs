@@ -45,7 +45,7 @@ impl Lesson {
 
     /// A paragraph.
     pub fn say(&self, prose: &str) {
-        self.console.print(&wrapped(prose));
+        self.console.print(&format!("\n{}", wrapped(prose)));
     }
 
     /// Shows a command as it is typed, carries it out, and shows its reply.
@@ -67,7 +67,6 @@ impl Lesson {
         };
         let reply = reply.map_err(Leave::Failed)?;
         self.console.print(&reply.text);
-        self.console.print("\n");
         self.done.push(json!({ "command": line, "reply": reply.json }));
         Ok(reply.json)
     }

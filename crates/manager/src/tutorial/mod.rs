@@ -6,7 +6,7 @@ mod steps;
 use crate::arguments::{DEFAULT_OUT, Options};
 use crate::console::Console;
 use crate::grammar::EventLevel;
-use crate::session::{fail, is_at_terminal, printed, start, until_signal};
+use crate::session::{fail, is_at_terminal, print, printed, start, until_signal};
 use lesson::{Leave, Lesson};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ pub(crate) async fn run(options: &Options, arguments: TutorialArguments) -> Exit
         out,
         ..options.clone()
     };
-    let console = if options.json { Console::json() } else { Console::stdout() };
+    let console = if options.json { Console::silent() } else { Console::stdout() };
     let manager = match start(&options, Console::silent()).await {
         Ok(manager) => manager,
         Err(problem) => return fail(problem),
@@ -44,10 +44,8 @@ pub(crate) async fn run(options: &Options, arguments: TutorialArguments) -> Exit
     manager.end_children().await;
     match outcome {
         Ok(Ok(())) => {
-            if options.json {
-                console.print_json(&lesson.document());
-            }
-            printed(&console, ExitCode::SUCCESS)
+            let code = printed(&console, ExitCode::SUCCESS);
+            if options.json { print("", Some(lesson.document())) } else { code }
         }
         Ok(Err(Leave::Wanted)) => {
             console.print("The servers have ended. To begin again: manager tutorial");

@@ -9,6 +9,9 @@ use crate::web::{DEFAULT_ADDRESS, WebAddress};
 use serde_json::Value;
 use std::path::Path;
 
+/// A seed on which post-copy meets more page faults than on most: there is more to see.
+const SEED: u64 = 8;
+
 /// Every step, to the end or until the user leaves.
 pub(super) async fn all(lesson: &mut Lesson, options: &Options) -> Result<(), Leave> {
     welcome(lesson, options).await?;
@@ -88,11 +91,11 @@ async fn post_copy(lesson: &mut Lesson) -> Result<Value, Leave> {
     );
     let result = migrate(lesson, "slow", "post-copy").await?;
     lesson.say(&format!(
-        "Post-copy: the guest was down for {}, but then met {} page faults of the migration ({} \
-         ended by the source, {} by the disk) and was stalled for {}. Its {} accesses took {}; \
-         without the migration they take {}.",
+        "Post-copy: the guest was down for {}, but then met {} of the migration ({} ended by the \
+         source, {} by the disk) and was stalled for {}. Its {} accesses took {}; without the \
+         migration they take {}.",
         nanos(&result, "downtime_ns"),
-        result["faults"],
+        faults(&result),
         result["faults_remote"],
         result["faults_disk"],
         nanos(&result, "stall_time_ns"),
@@ -113,9 +116,9 @@ async fn lazy_copy(lesson: &mut Lesson, post_copy: &Value) -> Result<Value, Leav
     );
     let result = migrate(lesson, "quick", "lazy-copy").await?;
     lesson.say(&format!(
-        "Lazy-copy: {} page faults instead of {}, stalled for {} instead of {}, down for {} instead \
-         of {}; {} pages went to the forward context's order.",
-        result["faults"],
+        "Lazy-copy: {} instead of {}, stalled for {} instead of {}, down for {} instead of {}; {} \
+         pages were sent because the forward context touched them.",
+        faults(&result),
         post_copy["faults"],
         nanos(&result, "stall_time_ns"),
         nanos(post_copy, "stall_time_ns"),
@@ -125,8 +128,11 @@ async fn lazy_copy(lesson: &mut Lesson, post_copy: &Value) -> Result<Value, Leav
     ));
     let count = |result: &Value| result["faults"].as_u64();
     lesson.say(match count(&result) < count(post_copy) {
-        true => "That is the paper's claim, on one seed. A claim needs more of them: manager demo.",
-        false => "On this seed that is no gain. More seeds say more: manager demo.",
+        true => {
+            "That is the paper's claim, on one seed, and one on which post-copy meets more page \
+             faults than on most. What many seeds say: manager demo."
+        }
+        false => "On this seed that is no gain. What many seeds say: manager demo.",
     });
     lesson.pause().await?;
     Ok(result)
@@ -136,9 +142,9 @@ async fn other_schemes(lesson: &mut Lesson) -> Result<(), Leave> {
     lesson.step(5, "two older schemes");
     let stopped = migrate(lesson, "still", "stop-and-copy").await?;
     lesson.say(&format!(
-        "Stop-and-copy sends everything while the guest runs nowhere: {} page faults, but a \
-         downtime of {}.",
-        stopped["faults"],
+        "Stop-and-copy sends everything while the guest runs nowhere: {}, but a downtime \
+         of {}.",
+        faults(&stopped),
         nanos(&stopped, "downtime_ns"),
     ));
     let rounds = migrate(lesson, "rounds", "pre-copy").await?;
@@ -192,7 +198,7 @@ async fn looking(lesson: &mut Lesson) -> Result<(), Leave> {
         "The same in a browser, as long as this tutorial lasts: http://{address}/ (with the \
          prompt: manager --web)."
     ));
-    lesson.run("vm create seen --on a").await?;
+    lesson.run(&format!("vm create seen --on a --set seed={SEED}")).await?;
     if lesson.waits {
         lesson.say("The next command moves a guest and shows it; q ends the picture.");
         lesson.pause().await?;
@@ -222,8 +228,16 @@ async fn onwards(lesson: &mut Lesson, options: &Options) -> Result<(), Leave> {
 
 /// Creates a guest of the paper's scenario and moves it; the result.
 async fn migrate(lesson: &mut Lesson, vm: &str, scheme: &str) -> Result<Value, Leave> {
-    lesson.run(&format!("vm create {vm} --on a")).await?;
+    lesson.run(&format!("vm create {vm} --on a --set seed={SEED}")).await?;
     lesson.run(&format!("migrate {vm} --to b --scheme {scheme} --wait")).await
+}
+
+/// The page faults of a result, in words.
+fn faults(result: &Value) -> String {
+    match result["faults"].as_u64() {
+        Some(1) => "1 page fault".to_owned(),
+        faults => format!("{} page faults", faults.unwrap_or_default()),
+    }
 }
 
 /// A time of a result, in words.

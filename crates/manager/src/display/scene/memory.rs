@@ -23,7 +23,10 @@ pub(super) fn memory(
             lines.push(heading);
         }
         Some(MemoryView::Cells { frames, cells }) => {
-            heading.push(format!(": {} of {frames} frames", cells.len()), Style::new());
+            heading.push(
+                format!(": {} of {frames} frames, least recently used first", cells.len()),
+                Style::new(),
+            );
             lines.push(heading);
             lines.extend(grid(*frames, cells, cause_of, (columns, rows.saturating_sub(1))));
         }

@@ -17,6 +17,9 @@ const SIDE_BY_SIDE: usize = 100;
 /// Rows that the last events are given before memories take all.
 const LEAST_EVENTS: usize = 4;
 
+/// A shorter bar says nothing that its words do not say.
+const LEAST_BAR: usize = 5;
+
 /// The width of the link's course.
 const COURSE: usize = 16;
 
@@ -71,7 +74,7 @@ fn head(scene: &Scene, columns: usize) -> Vec<Line> {
         lines.extend(contexts(migration));
         lines.push(link(migration));
     }
-    if let Some(vm) = &scene.vm {
+    if let Some(vm) = scene.vm.as_ref().filter(|vm| vm.miss_ratio.is_some()) {
         let text = format!(
             "{} accesses, miss ratio {} since the start, {} recently",
             vm.accesses,
@@ -87,11 +90,11 @@ fn title(scene: &Scene) -> Line {
     let mut line = Line::styled(format!("Guest \"{}\"", scene.name), TITLE);
     match (&scene.migration, &scene.vm) {
         (Some(migration), _) if migration.phase != MigrationPhase::Ended => {
-            line.push(format!(" from {} to {}", migration.source, migration.destination), TITLE);
-            line.push(format!(" by {}: ", migration.scheme), Style::new());
+            let MigrationView { source, destination, scheme, .. } = migration;
+            line.push(": ", Style::new());
             line.push(phase_words(migration.phase), UNDER_WAY);
-            let now = format!(", model time {}", short_time(migration.model_ns));
-            line.push(now, FAINT);
+            line.push(format!(", {source} to {destination} by {scheme}"), Style::new());
+            line.push(format!(", model time {}", short_time(migration.model_ns)), FAINT);
         }
         (migration, vm) => {
             match vm {
@@ -117,11 +120,11 @@ fn title(scene: &Scene) -> Line {
 /// A phase, in words.
 fn phase_words(phase: MigrationPhase) -> &'static str {
     match phase {
-        MigrationPhase::Preparing => "preparing",
-        MigrationPhase::Rounds => "rounds",
-        MigrationPhase::Down => "down",
+        MigrationPhase::Preparing => "the servers prepare",
+        MigrationPhase::Rounds => "rounds of copying",
+        MigrationPhase::Down => "it runs nowhere",
         MigrationPhase::Pushing => "pages are missing",
-        MigrationPhase::Measuring => "nothing is missing",
+        MigrationPhase::Measuring => "all there",
         MigrationPhase::Ended => "ended",
     }
 }
@@ -130,6 +133,9 @@ fn progress(estimate: &Estimate, migration: &MigrationView, columns: usize) -> L
     let words = words_of_progress(estimate, migration);
     let width = columns.saturating_sub(words.chars().count() + 3).min(40);
     let full = (estimate.progress() * width as f64) as usize;
+    if width < LEAST_BAR {
+        return Line::plain(words.trim_start());
+    }
     let mut line = Line::styled("━".repeat(full), UNDER_WAY);
     line.push("─".repeat(width - full), FAINT);
     line.push(format!(" {words}"), Style::new());
@@ -144,8 +150,9 @@ pub(crate) fn words_of_progress(estimate: &Estimate, migration: &MigrationView) 
         None => format!("{arrived} pages"),
     };
     let left = match estimate.left_ns() {
+        _ if migration.phase == MigrationPhase::Measuring => ", it is measured".to_owned(),
         None => String::new(),
-        Some(0) => ", nothing left to come".to_owned(),
+        Some(0) => ", nothing left".to_owned(),
         Some(left) => format!(", about {} left", short_time(left)),
     };
     format!("{:>3.0} %, {pages}{left}", (estimate.progress() * 100.0).floor())
@@ -183,11 +190,19 @@ fn figures(migration: &MigrationView) -> Line {
 fn contexts(migration: &MigrationView) -> Option<Line> {
     let following = migration.following_accesses;
     match (migration.forward_accesses, following) {
+        (Some(forward), Some(following)) if migration.phase > MigrationPhase::Pushing => {
+            let words = "The forward context ended at access";
+            Some(Line::plain(format!("{words} {forward}; the guest is at access {following}")))
+        }
         (Some(forward), Some(following)) => {
-            let lead = i128::from(forward) - i128::from(following);
+            // Both servers were asked at once, and answer when they can.
+            let lead = match forward.checked_sub(following) {
+                Some(lead) => format!("lead {lead}"),
+                None => "lead not known yet".to_owned(),
+            };
             let mut line =
                 Line::styled(format!("Forward context at {forward}"), cause(CellCause::Forward).1);
-            line.push(format!(", following context at {following}: lead {lead}"), Style::new());
+            line.push(format!(", following context at {following}: {lead}"), Style::new());
             Some(line)
         }
         (Some(forward), None) => {
@@ -235,7 +250,7 @@ fn memories(scene: &Scene, columns: usize, rows: usize) -> Vec<Line> {
         (None, Some(vm)) => {
             let view = vm.memory.as_ref();
             shown.extend(view);
-            let title = "Memory, least recently used first";
+            let title = "Memory";
             lines.extend(memory(title, view, |cell| cell.cause, (columns, rows.saturating_sub(1))));
         }
         (None, None) => {}
