@@ -97,7 +97,7 @@ fn completions_name_every_command_and_bash_accepts_its_own() {
                 assert!(text.contains(word), "{shell}: {command}");
             }
         }
-        assert!(text.contains("--advertise"), "the server's: {shell}");
+        assert!(text.contains("advertise"), "the server's: {shell}");
         if shell == "bash" {
             let file = directory.path().join("completions.bash");
             fs::write(&file, &text).unwrap();
@@ -170,7 +170,7 @@ fn every_command_has_json_that_carries_what_its_text_does() {
         ("server evacuate b", "/totals"),
         ("server drain b", "/draining"),
         ("server undrain b", "/message"),
-        ("server rebalance --dry-run", "/moves"),
+        ("server rebalance --dry-run", "/plan/servers/1/share"),
         (&format!("script {}", script.display()), "/replies/1/servers/0/name"),
         ("help migrate", "/help"),
         ("server stop b --force", "/message"),
@@ -227,7 +227,7 @@ fn the_other_modes_print_one_document() {
     let first: Value = serde_json::from_str(written.lines().next().unwrap()).unwrap();
     assert_eq!(simulated["runs"][0]["faults"], first["faults"]);
     assert_eq!(json(&["report", "simulated"])["report"], "simulated/report.html");
-    let demo = ["demo", "--preset", "paper", "--seeds", "1", "--quiet"];
+    let demo = ["demo", "--scenario", "paper", "--seeds", "1", "--quiet"];
     let fast = ["--set", "time_scale=1000", "--set", "link.latency=4s", "--scheme", "post-copy"];
     let shown = json(&[&demo[..], &fast[..]].concat());
     assert_eq!((&shown["completed"], &shown["migrations"]), (&1.into(), &1.into()));

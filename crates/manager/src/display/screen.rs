@@ -20,6 +20,9 @@ use tokio::sync::watch;
 /// How long a key is waited for before the picture is looked at again.
 const KEY_WAIT: Duration = Duration::from_millis(50);
 
+/// Columns and rows of a terminal that does not tell.
+const USUAL_SIZE: (usize, usize) = (80, 24);
+
 /// The last row.
 const KEYS: &str = "q, Esc or Ctrl-C: back to the prompt";
 
@@ -97,8 +100,7 @@ fn show(mut newest: watch::Receiver<Scene>, colours: bool) -> io::Result<()> {
     let _left = Left;
     let mut drawn = None;
     loop {
-        let (columns, rows) = size()?;
-        let room = (usize::from(columns), usize::from(rows));
+        let room = room()?;
         let scene = newest.borrow_and_update().clone();
         let picture = (scene, room);
         if drawn.as_ref() != Some(&picture) {
@@ -112,6 +114,14 @@ fn show(mut newest: watch::Receiver<Scene>, colours: bool) -> io::Result<()> {
             return Ok(());
         }
     }
+}
+
+/// The terminal's columns and rows; one that does not know its size has the usual one.
+fn room() -> io::Result<(usize, usize)> {
+    Ok(match size()? {
+        (0, _) | (_, 0) => USUAL_SIZE,
+        (columns, rows) => (usize::from(columns), usize::from(rows)),
+    })
 }
 
 fn put(scene: &Scene, (columns, rows): (usize, usize), colours: bool) -> io::Result<()> {

@@ -72,7 +72,7 @@ fn grid(
 ) -> Vec<Line> {
     let (width, per_row) = (number_width(cells), per_row(cells, columns));
     let all = (frames as usize).max(cells.len());
-    let fits = rows * per_row;
+    let fits = rows.saturating_mul(per_row);
     // The last row then says how many are not shown.
     let shown = if all <= fits { all } else { rows.saturating_sub(1) * per_row };
     let mut lines = Vec::new();

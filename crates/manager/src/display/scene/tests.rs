@@ -164,6 +164,13 @@ fn a_large_memory_is_a_line_of_shares_with_the_letters_of_causes() {
 }
 
 #[test]
+fn a_guest_at_rest_is_drawn_whole_where_there_is_room_without_end() {
+    let resting = Scene { migration: None, ..moving() };
+    let drawn = text(&resting, 80, None);
+    assert!(drawn.contains("\n 32   34   36   38\n"), "{drawn}");
+}
+
+#[test]
 fn an_ended_migration_is_told_with_its_outcome_and_without_a_bar() {
     let mut ended = moving();
     let migration = ended.migration.as_mut().unwrap();
