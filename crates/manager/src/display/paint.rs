@@ -94,13 +94,12 @@ fn sentence(line: &str) -> String {
         }
     }
     // "Migration 1 of "v": completed in ...", "Guest "v" on server "a": running".
-    if line.starts_with("Migration ") || line.starts_with("Guest \"") {
-        if let Some((before, rest)) = line.split_once("\": ")
-            && let Some(style) = meaning(rest)
-        {
-            let end = rest.find([' ', ':', ',']).unwrap_or(rest.len());
-            return format!("{before}\": {}{}", wrap(style, &rest[..end]), &rest[end..]);
-        }
+    if (line.starts_with("Migration ") || line.starts_with("Guest \""))
+        && let Some((before, rest)) = line.split_once("\": ")
+        && let Some(style) = meaning(rest)
+    {
+        let end = rest.find([' ', ':', ',']).unwrap_or(rest.len());
+        return format!("{before}\": {}{}", wrap(style, &rest[..end]), &rest[end..]);
     }
     line.to_owned()
 }

@@ -6,7 +6,7 @@ use lazycopy_protocol::control::{MigrationId, VmPhase};
 use std::collections::BTreeMap;
 
 fn cell(page: u32, cause: CellCause) -> Cell {
-    Cell { page, dirty: page % 7 == 0, cause }
+    Cell { page, dirty: page.is_multiple_of(7), cause }
 }
 
 fn vm(memory: MemoryView) -> VmView {
