@@ -130,8 +130,9 @@ fn there_is_a_manual_page_of_every_command_with_its_example() {
         assert!(page(&format!("manager-{mode}.1")).contains(".SH SYNOPSIS"), "{mode}");
     }
     for command in commands() {
-        let page = page(&format!("manager-ctl-{}.1", command.replace(' ', "-")));
+        let page = page(&format!("manager-commands-{}.1", command.replace(' ', "-")));
         assert!(page.contains("Example: "), "{command}: {page}");
+        assert!(!page.contains("\\-\\-listen"), "an option of the program: {command}: {page}");
     }
     assert!(page("manager.1").contains("event") && page("server.1").contains("advertise"));
 }
@@ -268,6 +269,7 @@ fn a_live_picture_takes_the_screen_and_gives_it_back() {
         .args(["--listen", "127.0.0.1:0", "--event-level", "milestones"])
         .current_dir(directory.path())
         .env("XDG_STATE_HOME", directory.path())
+        .env_remove("NO_COLOR")
         .env("TERM", "xterm");
     let timeout = u64::try_from(DEADLINE.as_millis()).unwrap();
     let mut session = spawn_command(command, Some(timeout)).expect("a terminal");
@@ -289,7 +291,7 @@ fn a_live_picture_takes_the_screen_and_gives_it_back() {
     session.flush().unwrap();
     session.exp_string("\u{1b}[?1049l").unwrap();
     session.send_line("watch nobody").unwrap();
-    session.exp_string("there is no guest \"nobody\"").unwrap();
+    session.exp_string("error:\u{1b}[0m there is no guest \"nobody\"").unwrap();
     session.send_line("wait v").unwrap();
     session.exp_string(" pages").unwrap();
     session.exp_string("completed").unwrap();

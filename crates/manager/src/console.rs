@@ -1,6 +1,7 @@
 //! Where the manager prints.
 
 use crate::display::paint;
+use indicatif::MultiProgress;
 use serde_json::{Value, json};
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -60,6 +61,13 @@ impl Console {
             _ => {}
         };
         Console { print: Arc::new(Mutex::new(print)), is_json: false, problem }
+    }
+
+    /// The same, with what is drawn below out of the way while something is printed.
+    pub(crate) fn above(self, bars: MultiProgress) -> Self {
+        let (is_json, problem) = (self.is_json, Arc::clone(&self.problem));
+        let print = move |text: &str| bars.suspend(|| self.put(text));
+        Console { print: Arc::new(Mutex::new(print)), is_json, problem }
     }
 
     /// Why something could not be printed, if anything could not.

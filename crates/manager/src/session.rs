@@ -4,6 +4,7 @@ use crate::arguments::{CtlArguments, ManagerProcess, Mode, Options};
 use crate::children::Launcher;
 use crate::commands::ScriptSource;
 use crate::console::Console;
+use crate::display::bars::{self, Awaited, Drawn};
 use crate::display::paint;
 use crate::fleet::Ended;
 use crate::manager::{Manager, Settings};
@@ -142,7 +143,9 @@ async fn run_lines<R: AsyncBufRead + Unpin + Send>(
     options: Options,
     lines: ScriptSource<R>,
 ) -> ExitCode {
+    let bars = bars::on_stdout();
     let console = if options.json { Console::json() } else { Console::stdout() };
+    let console = console.above(bars.clone());
     let manager = match start(&options, console.clone()).await {
         Ok(manager) => manager,
         Err(problem) => return fail(problem),
@@ -163,6 +166,13 @@ async fn run_lines<R: AsyncBufRead + Unpin + Send>(
             () = manager.told_to_quit() => {}
         }
         manager.settle().await
+    };
+    let has_bars = !options.json && std::io::stdout().is_terminal();
+    let work = async {
+        tokio::select! {
+            done = work => done,
+            () = bars::show(&manager, Awaited::All, Drawn::on(bars)), if has_bars => Ok(()),
+        }
     };
     let outcome = until_signal(work).await;
     manager.end_children().await;

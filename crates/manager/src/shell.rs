@@ -16,14 +16,23 @@ pub struct ManArguments {
     pub out: PathBuf,
 }
 
-/// The manager's command line; `ctl` with the commands of the prompt, so that they complete and
-/// have pages, too.
+/// The manager's command line; `ctl` with the commands of the prompt, so that they are completed,
+/// too.
 fn manager() -> Command {
     let commands: Vec<Command> = language().get_subcommands().cloned().collect();
     crate::ManagerProcess::command().mut_subcommand("ctl", |ctl| {
         let ctl = ctl.mut_arg("command", |words| words.required(false));
         ctl.subcommands(commands).disable_help_subcommand(true)
     })
+}
+
+/// The commands of the prompt, as a program of their own.
+fn prompt() -> Command {
+    language()
+        .name("manager-commands")
+        .bin_name("manager ctl")
+        .multicall(false)
+        .about("The commands of the manager's prompt, of its scripts and of manager ctl")
 }
 
 /// Completions of the manager's command lines and of the server's, which is `server`.
@@ -43,7 +52,8 @@ pub(crate) fn completions(shell: Shell, mut server: Command) -> ExitCode {
 pub(crate) fn man(arguments: &ManArguments, json: bool, server: Command) -> ExitCode {
     let out = &arguments.out;
     let written = std::fs::create_dir_all(out)
-        .and_then(|()| clap_mangen::generate_to(manager(), out))
+        .and_then(|()| clap_mangen::generate_to(crate::ManagerProcess::command(), out))
+        .and_then(|()| clap_mangen::generate_to(prompt(), out))
         .and_then(|()| clap_mangen::generate_to(server, out))
         .and_then(|()| pages(out));
     match written {

@@ -82,7 +82,7 @@ fn another_kind_of_workload_takes_the_keys_of_the_kind_before_along() {
 fn an_unknown_key_is_refused_with_the_names_at_its_level() {
     assert_eq!(
         refused(&["link.bandwith=1Gbit/s"]),
-        "--set link.bandwith=1Gbit/s: unknown field `bandwith`, expected one of `bandwidth`, \
+        "--set link.bandwith=1Gbit/s: unknown field `bandwith`; did you mean \"bandwidth\"? expected one of `bandwidth`, \
          `latency`, `connections`, `compression`, `page_check`, `congestion`"
     );
     let error = refused(&["gest.pages=3"]);

@@ -35,7 +35,7 @@ impl Awaited {
         match command {
             Command::Migrate(Migrate { vm: Some(vm), wait: true, .. })
             | Command::Wait { vm: Some(vm) } => Some(Awaited::Vm(vm.clone())),
-            Command::Wait { vm: None } => Some(Awaited::All),
+            Command::Wait { vm: None } | Command::Script { .. } => Some(Awaited::All),
             Command::Server(
                 ServerAction::Evacuate { name, options, .. }
                 | ServerAction::Drain { name, options, .. },
@@ -181,7 +181,9 @@ pub(crate) async fn show(manager: &Manager, awaited: Awaited, mut drawn: Drawn) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::display::scene::tests::migration;
     use crate::grammar::{Parsed, parse_line};
+    use crate::picture::snapshot::MigrationView;
 
     fn awaited(line: &str) -> Option<Awaited> {
         match parse_line(line) {
@@ -196,10 +198,44 @@ mod tests {
         assert_eq!(awaited("migrate v --to b --wait"), vm());
         assert_eq!(awaited("wait v"), vm());
         assert_eq!(awaited("wait"), Some(Awaited::All));
+        assert_eq!(awaited("script file"), Some(Awaited::All));
         assert_eq!(awaited("server drain a"), Some(Awaited::From("a".to_owned())));
         assert_eq!(awaited("server rebalance"), Some(Awaited::All));
         for line in ["migrate v --to b", "status", "server evacuate a --dry-run"] {
             assert_eq!(awaited(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn no_bar_runs_backwards_and_those_that_do_not_fit_are_counted() {
+        let mut bars = Bars::default();
+        let mut shown = |progress: f64, left: u64| {
+            let of = |id: u64| MigrationView {
+                id: MigrationId(id),
+                progress,
+                left_ns: Some(left * 1_000_000_000),
+                ..migration()
+            };
+            let migrations = (1..=MAX_BARS as u64 + 2).map(of).collect();
+            let (bars, more) =
+                bars.of(&Awaited::All, &Snapshot { migrations, ..Snapshot::default() });
+            assert_eq!((bars.len(), more), (MAX_BARS, 2));
+            let first = &bars[&MigrationId(1)];
+            (first.position, first.words.clone())
+        };
+        let half = (500, " 50 %, 6 of 20 pages, about 12 s left".to_owned());
+        assert_eq!(shown(0.5, 12), half);
+        assert_eq!(shown(0.4, 20), half);
+        assert_eq!(shown(0.6, 9).0, 600);
+    }
+
+    #[test]
+    fn migrations_of_others_have_no_bar() {
+        let snapshot = Snapshot { migrations: vec![migration()], ..Snapshot::default() };
+        let shown = |awaited: Awaited| Bars::default().of(&awaited, &snapshot).0.len();
+        let (vm, from) = (Awaited::Vm("db".to_owned()), Awaited::From("b".to_owned()));
+        assert_eq!((shown(vm), shown(from)), (0, 0));
+        let (vm, from) = (Awaited::Vm("web".to_owned()), Awaited::From("a".to_owned()));
+        assert_eq!((shown(vm), shown(from)), (1, 1));
     }
 }

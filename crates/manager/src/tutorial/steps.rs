@@ -198,7 +198,9 @@ async fn looking(lesson: &mut Lesson) -> Result<(), Leave> {
         "The same in a browser, as long as this tutorial lasts: http://{address}/ (with the \
          prompt: manager --web)."
     ));
-    lesson.run(&format!("vm create seen --on a --set seed={SEED}")).await?;
+    // Slow enough for eyes, where there are any.
+    let slowly = if lesson.waits { " --set time_scale=2 --set measured_accesses=20" } else { "" };
+    lesson.run(&format!("vm create seen --on a --set seed={SEED}{slowly}")).await?;
     if lesson.waits {
         lesson.say("The next command moves a guest and shows it; q ends the picture.");
         lesson.pause().await?;

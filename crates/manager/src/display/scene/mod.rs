@@ -367,4 +367,4 @@ fn event_line(event: &str) -> Line {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

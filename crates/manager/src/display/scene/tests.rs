@@ -36,7 +36,8 @@ fn destination() -> MemoryView {
     MemoryView::Cells { frames: 20, cells }
 }
 
-fn migration() -> MigrationView {
+/// A lazy-copy that is under way.
+pub(in crate::display) fn migration() -> MigrationView {
     MigrationView {
         id: MigrationId(3),
         vm: "web".to_owned(),
