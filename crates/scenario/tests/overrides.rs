@@ -87,11 +87,16 @@ fn an_unknown_key_is_refused_with_the_names_at_its_level() {
     );
     let error = refused(&["gest.pages=3"]);
     assert!(
-        error.starts_with("--set gest.pages=3: unknown field `gest`, expected one of `seed`"),
+        error.starts_with("--set gest.pages=3: unknown field `gest`; did you mean \"guest\"? expected one of `seed`"),
         "{error}"
     );
     let error = refused(&["guest.workload.lenght=3"]);
-    assert!(error.contains("unknown field `lenght`, expected one of `kind`, `length`"), "{error}");
+    assert!(
+        error.contains(
+            "unknown field `lenght`; did you mean \"length\"? expected one of `kind`, `length`"
+        ),
+        "{error}"
+    );
 }
 
 #[test]

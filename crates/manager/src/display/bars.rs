@@ -1,5 +1,6 @@
 //! Bars of migrations, while a command waits for them.
 
+use super::paint::has_colours;
 use super::scene::words_of_progress;
 use crate::grammar::{Command, Migrate, ServerAction};
 use crate::manager::Manager;
@@ -8,6 +9,7 @@ use crate::picture::{Estimate, PERIOD};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lazycopy_protocol::control::MigrationId;
 use std::collections::BTreeMap;
+use std::io::stdout;
 
 /// Steps of a bar: finer than a terminal is wide.
 const STEPS: u64 = 1_000;
@@ -17,6 +19,9 @@ const MAX_BARS: usize = 8;
 
 /// The name of a guest is cut to so many columns, its bar's end stays on the line.
 const TEMPLATE: &str = "{prefix:12!} [{bar:20.cyan}] {wide_msg}";
+
+/// The same without colours.
+const PLAIN: &str = "{prefix:12!} [{bar:20}] {wide_msg}";
 
 /// Which migrations a command waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +128,8 @@ impl Drawn {
         for (id, bar) in bars {
             let drawn = self.bars.entry(*id).or_insert_with(|| {
                 let drawn = self.shown.add(ProgressBar::new(STEPS));
-                if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+                let template = if has_colours(&stdout()) { TEMPLATE } else { PLAIN };
+                if let Ok(style) = ProgressStyle::with_template(template) {
                     drawn.set_style(style.progress_chars("━╸─"));
                 }
                 drawn.set_prefix(bar.vm.clone());
