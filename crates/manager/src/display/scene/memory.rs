@@ -116,7 +116,9 @@ fn density(pages: u32, resident: &[f32], by_cause: &Causes, columns: usize) -> V
         letters.push(letter, style);
     }
     let numbers = format!("page 0{:>1$}", pages.saturating_sub(1), width.saturating_sub(6).max(1));
-    vec![bars, letters, Line::styled(numbers, FAINT)]
+    let has_letters = !letters.text().is_empty();
+    let letters = has_letters.then_some(letters);
+    [Some(bars), letters, Some(Line::styled(numbers, FAINT))].into_iter().flatten().collect()
 }
 
 /// The means over as many ranges as there are columns.

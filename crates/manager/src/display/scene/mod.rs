@@ -1,6 +1,7 @@
 //! The picture of a guest and its migration, in as many lines and columns as there are.
 
 mod memory;
+mod sides;
 
 use super::line::Line;
 use super::palette::{BAD, CAUSES, FAINT, GOOD, TITLE, UNDER_WAY, WARNING, cause};
@@ -9,7 +10,8 @@ use crate::picture::snapshot::{CellCause, MemoryView, MigrationPhase, MigrationV
 use crate::render::{bytes, percent, phase_name, short_time};
 use anstyle::Style;
 use lazycopy_migration::Outcome;
-use memory::{block, memory, rows_of};
+use memory::{block, memory};
+use sides::Sides;
 
 /// From this width on both memories stand side by side.
 const SIDE_BY_SIDE: usize = 100;
@@ -260,68 +262,6 @@ fn memories(scene: &Scene, columns: usize, rows: usize) -> Vec<Line> {
         lines.push(legend);
     }
     lines
-}
-
-/// Both memories of a migration.
-struct Sides<'a> {
-    migration: &'a MigrationView,
-    source: (String, Option<&'a MemoryView>),
-    destination: (String, Option<&'a MemoryView>),
-}
-
-impl<'a> Sides<'a> {
-    fn of(migration: &'a MigrationView) -> Self {
-        Sides {
-            migration,
-            source: (format!("Source {}", migration.source), migration.source_memory.as_ref()),
-            destination: (
-                format!("Destination {}", migration.destination),
-                migration.destination_memory.as_ref(),
-            ),
-        }
-    }
-
-    fn views(&self) -> impl Iterator<Item = &'a MemoryView> + use<'a> {
-        [self.source.1, self.destination.1].into_iter().flatten()
-    }
-
-    /// At the source a page has the cause by which it has left.
-    fn draw(&self, columns: usize, (first, second): (usize, usize)) -> (Vec<Line>, Vec<Line>) {
-        let sent = &self.migration.sent;
-        let left = |cell: &crate::picture::snapshot::Cell| {
-            sent.get(&cell.page).copied().unwrap_or(CellCause::Own)
-        };
-        let source = memory(&self.source.0, self.source.1, left, (columns, first));
-        let of = |cell: &crate::picture::snapshot::Cell| cell.cause;
-        let destination = memory(&self.destination.0, self.destination.1, of, (columns, second));
-        (source, destination)
-    }
-
-    fn beside(&self, columns: usize, rows: usize) -> Vec<Line> {
-        let half = columns / 2 - 1;
-        let (source, destination) = self.draw(half, (rows, rows));
-        let count = source.len().max(destination.len());
-        let mut source = source.into_iter();
-        let mut destination = destination.into_iter();
-        (0..count)
-            .map(|_| {
-                let left = source.next().unwrap_or_default().cut(half);
-                let mut line = left.padded(columns - half);
-                line.append(destination.next().unwrap_or_default());
-                line
-            })
-            .collect()
-    }
-
-    fn below(&self, columns: usize, rows: usize) -> Vec<Line> {
-        let wanted = (rows_of(self.source.1, columns), rows_of(self.destination.1, columns));
-        // What one does not need, the other has.
-        let second = wanted.1.min(rows.saturating_sub(wanted.0.min(rows / 2)));
-        let first = wanted.0.min(rows - second.min(rows));
-        let (mut source, destination) = self.draw(columns, (first, second));
-        source.extend(destination);
-        source
-    }
 }
 
 /// The letters that are to be seen, and a star where something is dirty.
