@@ -278,7 +278,7 @@ fn a_live_picture_takes_the_screen_and_gives_it_back() {
         session.send_line(&format!("server start {server}")).unwrap();
         session.exp_string(&format!("Server \"{server}\" runs")).unwrap();
     }
-    session.send_line("vm create v --on a --set time_scale=10").unwrap();
+    session.send_line("vm create v --on a --set time_scale=10 --set measured_accesses=40").unwrap();
     session.exp_string("Guest \"v\" is on server \"a\"").unwrap();
     session.send_line("migrate v --to b --scheme stop-and-copy").unwrap();
     session.exp_string("Suspended at the source").unwrap();
