@@ -16,4 +16,5 @@ mod reports;
 mod simulation;
 mod simulation_files;
 mod sweeps;
+mod terminal;
 mod unlimited;

@@ -1,8 +1,9 @@
 //! The command line of the manager.
 
-use crate::grammar::EventLevel;
+use crate::grammar::{EventLevel, level_names};
 use crate::web::WebAddress;
-use clap::{Args, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use std::path::PathBuf;
 
 /// Where a manager listens unless it is told otherwise.
@@ -22,12 +23,25 @@ pub struct Options {
     pub out: PathBuf,
     /// Which events of running migrations are printed: all, milestones, off
     #[arg(long = "event-level", id = "event_level", global = true, value_name = "LEVEL")]
-    #[arg(default_value = "milestones")]
+    #[arg(default_value = "milestones", value_parser = level_names(), hide_possible_values = true)]
     pub events: EventLevel,
     /// Serve the live page, on this machine alone; the system chooses a port where none is given
     #[arg(long, global = true, value_name = "ADDR", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = crate::web::DEFAULT_ADDRESS)]
     pub web: Option<WebAddress>,
+    /// Colours: auto, on a terminal unless NO_COLOR is set, or where CLICOLOR_FORCE is; always;
+    /// never
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    pub color: clap::ColorChoice,
+    /// Print JSON: what a mode found as one document, what commands reply as one a line
+    #[arg(long, global = true)]
+    pub json: bool,
 }
 
 /// What the manager is to do. Without a mode it reads commands: from a prompt on a terminal, else
@@ -51,6 +65,31 @@ pub enum Mode {
     Report(crate::report::ReportArguments),
     /// Send one command to a running manager and print the reply
     Ctl(CtlArguments),
+    /// A first session of five minutes: real servers, a guest, its migrations, and what they show
+    Tutorial(crate::tutorial::TutorialArguments),
+    /// Print what completes this program's command lines in a shell, and the server's
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+    /// Write the manual pages of this program, of the server and of the prompt's commands
+    Man(crate::shell::ManArguments),
+}
+
+/// The whole command line.
+#[derive(Parser, Debug)]
+#[command(name = "manager", version, max_term_width = 100)]
+#[command(about = "The laboratory for live VM migration")]
+#[command(long_about = "The laboratory for live VM migration.\n\nWithout a subcommand it reads \
+    commands: from a prompt on a terminal, else from standard input. The log goes to standard \
+    error; the environment variable RUST_LOG sets its level.")]
+pub struct ManagerProcess {
+    /// What holds in every mode.
+    #[command(flatten)]
+    pub options: Options,
+    /// What it is to do.
+    #[command(subcommand)]
+    pub mode: Option<Mode>,
 }
 
 /// A command for a running manager.
@@ -59,9 +98,6 @@ pub struct CtlArguments {
     /// Where the manager listens
     #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_ADDRESS)]
     pub connect: String,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
     /// The command, as typed at the prompt; several words make one
     #[arg(required = true, trailing_var_arg = true)]
     pub command: Vec<String>,

@@ -32,11 +32,11 @@ pub enum CtlError {
     },
 }
 
-/// Sends a command and awaits the reply.
+/// Sends a command and awaits the reply, as text or as JSON.
 ///
 /// # Errors
 /// When there is no manager, or it does not answer. A command that failed is a reply.
-pub async fn send(arguments: &CtlArguments) -> Result<CtlReply, CtlError> {
+pub async fn send(arguments: &CtlArguments, json: bool) -> Result<CtlReply, CtlError> {
     let address = || arguments.connect.clone();
     let no_manager = |problem: String| CtlError::NoManager { address: address(), problem };
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(&arguments.connect));
@@ -48,11 +48,8 @@ pub async fn send(arguments: &CtlArguments) -> Result<CtlReply, CtlError> {
     let broken = |problem: String| CtlError::Broken { address: address(), problem };
     let failed = |error: FrameError| broken(error.to_string());
     let mut framed = Framed::new(stream, JsonCodec::<CtlReply, FirstFrame>::new());
-    let request = CtlRequest {
-        protocol: PROTOCOL_VERSION,
-        command: command_line(&arguments.command),
-        json: arguments.json,
-    };
+    let request =
+        CtlRequest { protocol: PROTOCOL_VERSION, command: command_line(&arguments.command), json };
     framed.send(FirstFrame::Ctl(request)).await.map_err(failed)?;
     match framed.next().await {
         Some(reply) => reply.map_err(failed),

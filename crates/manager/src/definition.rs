@@ -2,7 +2,7 @@
 
 use lazycopy_guest::GuestSpec;
 use lazycopy_protocol::control::CreateVm;
-use lazycopy_scenario::{Draft, Preset, SHIPPED, Scenario, ScenarioError};
+use lazycopy_scenario::{Draft, Preset, SHIPPED, Scenario, ScenarioError, did_you_mean};
 use std::path::{Path, PathBuf};
 
 /// A guest's scenario and seed. As long as the manager has it, it knows the guest's whole history:
@@ -38,6 +38,7 @@ pub fn draft(scenario: &str) -> Result<Draft, ScenarioError> {
     Err(ScenarioError::Unknown {
         name: scenario.to_owned(),
         what: "file and no shipped scenario",
+        meant: did_you_mean(scenario, SHIPPED.iter().map(|shipped| shipped.name)),
         known: SHIPPED.iter().map(|shipped| shipped.name).collect::<Vec<_>>().join(", "),
     })
 }

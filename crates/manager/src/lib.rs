@@ -7,7 +7,7 @@
 //!                                          │
 //! servers ── listener ── connection <──────┘
 //!               └─> manager: events to the feed, ends to the recording of results, both to the
-//!                   live page (web), where there is one
+//!                   picture of the fleet, which the live page (web) and the prompt show
 //! ```
 //!
 //! [`Manager`] is the handle to all of it. The state behind it is locked for decisions alone and
@@ -21,11 +21,13 @@ pub mod console;
 pub mod ctl;
 pub mod definition;
 pub mod demo;
+mod display;
 pub mod feed;
 pub mod fleet;
 pub mod grammar;
 mod listener;
 mod manager;
+mod picture;
 mod recording;
 pub mod render;
 mod repl;
@@ -33,12 +35,14 @@ pub mod reply;
 pub mod report;
 mod run_files;
 mod session;
+mod shell;
 pub mod simulate;
 pub mod sweep;
+mod tutorial;
 pub mod verification;
 pub mod web;
 
-pub use arguments::{Mode, Options};
+pub use arguments::{ManagerProcess, Mode, Options};
 pub use manager::{Manager, Settings, StartError};
 pub use session::run;
 pub use web::WebAddress;

@@ -7,7 +7,8 @@ use crate::feed;
 use crate::fleet::{Fleet, FleetError, Loss};
 use crate::grammar::EventLevel;
 use crate::listener;
-use crate::web::{Hub, WATCHED_PAGES, Web};
+use crate::picture::{Hub, Picture, WATCHED_PAGES};
+use crate::web::Web;
 use lazycopy_protocol::control::{FromServer, MigrationId, ServerHello, VmPhase, Watch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -76,6 +77,8 @@ struct Shared {
     verifying: Semaphore,
     fetching: Semaphore,
     pacing: Semaphore,
+    /// Absent until a page or a prompt wants it.
+    picture: OnceLock<Arc<Picture>>,
     /// Absent without a page.
     web: OnceLock<Arc<Web>>,
 }
@@ -123,9 +126,18 @@ impl Manager {
         let verifying = Semaphore::new(VERIFYING_AT_ONCE);
         let fetching = Semaphore::new(FETCHING_AT_ONCE);
         let pacing = Semaphore::new(1);
-        let web = OnceLock::new();
-        let shared =
-            Shared { settings, address, console, state, changes, verifying, fetching, pacing, web };
+        let shared = Shared {
+            settings,
+            address,
+            console,
+            state,
+            changes,
+            verifying,
+            fetching,
+            pacing,
+            picture: OnceLock::new(),
+            web: OnceLock::new(),
+        };
         let manager = Manager { shared: Arc::new(shared) };
         tokio::spawn(listener::accept_all(listener, manager.clone()));
         Ok(manager)
@@ -161,9 +173,25 @@ impl Manager {
         self.shared.web.get().map(|web| &**web)
     }
 
-    /// What the live page is told of migrations.
+    /// What the picture is told of migrations.
     pub(crate) fn hub(&self) -> Option<&Hub> {
-        self.web().map(|web| &web.hub)
+        self.shared.picture.get().map(|picture| &picture.hub)
+    }
+
+    /// The picture of the fleet. Migrations that run when it is opened are followed from then on.
+    pub(crate) fn open_picture(&self) -> Arc<Picture> {
+        self.read(|state| {
+            let open = || {
+                let picture = Picture::default();
+                for (id, migration) in state.fleet.running() {
+                    let scheme = migration.parameters.scheme;
+                    picture.hub.began(id, &migration.vm, &migration.destination, scheme);
+                    picture.hub.progressed(id, &migration.transfer);
+                }
+                Arc::new(picture)
+            };
+            Arc::clone(self.shared.picture.get_or_init(open))
+        })
     }
 
     /// From now on there is a live page, unless there was one.
@@ -173,12 +201,12 @@ impl Manager {
 
     /// Which events of a migration of a guest with so many pages are to be sent.
     pub(crate) fn watch(&self, level: EventLevel, pages: u32) -> Watch {
-        let for_page = match self.web() {
+        let for_picture = match self.hub() {
             None => Watch::Off,
             Some(_) if pages <= WATCHED_PAGES => Watch::All,
             Some(_) => Watch::Milestones,
         };
-        level.watch().max(for_page)
+        level.watch().max(for_picture)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -24,6 +24,11 @@ impl Reply {
         Reply { text: text.into(), json }
     }
 
+    /// An answer to a question about the language.
+    pub fn help(text: String) -> Self {
+        Reply { json: json!({ "help": text }), text }
+    }
+
     /// A reply of one sentence: `{"message": ...}` for machines.
     pub fn message(text: impl Into<String>) -> Self {
         let text = text.into();

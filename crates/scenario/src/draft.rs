@@ -5,6 +5,7 @@ use crate::overrides::{Override, make_way};
 use crate::preset::Preset;
 use crate::scenario::Scenario;
 use crate::shipped;
+use crate::suggestion::with_question;
 use crate::table::ScenarioTable;
 use lazycopy_guest::{TraceSummary, WorkloadError, WorkloadSpec, summarize_trace};
 use std::cell::RefCell;
@@ -136,9 +137,9 @@ impl Draft {
             toml::from_str(&self.text).map_err(|error| malformed(error.to_string()))?
         } else {
             let document = self.overridden(overrides)?;
-            document
-                .try_into()
-                .map_err(|error: toml::de::Error| malformed(error.message().to_owned()))?
+            document.try_into().map_err(|error: toml::de::Error| {
+                malformed(with_question(error.message().to_owned()))
+            })?
         };
         let mut recording = None;
         if let WorkloadSpec::Trace { file, .. } = &mut table.guest.workload {

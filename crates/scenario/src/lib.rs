@@ -14,6 +14,7 @@ mod overrides;
 mod preset;
 mod scenario;
 mod shipped;
+mod suggestion;
 mod table;
 mod validate;
 mod workload_table;
@@ -28,4 +29,5 @@ pub use fleet::{
 pub use preset::Preset;
 pub use scenario::{DiskScenario, GuestScenario, MigrationScenario, Scenario};
 pub use shipped::{SHIPPED, ShippedScenario};
+pub use suggestion::{closest, did_you_mean};
 pub use validate::{LEAST_WALL_LATENCY, MAX_GUEST_PAGES, MAX_RUN_TIME, MAX_SPAN, Warning};

@@ -24,7 +24,7 @@ mod room;
 mod timer;
 mod vm;
 
-pub use arguments::ServerArguments;
+pub use arguments::{ServerArguments, ServerProcess};
 
 use host::Host;
 use std::io;

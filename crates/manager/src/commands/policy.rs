@@ -43,7 +43,7 @@ fn show(policy: &Policy) -> Reply {
         settings.add_row([key, value]);
         json.insert(key.to_owned(), Value::from(value));
     }
-    let text = table_or(&settings, "Nothing is set: each migration goes by its guest's scenario.");
+    let text = table_or(settings, "Nothing is set: each migration goes by its guest's scenario.");
     Reply::new(text, json!({ "policy": json }))
 }
 

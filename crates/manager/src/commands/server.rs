@@ -173,7 +173,7 @@ pub(super) fn servers_table(state: &State) -> String {
             guests.to_string(),
         ]);
     }
-    table_or(&servers, "No servers. Start one with: server start NAME")
+    table_or(servers, "No servers. Start one with: server start NAME")
 }
 
 /// Whether a server is there, and takes guests, in words.

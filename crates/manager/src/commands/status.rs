@@ -66,7 +66,7 @@ fn running_table(state: &State) -> String {
             progress(&migration.transfer),
         ]);
     }
-    table_or(&running, "No migration runs.")
+    table_or(running, "No migration runs.")
 }
 
 fn status_json(state: &State) -> Value {
@@ -127,5 +127,5 @@ fn results_table(state: &State) -> String {
             ended.directory.as_ref().map_or("-".to_owned(), |path| path.display().to_string()),
         ]);
     }
-    table_or(&results, "No migration has ended yet.")
+    table_or(results, "No migration has ended yet.")
 }

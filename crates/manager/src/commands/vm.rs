@@ -191,5 +191,5 @@ pub(super) fn vms_table(state: &State) -> String {
         let (pages, frames) = (vm.pages.to_string(), vm.frames.to_string());
         vms.add_row([name.to_owned(), vm.server.clone(), phase, pages, frames]);
     }
-    table_or(&vms, "No guests.")
+    table_or(vms, "No guests.")
 }

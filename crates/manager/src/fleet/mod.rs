@@ -27,6 +27,7 @@ use crate::definition::Definition;
 use crate::grammar::Name;
 use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerHello, VmPhase, VmSummary};
 use lazycopy_protocol::pace::Pace;
+use lazycopy_scenario::did_you_mean;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -185,7 +186,7 @@ impl Fleet {
             Some(_) => Err(FleetError::ServerGone { name: name.to_owned() }),
             None => Err(FleetError::UnknownServer {
                 name: name.to_owned(),
-                known: known("servers", self.servers.keys()),
+                known: known(name, "servers", self.servers.keys()),
             }),
         }
     }
@@ -197,7 +198,7 @@ impl Fleet {
     pub fn vm(&self, name: &str) -> Result<&Vm, FleetError> {
         self.vms.get(name).ok_or_else(|| FleetError::UnknownVm {
             name: name.to_owned(),
-            known: known("guests", self.vms.keys()),
+            known: known(name, "guests", self.vms.keys()),
         })
     }
 
@@ -369,11 +370,12 @@ impl Fleet {
 }
 
 /// Says which names there are.
-fn known<'a>(things: &str, names: impl Iterator<Item = &'a String>) -> String {
+fn known<'a>(wanted: &str, things: &str, names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.map(String::as_str).collect();
+    let meant = did_you_mean(wanted, names.iter().copied());
     match names.is_empty() {
         true => format!("there are no {things} yet"),
-        false => format!("the {things} are {}", names.join(", ")),
+        false => format!("{meant}the {things} are {}", names.join(", ")),
     }
 }
 

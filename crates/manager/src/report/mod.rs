@@ -3,10 +3,10 @@
 mod reading;
 mod writing;
 
-use crate::console::Console;
-use crate::session::{fail, printed};
+use crate::session::{fail, print};
 use lazycopy_report::{Report, SweepReport, run_report};
 use reading::{Kind, ReadError};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,11 +28,14 @@ enum ReportError {
 }
 
 /// Writes the report of a directory into it, and says where it is.
-pub(crate) fn run(arguments: &ReportArguments) -> ExitCode {
+pub(crate) fn run(arguments: &ReportArguments, json: bool) -> ExitCode {
     let directory = &arguments.directory;
     match write(directory) {
         Ok(figures) => {
             let page = directory.join(writing::PAGE);
+            let found = json!({
+                "report": page, "figures": figures, "figures_directory": directory.join(writing::FIGURES),
+            });
             let figures = match figures {
                 0 => "It has no figures.".to_owned(),
                 count => format!(
@@ -40,9 +43,8 @@ pub(crate) fn run(arguments: &ReportArguments) -> ExitCode {
                     directory.join(writing::FIGURES).display()
                 ),
             };
-            let console = Console::stdout();
-            console.print(&format!("The report is {}. {figures}", page.display()));
-            printed(&console, ExitCode::SUCCESS)
+            let text = format!("The report is {}. {figures}", page.display());
+            print(&text, json.then_some(found))
         }
         Err(error) => fail(error),
     }

@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// What the page is told: what the manager knows, what it has followed, what servers answered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct View<'a> {
+pub(crate) struct View<'a> {
     pub fleet: &'a Fleet,
     pub followed: &'a BTreeMap<MigrationId, Followed>,
     pub answers: &'a Answers,
@@ -24,7 +24,7 @@ pub(super) struct View<'a> {
 
 impl View<'_> {
     /// The whole of it.
-    pub(super) fn snapshot(&self, results: &Path) -> Snapshot {
+    pub(crate) fn snapshot(&self, results: &Path) -> Snapshot {
         let shown = self.fleet.migrations().filter(|(id, migration)| {
             // Of those that are over, the hub remembers as many as are shown.
             !migration.is_over() || self.followed.contains_key(id)
@@ -117,12 +117,14 @@ impl View<'_> {
                 false => followed.and_then(|followed| followed.after.clone()),
             },
             directory: directory.map(|name| name.to_string_lossy().into_owned()),
+            sent: track.sent().clone(),
+            events: followed.map(|it| it.lines.iter().cloned().collect()).unwrap_or_default(),
         }
     }
 }
 
 /// Whether a server is there, and takes guests.
-pub(super) fn server_state(server: &Server) -> ServerState {
+pub(crate) fn server_state(server: &Server) -> ServerState {
     match (server.connected, server.draining) {
         (false, _) => ServerState::Gone,
         (true, true) => ServerState::Draining,
@@ -161,7 +163,7 @@ fn destination_memory(state: Option<&VmState>, track: &Track) -> Option<MemoryVi
 }
 
 /// The pages of a memory one by one.
-pub(super) fn cells(guest: &GuestSnapshot, cause: impl Fn(u32) -> CellCause) -> MemoryView {
+pub(crate) fn cells(guest: &GuestSnapshot, cause: impl Fn(u32) -> CellCause) -> MemoryView {
     let cells = guest.resident.iter().map(|resident| {
         let page = resident.page.0;
         Cell { page, dirty: resident.dirty, cause: cause(page) }

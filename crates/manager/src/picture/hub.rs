@@ -1,10 +1,12 @@
-//! What the manager tells the page of its migrations while they run.
+//! What the manager tells the picture of its migrations while they run.
 
 use super::metrics::Meters;
 use super::snapshot::{MemoryView, MigrationPhase};
 use super::track::{Counts, Track};
 use super::view;
+use crate::feed;
 use crate::fleet::{Ended, Migration, Side};
+use crate::grammar::EventLevel;
 use lazycopy_migration::{Event, Scheme};
 use lazycopy_protocol::control::{MigrationId, Transfer, VmState};
 use serde::Serialize;
@@ -14,11 +16,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::broadcast;
 
 /// Ended migrations that are still shown.
-pub(super) const SHOWN_ENDED: usize = 20;
+pub(crate) const SHOWN_ENDED: usize = 20;
 
 /// Log entries that wait for the slowest viewer: a second of a small guest's. Older ones are left
 /// out, and the viewer is told how many.
 const LOG_ENTRIES: usize = 2_048;
+
+/// Events of a migration that are kept in words: as many as the highest terminal shows.
+const KEPT_LINES: usize = 100;
 
 /// The most frames of a guest whose memory is still shown as it was when its migration had ended.
 const REMEMBERED_FRAMES: u32 = 128;
@@ -29,7 +34,7 @@ pub(crate) struct Hub {
     /// Taken after the manager's state where both are, and never while anything is awaited.
     following: Mutex<Following>,
     log: broadcast::Sender<Arc<str>>,
-    pub(super) meters: Meters,
+    pub(crate) meters: Meters,
 }
 
 #[derive(Debug, Default)]
@@ -41,15 +46,17 @@ struct Following {
 
 /// A migration.
 #[derive(Debug)]
-pub(super) struct Followed {
+pub(crate) struct Followed {
     vm: String,
     destination: String,
     scheme: Scheme,
-    pub(super) track: Track,
+    pub(crate) track: Track,
     /// What the meters have been told.
     metered: Counts,
     /// The destination's memory when it had ended.
-    pub(super) after: Option<MemoryView>,
+    pub(crate) after: Option<MemoryView>,
+    /// The last events in words.
+    pub(crate) lines: VecDeque<String>,
 }
 
 /// An entry of the log.
@@ -61,23 +68,25 @@ struct LogEntry<'a> {
     event: &'a Event,
 }
 
-impl Hub {
-    pub(super) fn new() -> Self {
+impl Default for Hub {
+    fn default() -> Self {
         let (log, _) = broadcast::channel(LOG_ENTRIES);
         Hub { following: Mutex::default(), log, meters: Meters::default() }
     }
+}
 
+impl Hub {
     fn following(&self) -> MutexGuard<'_, Following> {
         self.following.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The log from now on.
-    pub(super) fn log(&self) -> broadcast::Receiver<Arc<str>> {
+    pub(crate) fn log(&self) -> broadcast::Receiver<Arc<str>> {
         self.log.subscribe()
     }
 
     /// Looks at what is followed.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&BTreeMap<MigrationId, Followed>) -> T) -> T {
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&BTreeMap<MigrationId, Followed>) -> T) -> T {
         look(&self.following().migrations)
     }
 
@@ -90,6 +99,7 @@ impl Hub {
             track: Track::new(unix_ms()),
             metered: Counts::default(),
             after: None,
+            lines: VecDeque::new(),
         };
         self.following().migrations.insert(id, followed);
     }
@@ -105,6 +115,7 @@ impl Hub {
         let seq = following.entries + 1;
         let Some(followed) = following.migrations.get_mut(&id) else { return };
         followed.track.event(event);
+        followed.tell(event);
         followed.meter(&self.meters);
         if self.log.receiver_count() > 0 {
             let entry = LogEntry { seq, migration: id, vm: &followed.vm, event };
@@ -125,7 +136,7 @@ impl Hub {
     }
 
     /// A server has shown a guest while that migration moved it.
-    pub(super) fn shown(&self, id: MigrationId, state: &VmState) {
+    pub(crate) fn shown(&self, id: MigrationId, state: &VmState) {
         if let Some(followed) = self.following().migrations.get_mut(&id) {
             followed.shown(state);
         }
@@ -133,7 +144,7 @@ impl Hub {
 
     /// A server has shown all pages of a guest at rest: what it has paged out since it came has
     /// not come by the migration any more.
-    pub(super) fn at_rest(&self, server: &str, state: &VmState) {
+    pub(crate) fn at_rest(&self, server: &str, state: &VmState) {
         let Some(snapshot) = &state.snapshot else { return };
         let vm = &state.summary.vm;
         if state.density.is_some() {
@@ -179,12 +190,22 @@ impl Followed {
         self.metered = counts;
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    /// Keeps the words of the last events.
+    fn tell(&mut self, event: &Event) {
+        if let Some(line) = feed::line(EventLevel::All, &self.vm, event) {
+            if self.lines.len() == KEPT_LINES {
+                self.lines.pop_front();
+            }
+            self.lines.push_back(line);
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
         self.track.phase() == MigrationPhase::Ended
     }
 
     /// Whether that is the guest, on the server that it went to.
-    pub(super) fn brought(&self, vm: &str, server: &str) -> bool {
+    pub(crate) fn brought(&self, vm: &str, server: &str) -> bool {
         self.is_over() && self.vm == vm && self.destination == server
     }
 
@@ -210,7 +231,7 @@ impl Followed {
 }
 
 /// Milliseconds since 1970.
-pub(super) fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
 //! Asks servers what their guests are doing, while somebody looks.
 
 use super::hub::Hub;
+use super::snapshot::Snapshot;
 use super::view::View;
 use crate::manager::{Manager, State};
 use lazycopy_protocol::control::{MigrationId, ServerCommand, ServerReply, VmState, VmSummary};
@@ -10,13 +11,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 /// The least time from one look to the next: nobody sees more.
-pub(super) const PERIOD: Duration = Duration::from_millis(100);
+pub(crate) const PERIOD: Duration = Duration::from_millis(100);
 
 /// How long answers are waited for. What comes later is in the next picture.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The most frames of a guest whose pages are shown one by one; a larger one's density is.
-pub(super) const MAX_CELLS: u32 = 1_024;
+pub(crate) const MAX_CELLS: u32 = 1_024;
 
 /// Guests whose memory is shown, at most: those that migrate first, then by name.
 const SHOWN_GUESTS: usize = 16;
@@ -26,7 +27,7 @@ const SHOWN_CELLS: u32 = 8 * MAX_CELLS;
 
 /// What a server is asked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Question {
+pub(crate) enum Question {
     /// Its pool.
     Host { server: String },
     /// A guest's memory, at most so many pages of it one by one, and the migration that moves it.
@@ -52,7 +53,7 @@ impl Question {
 
 /// What servers have said last.
 #[derive(Debug, Default)]
-pub(super) struct Answers {
+pub(crate) struct Answers {
     /// By server and guest, as in its list.
     hosts: BTreeMap<String, BTreeMap<String, VmSummary>>,
     /// By server and guest, in full.
@@ -61,12 +62,12 @@ pub(super) struct Answers {
 
 impl Answers {
     /// A guest as that server lists it.
-    pub(super) fn summary(&self, server: &str, vm: &str) -> Option<&VmSummary> {
+    pub(crate) fn summary(&self, server: &str, vm: &str) -> Option<&VmSummary> {
         self.hosts.get(server)?.get(vm)
     }
 
     /// A guest as that server shows it.
-    pub(super) fn vm(&self, server: &str, vm: &str) -> Option<&VmState> {
+    pub(crate) fn vm(&self, server: &str, vm: &str) -> Option<&VmState> {
         self.vms.get(&(server.to_owned(), vm.to_owned())).map(|state| &**state)
     }
 
@@ -84,7 +85,7 @@ impl Answers {
     }
 
     /// Takes an answer; what a server refuses to show is not there.
-    pub(super) fn take(&mut self, question: Question, reply: Option<ServerReply>) {
+    pub(crate) fn take(&mut self, question: Question, reply: Option<ServerReply>) {
         match (question, reply) {
             (Question::Host { server }, Some(ServerReply::Host(host))) => {
                 let vms = host.vms.into_iter().map(|summary| (summary.vm.clone(), summary));
@@ -105,7 +106,7 @@ impl Answers {
 
 /// Keeps the picture of the fleet that the page is shown.
 #[derive(Debug, Default)]
-pub(super) struct Watcher {
+pub(crate) struct Watcher {
     answers: Answers,
     /// Questions that are not answered yet: a server that is slow is not asked again.
     open: BTreeSet<Question>,
@@ -115,7 +116,7 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// The picture as it is now, if there can be a new one already.
-    pub(super) async fn look(&mut self, manager: &Manager, hub: &Hub) -> Option<String> {
+    pub(crate) async fn look(&mut self, manager: &Manager, hub: &Hub) -> Option<Snapshot> {
         let now = Instant::now();
         if self.looked.is_some_and(|looked| now < looked + PERIOD) {
             return None;
@@ -142,12 +143,11 @@ impl Watcher {
             }
         }
         let results = &manager.settings().out;
-        let snapshot = manager.read(|state| {
+        Some(manager.read(|state| {
             hub.look(|followed| {
                 View { fleet: &state.fleet, followed, answers: &self.answers }.snapshot(results)
             })
-        });
-        Some(snapshot.body())
+        }))
     }
 
     fn ask(&mut self, manager: &Manager, question: &Question) {

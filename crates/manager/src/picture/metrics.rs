@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 
 /// As the text's format asks for.
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ends {
@@ -61,7 +61,7 @@ type Times = Family<ByScheme, Histogram, fn() -> Histogram>;
 
 /// Counts that only grow.
 #[derive(Clone, Debug)]
-pub(super) struct Meters {
+pub(crate) struct Meters {
     migrations: Family<Ends, Counter>,
     pages: Family<ByCause, Counter>,
     faults: Family<ByEnd, Counter>,
@@ -89,7 +89,7 @@ impl Default for Meters {
 
 impl Meters {
     /// Adds what a migration has counted from one time to the next.
-    pub(super) fn count(&self, before: &Counts, now: &Counts) {
+    pub(crate) fn count(&self, before: &Counts, now: &Counts) {
         let causes = [
             ("round", before.arrived.round, now.arrived.round),
             ("background", before.arrived.background, now.arrived.background),
@@ -111,7 +111,7 @@ impl Meters {
     }
 
     /// A migration is over.
-    pub(super) fn ended(&self, scheme: Scheme, ended: &Ended) {
+    pub(crate) fn ended(&self, scheme: Scheme, ended: &Ended) {
         let (scheme, outcome) = (scheme.to_string(), ended.verdict.outcome.to_string());
         let ends = Ends { scheme: scheme.clone(), outcome };
         self.migrations.get_or_create(&ends).inc();
@@ -129,7 +129,7 @@ impl Meters {
     }
 
     /// All of it as text.
-    pub(super) fn text(&self, manager: &Manager) -> Result<String, fmt::Error> {
+    pub(crate) fn text(&self, manager: &Manager) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix("lazycopy");
         manager.read(|state| gauges(&mut registry, state));
         self.register(&mut registry);

@@ -3,10 +3,11 @@
 use lazycopy_migration::{Outcome, PageCounts, Scheme};
 use lazycopy_protocol::control::{MemoryDensity, MigrationId, VmPhase};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// The fleet. The document has a version and the time besides.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Snapshot {
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Snapshot {
     /// Where results go.
     pub results: String,
     pub pace: PaceView,
@@ -18,7 +19,7 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// The document without its version and its time.
-    pub(super) fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         // Every key is text and every number finite or null: nothing in it can fail.
         serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
     }
@@ -31,9 +32,15 @@ pub(super) struct PaceView {
     pub slower: u32,
 }
 
+impl Default for PaceView {
+    fn default() -> Self {
+        PaceView { frozen: false, slower: 1 }
+    }
+}
+
 /// A server.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct ServerView {
+pub(crate) struct ServerView {
     pub name: String,
     pub address: String,
     pub pid: u32,
@@ -44,7 +51,7 @@ pub(super) struct ServerView {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum ServerState {
+pub(crate) enum ServerState {
     Ready,
     Draining,
     Gone,
@@ -52,7 +59,7 @@ pub(super) enum ServerState {
 
 /// A guest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct VmView {
+pub(crate) struct VmView {
     pub name: String,
     pub server: String,
     pub phase: VmPhase,
@@ -68,7 +75,7 @@ pub(super) struct VmView {
 
 /// A migration.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct MigrationView {
+pub(crate) struct MigrationView {
     pub id: MigrationId,
     pub vm: String,
     pub source: String,
@@ -98,12 +105,18 @@ pub(super) struct MigrationView {
     pub destination_memory: Option<MemoryView>,
     /// Its run directory, below the results.
     pub directory: Option<String>,
+    /// The lanes that pages have left the source by; the page takes them from the log.
+    #[serde(skip)]
+    pub sent: BTreeMap<u32, CellCause>,
+    /// The last events in words; the page makes its own.
+    #[serde(skip)]
+    pub events: Vec<String>,
 }
 
 /// How far a migration is, by its steps; none is gone back to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum MigrationPhase {
+pub(crate) enum MigrationPhase {
     /// The servers agree with each other.
     Preparing,
     /// Pages are sent while the guest runs at the source.
@@ -121,7 +134,7 @@ pub(super) enum MigrationPhase {
 /// A guest's memory on one server.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
-pub(super) enum MemoryView {
+pub(crate) enum MemoryView {
     /// Frame by frame, from least to most recently used.
     Cells { frames: u32, cells: Vec<Cell> },
     /// Shares of ranges of page numbers.
@@ -130,7 +143,7 @@ pub(super) enum MemoryView {
 
 /// A page in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     pub page: u32,
     pub dirty: bool,
     pub cause: CellCause,
@@ -139,7 +152,7 @@ pub(super) struct Cell {
 /// What brought a page into a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum CellCause {
+pub(crate) enum CellCause {
     /// It was there before, or the guest brought it in by itself.
     Own,
     Round,
@@ -152,7 +165,7 @@ pub(super) enum CellCause {
 
 /// Shares of the pages that have arrived, by cause; empty where nothing arrives.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(super) struct Causes {
+pub(crate) struct Causes {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub round: Vec<f32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -165,7 +178,7 @@ pub(super) struct Causes {
 
 impl MemoryView {
     /// A large memory.
-    pub(super) fn density(pages: u32, frames: u32, density: &MemoryDensity) -> Self {
+    pub(crate) fn density(pages: u32, frames: u32, density: &MemoryDensity) -> Self {
         let MemoryDensity { resident, round, background, forward, demand } = density.clone();
         let by_cause = Causes { round, background, forward, demand };
         MemoryView::Density { pages, frames, resident, by_cause }

@@ -19,9 +19,9 @@ const ALMOST: f64 = 0.99;
 
 /// A migration.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Track {
+pub(crate) struct Track {
     /// When it was asked for, in milliseconds since 1970.
-    pub(super) started_unix_ms: u64,
+    pub(crate) started_unix_ms: u64,
     phase: Option<MigrationPhase>,
     at: Instant,
     counts: Counts,
@@ -39,6 +39,8 @@ pub(super) struct Track {
     misses: Series,
     /// What brought pages into the destination's memory, as far as it is watched page by page.
     causes: BTreeMap<u32, CellCause>,
+    /// The lane that pages have left the source by, as far as it is watched page by page.
+    sent: BTreeMap<u32, CellCause>,
     /// Accesses that each context has completed.
     forward: Option<u64>,
     following: Option<u64>,
@@ -46,7 +48,7 @@ pub(super) struct Track {
 
 /// What has been counted so far; nothing of it shrinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     pub arrived: PageCounts,
     pub bytes: u64,
     pub faults_remote: u64,
@@ -69,12 +71,12 @@ impl Counts {
 }
 
 impl Track {
-    pub(super) fn new(started_unix_ms: u64) -> Self {
+    pub(crate) fn new(started_unix_ms: u64) -> Self {
         Track { started_unix_ms, ..Track::default() }
     }
 
     /// A side has seen something.
-    pub(super) fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &Event) {
         self.at = self.at.max(event.at);
         match &event.kind {
             EventKind::Requested => {}
@@ -116,6 +118,9 @@ impl Track {
                     self.causes.insert(page.0, cell_cause(*cause));
                 }
             }
+            EventKind::PageSent { page, cause } => {
+                self.sent.insert(page.0, cell_cause(*cause));
+            }
             EventKind::Missed { page } | EventKind::Overwritten { page } => {
                 if event.side == Side::Destination {
                     self.causes.remove(&page.0);
@@ -130,7 +135,7 @@ impl Track {
     }
 
     /// The destination has told how far it is.
-    pub(super) fn transfer(&mut self, transfer: &Transfer) {
+    pub(crate) fn transfer(&mut self, transfer: &Transfer) {
         self.at = self.at.max(transfer.at);
         self.expected = transfer.expected.or(self.expected);
         let told = Counts {
@@ -149,24 +154,24 @@ impl Track {
     }
 
     /// The guest at the destination is there.
-    pub(super) fn follows(&mut self, at: Instant, registers: &Registers) {
+    pub(crate) fn follows(&mut self, at: Instant, registers: &Registers) {
         self.following = self.following.max(Some(registers.accesses));
         self.paged(at, registers.accesses, registers.misses);
     }
 
     /// The forward context is there.
-    pub(super) fn leads(&mut self, registers: &Registers) {
+    pub(crate) fn leads(&mut self, registers: &Registers) {
         self.forward = self.forward.max(Some(registers.accesses));
     }
 
     /// The guest has completed so many accesses, of which so many missed.
-    pub(super) fn paged(&mut self, at: Instant, accesses: u64, misses: u64) {
+    pub(crate) fn paged(&mut self, at: Instant, accesses: u64, misses: u64) {
         self.at = self.at.max(at);
         self.misses.note(at.as_nanos(), misses, accesses);
     }
 
     /// It is over; with its metrics, where it has any.
-    pub(super) fn end(&mut self, outcome: Outcome, metrics: Option<&Metrics>) {
+    pub(crate) fn end(&mut self, outcome: Outcome, metrics: Option<&Metrics>) {
         self.reach(MigrationPhase::Ended);
         if outcome == Outcome::Completed {
             self.progress = 1.0;
@@ -189,7 +194,7 @@ impl Track {
     }
 
     /// Pages that are in the destination's memory no longer have come by no cause.
-    pub(super) fn keep_causes(&mut self, resident: impl Fn(u32) -> bool) {
+    pub(crate) fn keep_causes(&mut self, resident: impl Fn(u32) -> bool) {
         self.causes.retain(|page, _| resident(*page));
     }
 
@@ -220,27 +225,27 @@ impl Track {
         Some(missing * PAGE_MESSAGE_BYTES + context)
     }
 
-    pub(super) fn phase(&self) -> MigrationPhase {
+    pub(crate) fn phase(&self) -> MigrationPhase {
         self.phase.unwrap_or(MigrationPhase::Preparing)
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
     /// Pages that arrive in all, as far as is known.
-    pub(super) fn expected(&self) -> Option<u64> {
+    pub(crate) fn expected(&self) -> Option<u64> {
         self.expected.or(self.guessed)
     }
 
     /// The share of the bytes that has arrived: of those that have, and those that are still
     /// expected. What is expected may grow; progress does not shrink by it.
-    pub(super) fn progress(&self) -> f64 {
+    pub(crate) fn progress(&self) -> f64 {
         self.progress
     }
 
     /// Model time until nothing is missing: the bytes still expected over the recent rate.
-    pub(super) fn left_ns(&self) -> Option<u64> {
+    pub(crate) fn left_ns(&self) -> Option<u64> {
         match self.phase() {
             MigrationPhase::Ended => None,
             MigrationPhase::Measuring => Some(0),
@@ -251,34 +256,39 @@ impl Track {
         }
     }
 
-    pub(super) fn model_ns(&self) -> u64 {
+    pub(crate) fn model_ns(&self) -> u64 {
         self.at.as_nanos()
     }
 
     /// Model instants and bytes per second.
-    pub(super) fn link(&self) -> Vec<(u64, f64)> {
+    pub(crate) fn link(&self) -> Vec<(u64, f64)> {
         self.link.points(1e9)
     }
 
     /// Model instants and misses per access.
-    pub(super) fn misses(&self) -> Vec<(u64, f64)> {
+    pub(crate) fn misses(&self) -> Vec<(u64, f64)> {
         self.misses.points(1.0)
     }
 
-    pub(super) fn forward(&self) -> Option<u64> {
+    pub(crate) fn forward(&self) -> Option<u64> {
         self.forward
     }
 
-    pub(super) fn following(&self) -> Option<u64> {
+    pub(crate) fn following(&self) -> Option<u64> {
         self.following
     }
 
-    pub(super) fn cause(&self, page: u32) -> CellCause {
+    pub(crate) fn cause(&self, page: u32) -> CellCause {
         self.causes.get(&page).copied().unwrap_or(CellCause::Own)
     }
 
+    /// The pages that have left the source, where they are watched one by one.
+    pub(crate) fn sent(&self) -> &BTreeMap<u32, CellCause> {
+        &self.sent
+    }
+
     /// The pages that have come, where they are watched one by one.
-    pub(super) fn arrived(&self) -> impl Iterator<Item = (u32, CellCause)> {
+    pub(crate) fn arrived(&self) -> impl Iterator<Item = (u32, CellCause)> {
         self.causes.iter().map(|(page, cause)| (*page, *cause))
     }
 }

@@ -49,7 +49,7 @@ impl Scene {
         };
         let scheme = request.parameters.scheme;
         let id = fleet.begin_migration(request).unwrap().migration;
-        let hub = Hub::new();
+        let hub = Hub::default();
         hub.began(id, "v", "b", scheme);
         Scene { fleet, hub, id, answers: Answers::default(), definition }
     }

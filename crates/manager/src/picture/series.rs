@@ -6,7 +6,7 @@ const MAX_SAMPLES: usize = 240;
 /// Two sums that grow, as seen at instants: what they grew by between two of them gives a ratio.
 /// When there are too many, every other one is left out, and later ones are taken half as often.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Series {
+pub(crate) struct Series {
     samples: Vec<Sample>,
     /// The least distance of two samples, in nanoseconds.
     width: u64,
@@ -22,7 +22,7 @@ struct Sample {
 impl Series {
     /// At that instant, in nanoseconds, the sums were these. What is older than the last sample,
     /// or too close to it, is passed over.
-    pub(super) fn note(&mut self, at: u64, part: u64, whole: u64) {
+    pub(crate) fn note(&mut self, at: u64, part: u64, whole: u64) {
         if let Some(last) = self.samples.last() {
             let too_early = at <= last.at || at - last.at < self.width;
             if too_early || part < last.part || whole <= last.whole {
@@ -43,7 +43,7 @@ impl Series {
 
     /// The instant of each sample but the first, and the ratio since the sample before it, times
     /// `scale`.
-    pub(super) fn points(&self, scale: f64) -> Vec<(u64, f64)> {
+    pub(crate) fn points(&self, scale: f64) -> Vec<(u64, f64)> {
         let point = |pair: &[Sample]| {
             let (part, whole) = (pair[1].part - pair[0].part, pair[1].whole - pair[0].whole);
             (pair[1].at, scale * part as f64 / whole as f64)
@@ -52,7 +52,7 @@ impl Series {
     }
 
     /// The ratio over the last `samples` samples; `None` with fewer than two.
-    pub(super) fn recent(&self, samples: usize) -> Option<f64> {
+    pub(crate) fn recent(&self, samples: usize) -> Option<f64> {
         let first = &self.samples[self.samples.len().saturating_sub(samples.max(2))..];
         let (first, last) = (first.first()?, first.last()?);
         let whole = last.whole.checked_sub(first.whole).filter(|whole| *whole > 0)?;
