@@ -6,12 +6,14 @@ import { Connection } from "./connection.js";
 import { byId, setAttribute } from "./dom.js";
 import { listen, openHelp } from "./keyboard.js";
 import { Live } from "./live.js";
+import { addPatterns } from "./patterns.js";
 import { Playback } from "./playback.js";
 import { nextTheme, startTheme } from "./theme.js";
 
 const VIEWS = ["live", "play", "compare"];
 
 startTheme();
+addPatterns();
 const connection = new Connection();
 const commands = new Commands(connection);
 const playback = new Playback();
