@@ -49,6 +49,8 @@ pub enum Mode {
     Merge(crate::sweep::MergeArguments),
     /// Write a page with figures about a run, a simulation or a sweep
     Report(crate::report::ReportArguments),
+    /// Write a migration as a trace, which ui.perfetto.dev shows
+    Trace(crate::trace::TraceArguments),
     /// Send one command to a running manager and print the reply
     Ctl(CtlArguments),
 }

@@ -13,6 +13,7 @@
 //! [`Manager`] is the handle to all of it. The state behind it is locked for decisions alone and
 //! never while anything is awaited.
 
+mod accesses;
 pub mod arguments;
 pub mod children;
 mod commands;
@@ -35,6 +36,7 @@ mod run_files;
 mod session;
 pub mod simulate;
 pub mod sweep;
+pub mod trace;
 pub mod verification;
 pub mod web;
 

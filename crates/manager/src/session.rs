@@ -7,7 +7,7 @@ use crate::console::Console;
 use crate::fleet::Ended;
 use crate::manager::{Manager, Settings};
 use crate::reply::{CommandError, Reply};
-use crate::{ctl, demo, repl, report, simulate, sweep};
+use crate::{ctl, demo, repl, report, simulate, sweep, trace};
 use lazycopy_migration::Outcome;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -40,6 +40,10 @@ pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
         }
         Some(Mode::Report(arguments)) => {
             let work = tokio::task::spawn_blocking(move || report::run(&arguments));
+            work.await.unwrap_or_else(fail)
+        }
+        Some(Mode::Trace(arguments)) => {
+            let work = tokio::task::spawn_blocking(move || trace::run(&arguments));
             work.await.unwrap_or_else(fail)
         }
         Some(Mode::Demo(arguments)) => demo::run(&options, arguments).await,

@@ -2,42 +2,9 @@
 
 mod common;
 
-use common::{check, marks};
-use lazycopy_migration::{Event, Outcome, Scheme};
+use common::{check, marks, run};
+use lazycopy_migration::{Outcome, Scheme};
 use lazycopy_report::{Simulation, run_report};
-use lazycopy_results::{PROGRAM_VERSION, RunRecord, SCHEMA_VERSION};
-use lazycopy_scenario::Draft;
-use lazycopy_simulation::{Options, simulate_scenario};
-use std::path::Path;
-
-/// A run of a shipped scenario, as `simulate --events` would write it.
-fn run(scenario: &str, scheme: Scheme, seed: u64, set: &[&str]) -> (RunRecord, Vec<Event>) {
-    let draft = Draft::shipped(scenario, Path::new(".")).unwrap();
-    let draft = set.iter().fold(draft, |draft, set| draft.set(set).unwrap());
-    let mut scenario = draft.finish().unwrap();
-    scenario.migration.scheme = scheme;
-    let options = Options { events: true, ..Options::default() };
-    let run = simulate_scenario(&scenario, seed, &options).unwrap().runs.remove(0);
-    let record = RunRecord {
-        schema_version: SCHEMA_VERSION,
-        program_version: PROGRAM_VERSION.to_owned(),
-        run: format!("{scheme}-seed{seed}"),
-        preset: Some("paper".to_owned()),
-        scheme,
-        seed,
-        guest: None,
-        source_server: "alpha".to_owned(),
-        destination_server: "beta".to_owned(),
-        scenario: serde_json::to_value(&scenario).unwrap(),
-        digest_matches: run.digest_matches(),
-        slip_bound_ns: None,
-        slip_exceeded: false,
-        out_of_order: 0,
-        plane: None,
-        metrics: run.metrics,
-    };
-    (record, run.events)
-}
 
 #[test]
 fn the_marks_of_a_timeline_are_the_counts_of_the_result() {

@@ -1,6 +1,6 @@
 //! Pages with figures about what is there already: a run, a simulation, a sweep.
 
-mod reading;
+pub(crate) mod reading;
 mod writing;
 
 use crate::console::Console;

@@ -3,16 +3,19 @@
 use lazycopy_migration::Event;
 use lazycopy_report::Simulation;
 use lazycopy_results::{
-    AnalysisError, RecordError, ResultsError, RunRecord, SWEEP_FILE, SWEEP_RESULTS_FILE,
-    SweepAnalysis, SweepRecords, list_runs, load_events, load_run, read_events,
+    AnalysisError, EventReader, RecordError, ResultsError, RunRecord, SWEEP_FILE, SWEEP_RESULTS_FILE,
+    SweepAnalysis, SweepRecords, list_runs, load_whole_run,
 };
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 const RESULT: &str = "result.json";
-const RESULTS: &str = "results.jsonl";
-const EVENTS: &str = "events";
+/// The results of a simulation.
+pub(crate) const RESULTS: &str = "results.jsonl";
+
+/// The directory of its events.
+pub(crate) const EVENTS: &str = "events";
 
 /// The longest line of a results file: a record has a few thousand bytes and its scenario. A
 /// broken file without line feeds is not to fill memory.
@@ -20,7 +23,7 @@ const MAX_LINE_BYTES: u64 = 1 << 24;
 
 /// What a directory is the directory of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A migration between processes: `result.json` and `events.jsonl`.
     Run,
     /// What `simulate` wrote: `results.jsonl`, and perhaps `events/`.
@@ -31,7 +34,7 @@ pub(super) enum Kind {
 
 /// Why there is nothing to report on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     #[error("{}: there is no such directory; name that of a run, of a simulation (simulate --out) or of a sweep (sweep --out)", .0.display())]
     NoDirectory(PathBuf),
     #[error("{} holds no result.json (a run), no results.jsonl (a simulation) and no sweep.json (a sweep){}", path.display(), hint(path, runs))]
@@ -69,7 +72,7 @@ fn hint(path: &Path, runs: &[String]) -> String {
 }
 
 /// What lies there, by its files.
-pub(super) fn kind(directory: &Path) -> Result<Kind, ReadError> {
+pub(crate) fn kind(directory: &Path) -> Result<Kind, ReadError> {
     if !directory.is_dir() {
         return Err(ReadError::NoDirectory(directory.to_owned()));
     }
@@ -88,16 +91,15 @@ pub(super) fn kind(directory: &Path) -> Result<Kind, ReadError> {
 
 /// The record and the events of a run; the record's name is the directory's.
 pub(super) fn run(directory: &Path) -> Result<(RunRecord, Vec<Event>), ReadError> {
-    Ok((load_run(directory)?, load_events(directory)?))
+    Ok(load_whole_run(directory)?)
 }
 
 /// All runs of a simulation, with the events of each scheme's first seed that has any.
 pub(super) fn simulation(directory: &Path) -> Result<Simulation, ReadError> {
     let path = directory.join(RESULTS);
     let mut simulation = Simulation::default();
-    for_each_line(&path, |number, line| {
-        let problem = |problem| ReadError::Line { path: path.clone(), line: number, problem };
-        simulation.add(&RunRecord::from_json(line).map_err(problem)?);
+    for_each_record(&path, |record| {
+        simulation.add(&record);
         Ok(())
     })?;
     if simulation.is_empty() {
@@ -106,7 +108,8 @@ pub(super) fn simulation(directory: &Path) -> Result<Simulation, ReadError> {
     for (scheme, run) in simulation.first_runs() {
         let events = directory.join(EVENTS).join(format!("{run}.jsonl"));
         if events.exists() {
-            simulation.add_events(scheme, &read_events(&events)?);
+            let events: Vec<Event> = EventReader::open(&events)?.collect::<Result<_, _>>()?;
+            simulation.add_events(scheme, &events);
         }
     }
     Ok(simulation)
@@ -127,6 +130,17 @@ pub(super) fn sweep(directory: &Path) -> Result<SweepAnalysis, ReadError> {
 /// The runs of a sweep, one after another.
 pub(super) fn sweep_records(directory: &Path) -> Result<SweepRecords, ReadError> {
     Ok(SweepRecords::open(directory)?)
+}
+
+/// The records of a simulation, one after another.
+pub(crate) fn for_each_record(
+    path: &Path,
+    mut take: impl FnMut(RunRecord) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    for_each_line(path, |number, line| {
+        let problem = |problem| ReadError::Line { path: path.to_owned(), line: number, problem };
+        take(RunRecord::from_json(line).and_then(RunRecord::checked).map_err(problem)?)
+    })
 }
 
 /// Reads a file line by line, whatever its size.

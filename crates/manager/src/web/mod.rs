@@ -21,7 +21,6 @@ mod hub;
 mod listener;
 mod live;
 mod metrics;
-mod replay;
 mod runs;
 mod series;
 mod serving;
