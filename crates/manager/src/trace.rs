@@ -1,6 +1,7 @@
 //! Writes a migration as a trace for Perfetto.
 
 use crate::accesses;
+use crate::arguments::DEFAULT_OUT;
 use crate::console::Console;
 use crate::report::reading::{EVENTS, Kind, RESULTS, ReadError, for_each_record, kind};
 use crate::session::{fail, printed};
@@ -27,8 +28,8 @@ pub struct TraceArguments {
     #[arg(long, value_name = "NAME")]
     pub run: Option<String>,
     /// The file; without it trace.json, or NAME.json of a simulation's run, in the directory
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_OUT, hide_default_value = true)]
+    pub out: PathBuf,
 }
 
 /// Why there is no trace.
@@ -81,7 +82,9 @@ pub(crate) fn run(arguments: &TraceArguments) -> ExitCode {
 
 fn write(arguments: &TraceArguments) -> Result<(PathBuf, u64), TraceError> {
     let Run { record, log, out } = find(arguments)?;
-    let path = arguments.out.clone().unwrap_or(out);
+    // The option is every mode's, and has the default of the others.
+    let wanted = Some(&arguments.out).filter(|path| *path != Path::new(DEFAULT_OUT));
+    let path = wanted.cloned().unwrap_or(out);
     // Once to see whether it is whole and what a trace has to know before, once to write it: of a
     // log of millions of events no more than one is held.
     let (times, events) = read(&record, &log)?;
@@ -106,15 +109,12 @@ fn find(arguments: &TraceArguments) -> Result<Run, TraceError> {
         Kind::Run => {
             let record = load_run(directory)?;
             match &arguments.run {
-                Some(name) if *name != record.run => Err(TraceError::OtherRun {
-                    directory: directory.clone(),
-                    name: record.run,
-                }),
-                _ => Ok(Run {
-                    record,
-                    log: directory.join(LOG),
-                    out: directory.join("trace.json"),
-                }),
+                Some(name) if *name != record.run => {
+                    Err(TraceError::OtherRun { directory: directory.clone(), name: record.run })
+                }
+                _ => {
+                    Ok(Run { record, log: directory.join(LOG), out: directory.join("trace.json") })
+                }
             }
         }
         Kind::Simulation => simulated(directory, arguments.run.as_deref()),

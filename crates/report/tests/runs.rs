@@ -4,14 +4,14 @@ mod common;
 
 use common::{check, marks, run};
 use lazycopy_migration::{Outcome, Scheme};
-use lazycopy_report::{Simulation, run_report};
+use lazycopy_report::{RunExtras, Simulation, run_report};
 
 #[test]
 fn the_marks_of_a_timeline_are_the_counts_of_the_result() {
     for scheme in Scheme::ALL {
         for (scenario, seed) in [("paper", 1), ("paper", 5), ("slow-link", 2), ("writes", 1)] {
             let (record, events) = run(scenario, scheme, seed, &["migration.max_rounds=20"]);
-            let report = run_report(&record, &events);
+            let report = run_report(&record, &events, &RunExtras::default(), None);
             check(&report);
             let metrics = &record.metrics;
             let count = |class| marks(&report, "timeline", class) as u64;
@@ -26,7 +26,7 @@ fn the_marks_of_a_timeline_are_the_counts_of_the_result() {
 #[test]
 fn a_page_tells_what_happened_in_words() {
     let (record, events) = run("paper", Scheme::PostCopy, 1, &[]);
-    let html = run_report(&record, &events).html;
+    let html = run_report(&record, &events, &RunExtras::default(), None).html;
     for words in [
         "<h1>Post-copy: completed in 10.719 s</h1>",
         "from &quot;alpha&quot; to &quot;beta&quot; by post-copy, preset paper, seed 1",
@@ -51,7 +51,7 @@ fn a_run_that_never_converges_and_one_without_events_have_reports() {
     let set = ["guest.write_fraction=1", "guest.think_time=\"100ms\"", "migration.max_rounds=12"];
     let (record, events) = run("paper", Scheme::PreCopy, 1, &set);
     assert_eq!(record.metrics.outcome, Outcome::NeverConverges);
-    let report = run_report(&record, &events);
+    let report = run_report(&record, &events, &RunExtras::default(), None);
     check(&report);
     assert!(report.html.contains("<h1>Pre-copy: never converges</h1>"));
     let report = run_report(&record, &[]);
@@ -65,7 +65,7 @@ fn what_a_record_holds_never_becomes_markup() {
     record.run = "<script>alert(1)</script>".to_owned();
     record.source_server = "a\" onclick=\"b".to_owned();
     record.metrics.reason = "</body> & more".to_owned();
-    check(&run_report(&record, &events));
+    check(&run_report(&record, &events, &RunExtras::default(), None));
 }
 
 fn simulation(schemes: &[Scheme], seeds: u64) -> Simulation {
@@ -104,7 +104,10 @@ fn the_same_runs_give_the_same_bytes() {
     let report = || simulation(&[Scheme::PostCopy, Scheme::LazyCopy], 5).report();
     assert_eq!(report(), report());
     let (record, events) = run("paper", Scheme::LazyCopy, 3, &[]);
-    assert_eq!(run_report(&record, &events), run_report(&record, &events));
+    assert_eq!(
+        run_report(&record, &events, &RunExtras::default(), None),
+        run_report(&record, &events, &RunExtras::default(), None)
+    );
 }
 
 #[test]

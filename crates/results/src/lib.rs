@@ -25,8 +25,7 @@ pub use analysis::{
 pub use claims::{Finding, FindingKind};
 pub use comparison::{Comparison, Exclusion, SchemeColumn};
 pub use directory::{
-    BrokenRun, MAX_NAME_BYTES, ResultsError, Runs, list_runs, load_events, load_run,
-    load_whole_run,
+    BrokenRun, MAX_NAME_BYTES, ResultsError, Runs, list_runs, load_events, load_run, load_whole_run,
 };
 pub use event_reader::{EventError, EventReader, EventTally};
 pub use events::{ForwardLead, merge_events};

@@ -1,12 +1,13 @@
 //! Pages with figures about what is there already: a run, a simulation, a sweep.
 
+mod player;
 pub(crate) mod reading;
 mod writing;
 
 use crate::console::Console;
 use crate::session::{fail, printed};
 use lazycopy_report::{Report, SweepReport, run_report};
-use reading::{Kind, ReadError};
+use reading::{Kind, ReadError, WholeRun};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -52,8 +53,8 @@ pub(crate) fn run(arguments: &ReportArguments) -> ExitCode {
 fn write(directory: &Path) -> Result<usize, ReportError> {
     let report = match reading::kind(directory)? {
         Kind::Run => {
-            let (record, events) = reading::run(directory)?;
-            run_report(&record, &events)
+            let WholeRun { record, events, extras } = reading::run(directory)?;
+            run_report(&record, &events, &extras, Some(&player::player()))
         }
         Kind::Simulation => reading::simulation(directory)?.report(),
         Kind::Sweep => sweep(directory)?,

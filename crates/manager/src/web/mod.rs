@@ -30,6 +30,7 @@ mod view;
 mod watcher;
 
 pub use address::{AddressError, DEFAULT_ADDRESS, WebAddress};
+pub(crate) use assets::page_file;
 pub(crate) use hub::Hub;
 
 use crate::manager::Manager;

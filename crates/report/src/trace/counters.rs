@@ -86,8 +86,7 @@ impl Lead {
             if at >= until {
                 return Ok(());
             }
-            for (next, context) in
-                [(forward, &mut self.forward), (following, &mut self.following)]
+            for (next, context) in [(forward, &mut self.forward), (following, &mut self.following)]
             {
                 if let Some((_, told)) = next.filter(|next| next.0 == at) {
                     context.told = told;

@@ -128,8 +128,7 @@ impl<W: io::Write> Trace<W> {
             Some(FaultEnd::Disk) => format!("stall, ended by the disk: Page{page}"),
             None => format!("stall without an end: Page{page}"),
         };
-        let args =
-            json!({ "page": page, "asked": asked, "ended_by": end, "stalled_ns": stalled });
+        let args = json!({ "page": page, "asked": asked, "ended_by": end, "stalled_ns": stalled });
         self.lines.slice(Track::Guest, (begins, at), &name, args)
     }
 }

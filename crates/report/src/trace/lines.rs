@@ -144,9 +144,7 @@ impl<W: io::Write> Lines<W> {
             self.metadata(pid, Some(tid), "thread_sort_index", json!({ "sort_index": tid }))?;
         }
         let ts = micros(at.as_nanos());
-        self.line(&format!(
-            "{{\"ph\":\"{kind}\",\"pid\":{pid},\"tid\":{tid},\"ts\":{ts}{fields}}}"
-        ))
+        self.line(&format!("{{\"ph\":\"{kind}\",\"pid\":{pid},\"tid\":{tid},\"ts\":{ts}{fields}}}"))
     }
 
     /// Opens a slice.
