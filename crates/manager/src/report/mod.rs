@@ -6,7 +6,7 @@ mod writing;
 
 use crate::console::Console;
 use crate::session::{fail, printed};
-use lazycopy_report::{Report, SweepReport, run_report};
+use lazycopy_report::{Report, SweepReport, pair_report, run_report};
 use reading::{Kind, ReadError, WholeRun};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +17,9 @@ pub struct ReportArguments {
     /// The directory of a run, of a simulation or of a sweep; the report is written there
     #[arg(value_name = "DIRECTORY")]
     pub directory: PathBuf,
+    /// The directory of another run: both on one axis of time, written into the first
+    #[arg(value_name = "OTHER")]
+    pub other: Option<PathBuf>,
 }
 
 /// Why there is no report.
@@ -26,31 +29,45 @@ enum ReportError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Write(#[from] writing::WriteError),
+    #[error("{} is no run: two runs are compared, each by its directory", .0.display())]
+    NoRun(PathBuf),
 }
 
 /// Writes the report of a directory into it, and says where it is.
 pub(crate) fn run(arguments: &ReportArguments) -> ExitCode {
-    let directory = &arguments.directory;
-    match write(directory) {
-        Ok(figures) => {
-            let page = directory.join(writing::PAGE);
-            let figures = match figures {
-                0 => "It has no figures.".to_owned(),
-                count => format!(
-                    "Its {count} figures are also in {}.",
-                    directory.join(writing::FIGURES).display()
-                ),
-            };
+    let said = match &arguments.other {
+        Some(other) => write_pair(&arguments.directory, other),
+        None => write(&arguments.directory),
+    };
+    match said {
+        Ok(said) => {
             let console = Console::stdout();
-            console.print(&format!("The report is {}. {figures}", page.display()));
+            console.print(&said);
             printed(&console, ExitCode::SUCCESS)
         }
         Err(error) => fail(error),
     }
 }
 
-/// Writes it, and returns how many figures it has.
-fn write(directory: &Path) -> Result<usize, ReportError> {
+/// Writes the report of two runs into the first one's directory, and says where it is.
+fn write_pair(directory: &Path, other: &Path) -> Result<String, ReportError> {
+    for directory in [directory, other] {
+        if reading::kind(directory)? != Kind::Run {
+            return Err(ReportError::NoRun(directory.to_owned()));
+        }
+    }
+    let (first, second) = (reading::run(directory)?, reading::run(other)?);
+    let runs = [&first, &second].map(|run| (&run.record, &*run.events, &run.extras));
+    let report = pair_report(runs, &player::player());
+    // The directory may have been renamed since; `..` has no name of its own.
+    let name = other.file_name().map_or("another".into(), |name| name.to_string_lossy());
+    let page = format!("compared-with-{name}.html");
+    writing::replace(directory, &page, &report.html)?;
+    Ok(format!("The report of both is {}.", directory.join(page).display()))
+}
+
+/// Writes the report of a directory into it, and says where it is.
+fn write(directory: &Path) -> Result<String, ReportError> {
     let report = match reading::kind(directory)? {
         Kind::Run => {
             let WholeRun { record, events, extras } = reading::run(directory)?;
@@ -60,7 +77,14 @@ fn write(directory: &Path) -> Result<usize, ReportError> {
         Kind::Sweep => sweep(directory)?,
     };
     writing::write(directory, &report)?;
-    Ok(report.figures.len())
+    let figures = match report.figures.len() {
+        0 => "It has no figures.".to_owned(),
+        count => format!(
+            "Its {count} figures are also in {}.",
+            directory.join(writing::FIGURES).display()
+        ),
+    };
+    Ok(format!("The report is {}. {figures}", directory.join(writing::PAGE).display()))
 }
 
 /// The report of a sweep.
