@@ -13,7 +13,7 @@ import { nextTheme, startTheme } from "./theme.js";
 const VIEWS = ["live", "play", "compare"];
 
 startTheme();
-addPatterns();
+addPatterns(document.body);
 const connection = new Connection();
 const commands = new Commands(connection);
 const playback = new Playback();

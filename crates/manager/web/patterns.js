@@ -8,7 +8,7 @@ const PATTERNS = `<svg class="unseen" aria-hidden="true" width="0" height="0"><d
 <pattern id="down" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="pattern-down" width="7" height="7"/><path class="pattern-down-line" d="M0 0v7"/></pattern>
 </defs></svg>`;
 
-// To be called once for a page, before anything is drawn.
-export function addPatterns() {
-  document.body.insertAdjacentHTML("beforeend", PATTERNS);
+// To be called once for a page, before anything is drawn, with a place that stays.
+export function addPatterns(place) {
+  place.insertAdjacentHTML("beforeend", PATTERNS);
 }

@@ -1,6 +1,6 @@
 // The replay in a report, which holds its runs itself: one is played back, two are compared.
 
-import { byId } from "./dom.js";
+import { byId, h } from "./dom.js";
 import { unpack } from "./packed.js";
 import { PairView } from "./pair_view.js";
 import { addPatterns } from "./patterns.js";
@@ -12,8 +12,10 @@ const place = byId("replay");
 const players = JSON.parse(byId("replay-data").textContent)
   .map(({ result, events, before, accesses }) => new Player(readRun(result, unpack(events), { before, accesses })));
 
-addPatterns();
-const shown = players.length === 1 ? new RunView(place) : new PairView(place);
+addPatterns(place);
+const view = h("div", { class: "playback-view" });
+place.append(view);
+const shown = players.length === 1 ? new RunView(view) : new PairView(view);
 shown.show(players.length === 1 ? players[0] : players);
 
 // Keys belong to the page until the reader is in the replay.

@@ -160,7 +160,7 @@ impl Page {
         let data = in_page(&serde_json::Value::from(runs));
         let _ = write!(
             self.body,
-            "<div class=\"replay playback-view\" id=\"replay\" tabindex=\"0\" role=\"group\" \
+            "<div class=\"replay\" id=\"replay\" tabindex=\"0\" role=\"group\" \
              aria-label=\"Replay\"></div>\n<noscript><p>The replay is made by a script of this page, \
              which may not run here.</p></noscript>\n\
              <script type=\"application/json\" id=\"replay-data\">{data}</script>\n\

@@ -54,7 +54,7 @@ fn a_run_that_never_converges_and_one_without_events_have_reports() {
     let report = run_report(&record, &events, &RunExtras::default(), None);
     check(&report);
     assert!(report.html.contains("<h1>Pre-copy: never converges</h1>"));
-    let report = run_report(&record, &[]);
+    let report = run_report(&record, &[], &RunExtras::default(), None);
     check(&report);
     assert!(report.figures.is_empty() && report.html.contains("No events were recorded"));
 }
