@@ -41,6 +41,8 @@ export class PairView {
     this.stalls = makeChart("Stall so far", duration);
     this.whole = h("input", { type: "checkbox" });
     this.whole.addEventListener("change", () => this.setRange());
+    // Charts are drawn for the width that they have.
+    new ResizeObserver(() => this.draw(this.transport.at)).observe(view);
   }
 
   show(players) {

@@ -49,6 +49,8 @@ export class RunView {
     this.lines = h("ol", { class: "log events", "aria-label": "Events about this instant" });
     this.whole = h("input", { type: "checkbox" });
     this.whole.addEventListener("change", () => this.setRange());
+    // Charts are drawn for the width that they have.
+    new ResizeObserver(() => this.draw(this.transport.at)).observe(view);
   }
 
   // `title`: what stands above it, if anything does.

@@ -27,8 +27,22 @@ const MOST_ENTRIES: u32 = 100;
 const ENTRIES_PER_ROW: u32 = 20;
 const ENTRY: (f64, f64) = (20.0, 17.0);
 
-/// Colours of what brought a page, the same as in the timeline; what was there is grey.
+/// What was there before.
 const OWN: usize = 6;
+
+/// What brings pages: the series, which are those of the timeline, and the letters of the replay.
+const ORIGINS: [(usize, &str, &str); 6] = [
+    (OWN, "", "there before, or by ordinary paging"),
+    (5, "R", "copied before the hand-over"),
+    (0, "B", "in the background"),
+    (1, "F", "for the forward context"),
+    (3, "D", "on demand"),
+    (4, "K", "from the disk"),
+];
+
+fn letter(series: usize) -> &'static str {
+    ORIGINS.iter().find(|origin| origin.0 == series).map_or("", |origin| origin.1)
+}
 
 /// Both hosts at one instant, as `before.txt` and `after.txt` have them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,18 +236,13 @@ pub(crate) fn hosts_figure(moment: &Moment<'_>) -> Figure {
         .flat_map(|guest| &guest.memory)
         .map(|(page, _)| moment.origins.get(page).copied().unwrap_or(OWN))
         .collect();
-    let entries: Vec<(Sign, String)> = [
-        (OWN, "there before, or by ordinary paging"),
-        (5, "copied before the hand-over"),
-        (0, "in the background"),
-        (1, "for the forward context"),
-        (3, "on demand"),
-        (4, "from the disk"),
-    ]
-    .into_iter()
-    .filter(|(series, _)| *series == OWN || used.contains(series))
-    .map(|(series, text)| (Sign::Fill(series, 1.0), text.to_owned()))
-    .collect();
+    let entries: Vec<(Sign, String)> = ORIGINS
+        .into_iter()
+        .filter(|(series, ..)| *series == OWN || used.contains(series))
+        .map(|(series, letter, text)| {
+            (Sign::Fill(series, 1.0), format!("{letter} {text}").trim_start().to_owned())
+        })
+        .collect();
     legend::draw(&mut drawing, &entries, (LEFT, 32.0), WIDTH - LEFT);
     for ((host, left), (role, at_destination)) in
         panels.into_iter().zip([("(a) Source host", false), ("(b) Destination host", true)])
@@ -365,8 +374,10 @@ impl Panel<'_, '_> {
         if dirty {
             self.drawing.polygon("corner", &[(x, y), (x + 8.0, y), (x, y + 8.0)], "dirty");
         }
-        let middle = (x + size.0 / 2.0, y + 15.0);
+        let middle = (x + size.0 / 2.0 - 2.0, y + 15.0);
         self.drawing.text("", middle, Anchor::Middle, &page.to_string());
+        let corner = (x + size.0 - 2.0, y + 9.0);
+        self.drawing.text("tick small", corner, Anchor::End, letter(self.series(page)));
     }
 
     fn table(&mut self, guest: &Guest) {
@@ -410,5 +421,74 @@ impl Panel<'_, '_> {
             let middle = (x + size.0 / 2.0, y + 16.0);
             self.drawing.text("tick", middle, Anchor::Middle, &page.to_string());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "\
+Guest \"v\" before its migration from \"a\" to \"b\", lazy-copy, seed 1
+
+(a) Source host
+
+Server \"a\": 3 of 9 frames taken
+guest  phase
+v      suspended
+
+Guest \"v\"
+Registers: pc 4, digest 0000000000000abc, misses 3
+Miss ratio: 75.0 % since the start, - recently
+Memory, least recently used first (2 of 3 frames; * dirty):
+  11   0*
+Page table, page to position in memory (12 pages):
+   0: 1 - - - - - - - - -
+  10: - 0
+
+(b) Destination host
+
+Server \"b\": 0 of 9 frames taken
+No guests.
+
+Guest \"v\" is not in this server's memory.
+";
+
+    #[test]
+    fn both_hosts_are_read_with_the_guest_where_it_is() {
+        let hosts = Hosts::parse(BEFORE).unwrap();
+        assert_eq!(hosts.accesses(), Some(4));
+        let guest = hosts.source.guest.unwrap();
+        assert_eq!(guest.memory, [(PageNumber(11), false), (PageNumber(0), true)]);
+        assert_eq!((guest.resident, guest.frames, guest.pages), (2, 3, 12));
+        assert_eq!(hosts.destination.guest, None);
+    }
+
+    #[test]
+    fn what_was_cut_off_or_edited_is_told_by_its_line() {
+        let line = |text: &str| Hosts::parse(text).unwrap_err().line;
+        for end in (0..BEFORE.lines().count()).skip(1) {
+            let cut: Vec<&str> = BEFORE.lines().take(end).collect();
+            assert!(Hosts::parse(&cut.join("\n")).is_err(), "{end} lines");
+        }
+        assert_eq!(line(&BEFORE.replace("  11   0*", "  11   x*")), 13);
+        assert_eq!(line(&BEFORE.replace("(2 of 3", "(two of 3")), 12);
+        assert_eq!(line(&BEFORE.replace("(12 pages)", "(pages)")), 14);
+        assert!(Hosts::parse(&BEFORE.replace("(2 of 3", "(1 of 3")).is_err());
+    }
+
+    #[test]
+    fn each_frame_is_drawn_and_what_is_free_is_empty() {
+        let hosts = Hosts::parse(BEFORE).unwrap();
+        let moment =
+            Moment { when: "before", hosts: &hosts, next: &[7, 11], origins: &BTreeMap::new() };
+        let file = hosts_figure(&moment).file();
+        assert!(roxmltree::Document::parse(&file).is_ok());
+        for text in [">11</text>", ">7</text>", ">Memory: 2 of 3 frames</text>"] {
+            assert!(file.contains(text), "{text}");
+        }
+        // The third frame, ten pages of the table, and two numbers of the queue.
+        assert_eq!(file.matches("class=\"nobody\"").count(), 1 + 10 + 2);
+        assert_eq!(file.matches("class=\"corner\"").count(), 1, "one is dirty");
     }
 }

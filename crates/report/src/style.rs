@@ -108,6 +108,7 @@ fn figure_colours(style: &mut String, palette: &Palette) {
 pub(crate) const REPLAY_STYLE: &str = "\
 .replay { border: 1px solid var(--grid); border-radius: .5rem; padding: .75rem }
 .replay figure { margin: 0 }
+.replay figure svg { height: 104px; max-width: none }
 .replay .transport { top: 0 }
 .replay ul, .replay p { max-width: none }
 @media print { .replay .transport, .replay .log, .replay .toggle { display: none } }
