@@ -3,8 +3,10 @@
 mod common;
 
 use common::{check, marks, run};
-use lazycopy_migration::{Outcome, Scheme};
-use lazycopy_report::{RunExtras, Simulation, run_report};
+use lazycopy_migration::{Event, Outcome, Scheme};
+use lazycopy_report::{Player, RunExtras, Simulation, run_report};
+use roxmltree::{Document, ParsingOptions};
+use serde_json::Value;
 
 #[test]
 fn the_marks_of_a_timeline_are_the_counts_of_the_result() {
@@ -125,4 +127,49 @@ fn runs_that_did_not_complete_are_in_no_figure_and_told() {
     assert_eq!(marks(&report, "distribution-downtime", "run"), 2);
     assert!(report.html.contains("Not counted: 2 of 4 migrations of lazy-copy, lost."));
     assert!(report.html.contains("2 of 4</td>"));
+}
+
+fn player() -> Player {
+    Player {
+        script: "let fine = 1 < 2 && 3 > 2;".to_owned(),
+        colours: ":root { --own: #6e7781 }\n".to_owned(),
+        style: ".cell { color: var(--own) }\n".to_owned(),
+    }
+}
+
+#[test]
+fn a_report_with_a_player_holds_its_run_and_is_whole() {
+    let (mut record, events) = run("paper", Scheme::LazyCopy, 1, &[]);
+    record.metrics.reason = "</script> & ]]>".to_owned();
+    let html = run_report(&record, &events, &RunExtras::default(), Some(&player())).html;
+    let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
+    let page = Document::parse_with_options(&html, options).expect("the page is whole");
+    let data = page.descendants().find(|node| node.attribute("id") == Some("replay-data"));
+    let data: Value = serde_json::from_str(data.unwrap().text().unwrap()).unwrap();
+    assert_eq!(data[0]["result"], serde_json::to_value(&record).unwrap());
+    // As the page's own module takes them apart.
+    let (shapes, numbers) = (&data[0]["events"]["shapes"], &data[0]["events"]["numbers"]);
+    let (mut next, mut at, mut unpacked) = (0, 0, Vec::new());
+    while let Some(shape) = numbers.get(next) {
+        let shape = &shapes[shape.as_u64().unwrap() as usize];
+        let mut event = shape[0].clone();
+        for (place, name) in shape[1].as_array().unwrap().iter().enumerate() {
+            event[name.as_str().unwrap()] = numbers[next + 1 + place].clone();
+        }
+        at += event["at_ns"].as_u64().unwrap();
+        event["at_ns"] = at.into();
+        next += 1 + shape[1].as_array().unwrap().len();
+        unpacked.push(serde_json::from_value::<Event>(event).unwrap());
+    }
+    assert_eq!(unpacked, events);
+    assert!(html.contains(".replay {\n.cell"), "the player's style stays in the replay");
+}
+
+#[test]
+fn the_replay_of_more_events_than_a_page_holds_is_left_out_by_name() {
+    let (record, events) = run("paper", Scheme::PostCopy, 1, &[]);
+    let many: Vec<Event> = events.iter().cycle().take(200_001).cloned().collect();
+    let html = run_report(&record, &many, &RunExtras::default(), Some(&player())).html;
+    assert!(html.contains("the 200001 events of post-copy-seed1 are more than the 200000"));
+    assert!(!html.contains("replay-data") && !html.contains("<script"));
 }
