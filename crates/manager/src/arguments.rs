@@ -63,6 +63,8 @@ pub enum Mode {
     Merge(crate::sweep::MergeArguments),
     /// Write a page with figures about a run, a simulation or a sweep
     Report(crate::report::ReportArguments),
+    /// Write a migration as a trace, which ui.perfetto.dev shows
+    Trace(crate::trace::TraceArguments),
     /// Send one command to a running manager and print the reply
     Ctl(CtlArguments),
     /// A first session of five minutes: real servers, a guest, its migrations, and what they show

@@ -13,6 +13,7 @@
 //! [`Manager`] is the handle to all of it. The state behind it is locked for decisions alone and
 //! never while anything is awaited.
 
+mod accesses;
 pub mod arguments;
 pub mod children;
 mod commands;
@@ -38,6 +39,7 @@ mod session;
 mod shell;
 pub mod simulate;
 pub mod sweep;
+pub mod trace;
 mod tutorial;
 pub mod verification;
 pub mod web;

@@ -9,7 +9,7 @@ use crate::display::paint;
 use crate::fleet::Ended;
 use crate::manager::{Manager, Settings};
 use crate::reply::{CommandError, Reply};
-use crate::{ctl, demo, repl, report, shell, simulate, sweep, tutorial};
+use crate::{ctl, demo, repl, report, shell, simulate, sweep, trace, tutorial};
 use lazycopy_migration::Outcome;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
@@ -51,6 +51,10 @@ pub async fn run(process: ManagerProcess, server: clap::Command) -> ExitCode {
         }
         Some(Mode::Report(arguments)) => {
             let work = tokio::task::spawn_blocking(move || report::run(&arguments, options.json));
+            work.await.unwrap_or_else(fail)
+        }
+        Some(Mode::Trace(arguments)) => {
+            let work = tokio::task::spawn_blocking(move || trace::run(&arguments, options.json));
             work.await.unwrap_or_else(fail)
         }
         Some(Mode::Demo(arguments)) => demo::run(&options, arguments).await,

@@ -35,14 +35,7 @@ export function listen(actions) {
       1: () => actions.go("live"), 2: () => actions.go("play"), 3: () => actions.go("compare"),
       "?": openHelp, d: actions.theme, "/": actions.search,
       s: () => actions.form("server"), g: () => actions.form("vm"), m: () => actions.form("migrate"), p: () => actions.form("policy"),
-      ...(transport && {
-        " ": onControl ? null : () => transport.toggle(),
-        ArrowLeft: () => (event.shiftKey ? transport.stride(-1) : transport.move(-1)),
-        ArrowRight: () => (event.shiftKey ? transport.stride(1) : transport.move(1)),
-        Home: () => transport.seek(transport.range[0]), End: () => transport.seek(transport.range[1]),
-        "+": () => transport.shift(1), "=": () => transport.shift(1), "-": () => transport.shift(-1),
-        w: actions.whole,
-      }),
+      ...(transport && transport.keys({ far: event.shiftKey, onControl, whole: actions.whole })),
       ...(pace && {
         f: () => pace.toggle(), ".": () => pace.step(),
         "+": () => pace.shift(-1), "=": () => pace.shift(-1), "-": () => pace.shift(1),

@@ -6,6 +6,7 @@ import { Connection } from "./connection.js";
 import { byId, setAttribute } from "./dom.js";
 import { listen, openHelp } from "./keyboard.js";
 import { Live } from "./live.js";
+import { addPatterns } from "./patterns.js";
 import { Playback } from "./playback.js";
 import { Pace } from "./pace.js";
 import { nextTheme, startTheme } from "./theme.js";
@@ -13,6 +14,7 @@ import { nextTheme, startTheme } from "./theme.js";
 const VIEWS = ["live", "play", "compare"];
 
 startTheme();
+addPatterns(document.body);
 const connection = new Connection();
 const commands = new Commands(connection);
 const pace = new Pace(connection, commands);

@@ -7,6 +7,7 @@ use crate::fleet::Ended;
 use crate::manager::{Manager, State};
 use lazycopy_migration::Scheme;
 use lazycopy_protocol::control::VmPhase;
+use lazycopy_results::PROGRAM_VERSION;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -57,6 +58,22 @@ struct OfServer {
     server: String,
 }
 
+/// The phases of guests, so that each is told while nobody is in it.
+const PHASES: [VmPhase; 7] = [
+    VmPhase::Created,
+    VmPhase::Running,
+    VmPhase::Suspended,
+    VmPhase::Stopped,
+    VmPhase::MigratingOut,
+    VmPhase::MigratingIn,
+    VmPhase::Failed,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
 type Times = Family<ByScheme, Histogram, fn() -> Histogram>;
 
 /// Counts that only grow.
@@ -75,7 +92,7 @@ impl Default for Meters {
     fn default() -> Self {
         // From a millisecond to an hour and a half of model time.
         let times = || Histogram::new(exponential_buckets(0.001, 4.0, 12));
-        Meters {
+        let meters = Meters {
             migrations: Family::default(),
             pages: Family::default(),
             faults: Family::default(),
@@ -83,7 +100,10 @@ impl Default for Meters {
             bytes: Counter::default(),
             durations: Family::new_with_constructor(times),
             downtimes: Family::new_with_constructor(times),
-        }
+        };
+        // Each series is there from the beginning: a rate over it misses nothing.
+        meters.count(&Counts::default(), &Counts::default());
+        meters
     }
 }
 
@@ -200,6 +220,9 @@ fn gauges(registry: &mut Registry, state: &State) {
         }
     }
     let guests = Family::<InPhase, Gauge>::default();
+    for known in PHASES {
+        drop(guests.get_or_create(&InPhase { phase: word(known) }));
+    }
     for (name, vm) in fleet.vms() {
         let migrates = fleet.migration_of(name).is_some();
         let phase = if migrates { VmPhase::MigratingOut } else { vm.phase };
@@ -207,6 +230,9 @@ fn gauges(registry: &mut Registry, state: &State) {
     }
     let running: Gauge = Gauge::default();
     running.set(count(fleet.running().count() as u64));
+    let build = Family::<Build, Gauge>::default();
+    build.get_or_create(&Build { version: PROGRAM_VERSION }).set(1);
+    registry.register("build_info", "The version of the manager; its value is always 1", build);
     registry.register("servers", "Servers that the manager knows, by state", servers);
     registry.register("server_frames", "Frames of a server's memory for guests", frames);
     registry.register("server_frames_taken", "Of these, taken or promised", taken);

@@ -27,7 +27,7 @@ impl Snapshot {
 
 /// How time goes on all servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct PaceView {
+pub(crate) struct PaceView {
     pub frozen: bool,
     pub slower: u32,
 }

@@ -17,11 +17,11 @@ mod failure;
 mod guard;
 mod listener;
 mod live;
-mod replay;
 mod runs;
 mod serving;
 
 pub use address::{AddressError, DEFAULT_ADDRESS, WebAddress};
+pub(crate) use assets::page_file;
 
 use crate::manager::Manager;
 use crate::picture::{PERIOD, Picture, unix_ms};

@@ -1,14 +1,13 @@
 //! Finished runs, read from their directories for play-back.
 
 use super::failure::Failure;
-use super::replay;
 use super::serving::{Serving, json};
+use crate::accesses::{self, Accesses, AccessesError};
 use axum::Json;
 use axum::extract::{Path as Named, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use lazycopy_migration::{Event, EventKind, Outcome};
-use lazycopy_results::{ResultsError, RunRecord, load_run};
+use lazycopy_results::{EventReader, EventTally, ResultsError, RunRecord, load_run};
 use serde_json::{Value, json as value};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -21,6 +20,9 @@ const MAX_LISTED: usize = 500;
 /// The largest file of events that is played back, more than half a million lines: a page holds
 /// all of them at once.
 const MAX_EVENTS_BYTES: u64 = 64 << 20;
+
+/// Accesses that are made again at most: a page holds all of them at once.
+const MOST_ACCESSES: u64 = 1 << 20;
 
 const RESULT: &str = "result.json";
 const EVENTS: &str = "events.jsonl";
@@ -58,7 +60,7 @@ pub(super) async fn events(
         let record = load_run(&directory).map_err(failure)?;
         let path = directory.join(EVENTS);
         let text = read(&path)?;
-        check(&path, &text, &record)?;
+        check(&path, &text, &record).map_err(failure)?;
         Ok::<_, Failure>(text)
     });
     let text = read.await.map_err(Failure::internal)??;
@@ -80,11 +82,19 @@ pub(super) async fn before(
 pub(super) async fn accesses(
     State(serving): State<Serving>,
     Named(name): Named<String>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Accesses>, Failure> {
     let directory = directory(&serving.manager.settings().out, &name)?;
     let made = tokio::task::spawn_blocking(move || {
         let record = load_run(&directory).map_err(failure)?;
-        replay::accesses(&record, &read(&directory.join(EVENTS))?)
+        let path = directory.join(EVENTS);
+        let text = read(&path)?;
+        let events = EventReader::new(&path, text.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let made = accesses::accesses(&record, &events.map_err(failure)?, MOST_ACCESSES);
+        made.map_err(|error| match error {
+            AccessesError::Recorded => Failure::unknown(error.to_string()),
+            AccessesError::TooMany { .. } => Failure::too_large(error.to_string()),
+            _ => Failure::refused(error.to_string()),
+        })
     });
     Ok(Json(made.await.map_err(Failure::internal)??))
 }
@@ -137,29 +147,12 @@ fn failure(error: ResultsError) -> Failure {
 }
 
 /// Whether that is the log of that run, from its beginning to its end.
-fn check(path: &Path, text: &str, record: &RunRecord) -> Result<(), Failure> {
-    let wrong = |line: usize, problem: String| {
-        Failure::refused(format!("{}, line {line}: {problem}", path.display()))
-    };
-    let (mut lines, mut last, mut completed) = (0, None, false);
-    for line in text.lines() {
-        lines += 1;
-        let event: Event = serde_json::from_str(line)
-            .map_err(|error| wrong(lines, format!("it is no event: {error}")))?;
-        if last.is_some_and(|last| event.at < last) {
-            return Err(wrong(lines, "it is earlier than the line before it".to_owned()));
-        }
-        last = Some(event.at);
-        completed |= event.kind == EventKind::Completed;
+fn check(path: &Path, text: &str, record: &RunRecord) -> Result<(), ResultsError> {
+    let mut tally = EventTally::default();
+    for event in EventReader::new(path, text.as_bytes()) {
+        tally.note(&event?);
     }
-    if !text.is_empty() && !text.ends_with('\n') {
-        return Err(wrong(lines, "it does not end: the file is cut off".to_owned()));
-    }
-    if record.metrics.outcome == Outcome::Completed && !completed {
-        let problem = "the file ends before the migration is complete: it is cut off";
-        return Err(wrong(lines + 1, problem.to_owned()));
-    }
-    Ok(())
+    tally.check(path, record)
 }
 
 /// The newest runs below a folder, newest first; none if there is no such folder.
