@@ -24,7 +24,7 @@ const ENDED_BY_SIGNAL: u8 = 128;
 /// Runs the manager in a mode; without one it reads commands, from a prompt where standard input
 /// and output are a terminal.
 pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
-    let has_fleet = matches!(mode, None | Some(Mode::Run { .. } | Mode::Demo(_)));
+    let has_fleet = matches!(mode, None | Some(Mode::Run { .. } | Mode::Serve | Mode::Demo(_)));
     if options.web.is_some() && !has_fleet {
         return fail("--web shows servers and guests, and this mode has none: leave it out");
     }
@@ -44,6 +44,7 @@ pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
         }
         Some(Mode::Demo(arguments)) => demo::run(&options, arguments).await,
         Some(Mode::Run { script }) => run_file(options, &script).await,
+        Some(Mode::Serve) => serve(options).await,
         None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => {
             repl::run(options).await
         }
@@ -108,6 +109,13 @@ async fn run_file(options: Options, script: &Path) -> ExitCode {
         Ok(lines) => run_lines(options, lines).await,
         Err(error) => fail(error),
     }
+}
+
+/// Obeys others than its standard input: it reads from a pipe whose other end nobody writes to and
+/// that stays open.
+async fn serve(options: Options) -> ExitCode {
+    let (_open, input) = tokio::io::duplex(1);
+    run_lines(options, ScriptSource::unnamed(BufReader::new(input))).await
 }
 
 async fn run_lines<R: AsyncBufRead + Unpin + Send>(
