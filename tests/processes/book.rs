@@ -3,6 +3,7 @@
 mod block;
 mod matching;
 mod names;
+mod patches;
 mod reference;
 mod session;
 

@@ -16,6 +16,7 @@ static VARYING: LazyLock<Regex> = LazyLock::new(|| {
         r"(?<process>process \d+)",
         r"(?<date>\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2})",
         r"(?<rule>-{3,})",
+        r"(?<digest>digest [0-9a-f]{16})",
         r"(?<spaces> {2,})",
     ];
     Regex::new(&patterns.join("|")).expect("it is a pattern")
@@ -27,7 +28,7 @@ static NUMBER: LazyLock<Regex> =
 /// A line without what differs from run to run.
 fn settled(line: &str) -> String {
     let name = |found: &Captures| {
-        let names = ["address", "process", "date", "rule", "spaces"];
+        let names = ["address", "process", "date", "rule", "digest", "spaces"];
         let which = names.into_iter().find(|name| found.name(name).is_some());
         which.map_or(" ", |name| if name == "spaces" { " " } else { name }).to_owned()
     };

@@ -29,9 +29,12 @@ pub struct Programs {
 impl Programs {
     pub fn new() -> Programs {
         let directory = TempDir::new().expect("a directory for the programs");
+        // A command that says itself where to listen or connect keeps its word.
         let manager = format!(
-            "#!/bin/sh\nif [ \"$1\" = ctl ]; then shift; exec {MANAGER} ctl --connect \
-             \"$MANAGER_ADDRESS\" \"$@\"; fi\nexec {MANAGER} --listen 127.0.0.1:0 \"$@\"\n"
+            "#!/bin/sh\ncase \" $* \" in *\" --listen \"*|*\" --connect \"*) exec {MANAGER} \
+             \"$@\" ;; esac\nif [ \"$1\" = ctl ]; then shift; exec {MANAGER} ctl --connect \
+             \"$MANAGER_ADDRESS\" \"$@\"; fi\nexec {MANAGER} ${{LISTEN:+--listen $LISTEN}} \
+             \"$@\"\n"
         );
         for (name, text) in
             [("manager", manager), ("server", format!("#!/bin/sh\nexec {SERVER} \"$@\"\n"))]
@@ -135,6 +138,7 @@ fn run_step(
         .shell(&format!("{{ {}; }} 2>&1", step.command))
         .current_dir(directory)
         .env("MANAGER_ADDRESS", address)
+        .env("LISTEN", "127.0.0.1:0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
