@@ -60,7 +60,7 @@ fn with_sorted_events(lines: Vec<String>) -> Vec<String> {
 /// What is wrong with `printed`, `shown` being in the book; `loosely`: numbers are not compared.
 pub fn difference(shown: &str, printed: &str, loosely: bool) -> Option<String> {
     let is_spoilt = printed.contains(MARK);
-    let kept = |line: &&str| !line.contains(MARK) && !(is_spoilt && is_event(line));
+    let kept = |line: &&str| !(line.contains(MARK) || is_spoilt && is_event(line));
     let lines = |text: &str| -> Vec<String> {
         let lines = text.lines().filter(kept).map(settled);
         let lines: Vec<String> = if loosely || is_spoilt {
@@ -70,13 +70,13 @@ pub fn difference(shown: &str, printed: &str, loosely: bool) -> Option<String> {
         };
         with_sorted_events(lines)
     };
-    let (shown, printed) = (lines(shown), lines(printed));
+    let (raw, shown, printed) = (printed, lines(shown), lines(printed));
     if matches(&shown, &printed) {
         return None;
     }
     let at = (0..shown.len()).find(|at| !matches_beginning(&shown[..=*at], &printed));
     let line = at.map_or("(the end)", |at| shown[at].as_str());
-    Some(format!("it differs at: {line}\nprinted was:\n{}", printed.join("\n")))
+    Some(format!("it differs at: {line}\nprinted was:\n{raw}"))
 }
 
 fn matches(shown: &[String], printed: &[String]) -> bool {
