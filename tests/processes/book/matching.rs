@@ -57,26 +57,30 @@ fn with_sorted_events(lines: Vec<String>) -> Vec<String> {
     sorted
 }
 
-/// What is wrong with `printed`, `shown` being in the book; `loosely`: numbers are not compared.
+/// What is wrong with `printed`, `shown` being in the book; `loosely`: numbers are not compared, nor
+/// are they in a run that differs and of which the manager says that the machine may have spoilt it.
 pub fn difference(shown: &str, printed: &str, loosely: bool) -> Option<String> {
-    let is_spoilt = printed.contains(MARK);
-    let kept = |line: &&str| !(line.contains(MARK) || is_spoilt && is_event(line));
-    let lines = |text: &str| -> Vec<String> {
-        let lines = text.lines().filter(kept).map(settled);
-        let lines: Vec<String> = if loosely || is_spoilt {
-            lines.map(|line| shape(&line)).collect()
-        } else {
-            lines.collect()
-        };
-        with_sorted_events(lines)
+    let exactly = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.contains(MARK));
+        with_sorted_events(lines.map(settled).collect())
     };
-    let (raw, shown, printed) = (printed, lines(shown), lines(printed));
-    if matches(&shown, &printed) {
+    let (mut wanted, mut found) = (exactly(shown), exactly(printed));
+    if matches(&wanted, &found) {
         return None;
     }
-    let at = (0..shown.len()).find(|at| !matches_beginning(&shown[..=*at], &printed));
-    let line = at.map_or("(the end)", |at| shown[at].as_str());
-    Some(format!("it differs at: {line}\nprinted was:\n{raw}"))
+    let is_spoilt = printed.contains(MARK);
+    if loosely || is_spoilt {
+        for lines in [&mut wanted, &mut found] {
+            lines.retain(|line| !(is_spoilt && is_event(line)));
+            lines.iter_mut().for_each(|line| *line = shape(line));
+        }
+        if matches(&wanted, &found) {
+            return None;
+        }
+    }
+    let at = (0..wanted.len()).find(|at| !matches_beginning(&wanted[..=*at], &found));
+    let line = at.map_or("(the end)", |at| wanted[at].as_str());
+    Some(format!("it differs at: {line}\nprinted was:\n{printed}"))
 }
 
 fn matches(shown: &[String], printed: &[String]) -> bool {
