@@ -32,7 +32,7 @@ fn settled(line: &str) -> String {
         let which = names.into_iter().find(|name| found.name(name).is_some());
         which.map_or(" ", |name| if name == "spaces" { " " } else { name }).to_owned()
     };
-    VARYING.replace_all(line.trim_end(), name).into_owned()
+    VARYING.replace_all(line.trim(), name).into_owned()
 }
 
 /// A line without any number: what is left of a run that the machine may have spoilt. A table has a
