@@ -110,6 +110,11 @@ impl Manager {
         writeln!(stdin, "{line}").expect("the manager reads");
     }
 
+    /// Ends its standard input, and does not wait for what comes of it.
+    pub fn close_input(&mut self) {
+        self.stdin.take();
+    }
+
     /// Reads its output until a line has `part` in it.
     pub fn expect(&mut self, part: &str) -> String {
         let deadline = Instant::now() + DEADLINE;

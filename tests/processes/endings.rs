@@ -74,6 +74,15 @@ fn a_manager_that_is_told_to_end_by_a_signal_leaves_no_server_behind() {
 }
 
 #[test]
+fn a_manager_that_serves_outlives_its_standard_input_and_obeys_ctl() {
+    let mut manager = Manager::start(&["serve"]);
+    manager.close_input();
+    assert!(manager.ctl("server start a").status.success());
+    assert!(manager.ctl("quit").status.success());
+    assert_eq!(manager.ended_by_itself().code, Some(0));
+}
+
+#[test]
 fn servers_that_a_manager_started_end_even_if_it_is_killed() {
     let manager = Manager::with_servers(&[]);
     send(manager.pid(), Signal::SIGKILL);

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod book;
 mod commands;
 mod demonstration;
 mod endings;

@@ -53,6 +53,9 @@ pub enum Mode {
         /// The file: one command a line; '#' begins a comment
         script: PathBuf,
     },
+    /// Take commands from ctl and the live page alone, whatever becomes of standard input, until one
+    /// of them is quit: for a service
+    Serve,
     /// Two servers, the paper's scenario under every scheme, and what came of it
     Demo(crate::demo::DemoArguments),
     /// Simulate migrations in virtual time: deterministic, thousands a second

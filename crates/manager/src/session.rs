@@ -30,8 +30,10 @@ const ENDED_BY_SIGNAL: u8 = 128;
 pub async fn run(process: ManagerProcess, server: clap::Command) -> ExitCode {
     let ManagerProcess { options, mode } = process;
     paint::choose(options.color);
-    let has_fleet =
-        matches!(mode, None | Some(Mode::Run { .. } | Mode::Demo(_) | Mode::Tutorial(_)));
+    let has_fleet = matches!(
+        mode,
+        None | Some(Mode::Run { .. } | Mode::Serve | Mode::Demo(_) | Mode::Tutorial(_))
+    );
     if options.web.is_some() && !has_fleet {
         return fail("--web shows servers and guests, and this mode has none: leave it out");
     }
@@ -59,6 +61,7 @@ pub async fn run(process: ManagerProcess, server: clap::Command) -> ExitCode {
         }
         Some(Mode::Demo(arguments)) => demo::run(&options, arguments).await,
         Some(Mode::Run { script }) => run_file(options, &script).await,
+        Some(Mode::Serve) => serve(options).await,
         None if !options.json && is_at_terminal() => repl::run(options).await,
         None => {
             let lines = ScriptSource::unnamed(BufReader::new(tokio::io::stdin()));
@@ -141,6 +144,13 @@ async fn run_file(options: Options, script: &Path) -> ExitCode {
         Ok(lines) => run_lines(options, lines).await,
         Err(error) => fail(error),
     }
+}
+
+/// Obeys others than its standard input: it reads from a pipe whose other end nobody writes to and
+/// that stays open.
+async fn serve(options: Options) -> ExitCode {
+    let (_open, input) = tokio::io::duplex(1);
+    run_lines(options, ScriptSource::unnamed(BufReader::new(input))).await
 }
 
 async fn run_lines<R: AsyncBufRead + Unpin + Send>(

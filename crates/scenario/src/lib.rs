@@ -9,6 +9,7 @@ mod draft;
 mod duration_text;
 mod error;
 mod fleet;
+mod keys;
 mod link_table;
 mod overrides;
 mod preset;
@@ -26,6 +27,7 @@ pub use fleet::{
     FleetMove, FleetNeighbour, FleetScenario, GuestMove, MAX_FLEET_GUESTS, MAX_FLEET_HOSTS,
     MAX_FLEET_NEIGHBOURS, MAX_FLEET_PAGES,
 };
+pub use keys::{Given, KEYS, Key};
 pub use preset::Preset;
 pub use scenario::{DiskScenario, GuestScenario, MigrationScenario, Scenario};
 pub use shipped::{SHIPPED, ShippedScenario};
