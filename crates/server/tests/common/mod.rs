@@ -66,7 +66,7 @@ impl Attached {
         hello: ServerHello,
         mut framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
     ) -> Self {
-        framed.send(ToServer::Welcome).await.unwrap();
+        framed.send(ToServer::Welcome { life: 1 }).await.unwrap();
         Attached { hello, framed, next_id: 0, unasked: VecDeque::new() }
     }
 
