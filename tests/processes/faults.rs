@@ -60,6 +60,7 @@ fn answer_to(manager: &Manager, name: &str, protocol: u32) -> ToServer {
         address: "127.0.0.1:1".to_owned(),
         frames: 1,
         vms: Vec::new(),
+        sides: Vec::new(),
     });
     let answer = closed_after(&manager.address, &frame(&serde_json::to_vec(&hello).unwrap()));
     serde_json::from_slice(&answer[4..]).expect("a frame")

@@ -1,6 +1,7 @@
 //! The command line of the manager.
 
-use crate::grammar::EventLevel;
+use crate::grammar::{EventLevel, Name};
+use crate::state::BESIDE_RESULTS;
 use crate::web::WebAddress;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -20,6 +21,10 @@ pub struct Options {
     /// Where each run's directory goes, or a sweep's results
     #[arg(long, global = true, value_name = "DIRECTORY", default_value = DEFAULT_OUT)]
     pub out: PathBuf,
+    /// Where policies, guests' definitions and the ends of migrations are kept, so that they outlive
+    /// the manager; by default .state below the results, and for run and demo nowhere
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    pub state: Option<PathBuf>,
     /// Which events of running migrations are printed: all, milestones, off
     #[arg(long = "event-level", id = "event_level", global = true, value_name = "LEVEL")]
     #[arg(default_value = "milestones")]
@@ -28,6 +33,13 @@ pub struct Options {
     #[arg(long, global = true, value_name = "ADDR", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = crate::web::DEFAULT_ADDRESS)]
     pub web: Option<WebAddress>,
+}
+
+impl Options {
+    /// Where the state is kept.
+    pub(crate) fn state_directory(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| self.out.join(BESIDE_RESULTS))
+    }
 }
 
 /// What the manager is to do. Without a mode it reads commands: from a prompt on a terminal, else
@@ -62,6 +74,10 @@ pub struct CtlArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// A name for this request: sent again under it, the command is not carried out twice, but
+    /// answered with what came of it the first time; and it is sent again until it is answered
+    #[arg(long, value_name = "NAME")]
+    pub request_id: Option<Name>,
     /// The command, as typed at the prompt; several words make one
     #[arg(required = true, trailing_var_arg = true)]
     pub command: Vec<String>,

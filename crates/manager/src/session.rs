@@ -6,6 +6,7 @@ use crate::commands::ScriptSource;
 use crate::console::Console;
 use crate::fleet::Ended;
 use crate::manager::{Manager, Settings};
+use crate::presence::RETURN_DEADLINE;
 use crate::reply::{CommandError, Reply};
 use crate::{ctl, demo, repl, report, simulate, sweep};
 use lazycopy_migration::Outcome;
@@ -28,6 +29,11 @@ pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
     if options.web.is_some() && !has_fleet {
         return fail("--web shows servers and guests, and this mode has none: leave it out");
     }
+    let options = match mode {
+        // What a script and a demonstration do depends on nothing that was before.
+        None => Options { state: Some(options.state_directory()), ..options },
+        Some(_) => options,
+    };
     match mode {
         Some(Mode::Ctl(arguments)) => run_ctl(&arguments).await,
         Some(Mode::Simulate(arguments)) => {
@@ -74,6 +80,8 @@ pub(crate) async fn start(options: &Options, console: Console) -> Result<Manager
     let settings = Settings {
         listen: options.listen.clone(),
         out: options.out.clone(),
+        state: options.state.clone(),
+        patience: RETURN_DEADLINE,
         launcher,
         level: options.events,
     };

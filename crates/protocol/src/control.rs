@@ -266,10 +266,7 @@ impl ServerCommand {
     /// Whether it changes anything: carried out twice, it would do something else than once.
     pub fn changes_something(&self) -> bool {
         use ServerCommand::{FetchEvents, ForgetMigration, ShowHost, ShowVm};
-        !matches!(
-            self,
-            ShowHost | ShowVm { .. } | FetchEvents { .. } | ForgetMigration { .. }
-        )
+        !matches!(self, ShowHost | ShowVm { .. } | FetchEvents { .. } | ForgetMigration { .. })
     }
 }
 

@@ -95,7 +95,12 @@ fn peer_frames_are_read_back_when_they_come_byte_by_byte() {
 
 #[test]
 fn the_first_frame_tells_what_a_connection_is() {
-    let request = CtlRequest { protocol: PROTOCOL_VERSION, command: "status".into(), json: true, request: None };
+    let request = CtlRequest {
+        protocol: PROTOCOL_VERSION,
+        command: "status".into(),
+        json: true,
+        request: None,
+    };
     let mut stream = BytesMut::new();
     let mut ctl = JsonCodec::<CtlReply, FirstFrame>::new();
     ctl.encode(FirstFrame::Ctl(request.clone()), &mut stream).unwrap();

@@ -276,11 +276,7 @@ impl Host {
 
     /// Carries a command out, or finds what came of it where it was sent before. Commands reach a
     /// guest's task in the order of these calls.
-    pub(crate) fn carry_out(
-        self: &Arc<Self>,
-        id: RequestId,
-        command: ServerCommand,
-    ) -> Dispatched {
+    pub(crate) fn carry_out(self: &Arc<Self>, id: RequestId, command: ServerCommand) -> Dispatched {
         if !command.changes_something() {
             return self.dispatch(command);
         }

@@ -114,9 +114,7 @@ impl Sides {
 
     /// The end of a migration here is acknowledged.
     pub(crate) fn acknowledge(&mut self, migration: MigrationId) {
-        let of_it = |report: &FromServer| {
-            matches!(report, FromServer::MigrationEnded(ended) if ended.migration == migration)
-        };
+        let of_it = |report: &FromServer| matches!(report, FromServer::MigrationEnded(ended) if ended.migration == migration);
         while let Some(index) = self.reports.iter().position(of_it) {
             self.reports.remove(index);
             if index < self.sent {

@@ -1,6 +1,7 @@
 use super::*;
 use lazycopy_migration::{DestinationReport, Outcome, SourceReport, Verdict};
 use lazycopy_protocol::control::{HostSnapshot, HostState, SideEnded, SideReport, Transfer, Watch};
+use lazycopy_protocol::control::{PROTOCOL_VERSION, ServerHello};
 use lazycopy_units::Duration;
 
 mod gangs;
@@ -16,6 +17,7 @@ fn hello(name: &str) -> ServerHello {
         address: format!("127.0.0.1:{}", name.len()),
         frames: FRAMES,
         vms: Vec::new(),
+        sides: Vec::new(),
     }
 }
 
@@ -46,6 +48,7 @@ fn request(vm: &str, destination: &str) -> Request {
         link: scenario.link(),
         scenario,
         watch: Watch::Off,
+        began_unix_ms: 0,
     }
 }
 

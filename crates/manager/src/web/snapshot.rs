@@ -39,6 +39,10 @@ pub(super) struct ServerView {
 pub(super) enum ServerState {
     Ready,
     Draining,
+    /// Its connection stands, and it does not answer.
+    Silent,
+    /// Its connection is gone, and it is waited for.
+    Away,
     Gone,
 }
 

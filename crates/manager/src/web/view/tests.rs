@@ -33,6 +33,7 @@ impl Scene {
                 address: format!("{name}.example:1"),
                 frames: 100,
                 vms: Vec::new(),
+                sides: Vec::new(),
             };
             fleet.introduce(hello).unwrap();
         }
@@ -46,6 +47,7 @@ impl Scene {
             link: scenario.link(),
             scenario,
             watch: Watch::All,
+            began_unix_ms: 0,
         };
         let scheme = request.parameters.scheme;
         let id = fleet.begin_migration(request).unwrap().migration;
