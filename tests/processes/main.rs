@@ -12,6 +12,7 @@ mod migrations;
 mod page;
 mod prompt;
 mod reports;
+mod restarts;
 mod simulation;
 mod simulation_files;
 mod sweeps;

@@ -31,7 +31,14 @@ impl Puppet {
                         server.end(&start, outcome, report).await;
                     }
                     message = server.connection.next() => {
-                        let Some(Ok(ToServer::Command { id, command })) = message else { return };
+                        let (id, command) = match message {
+                            Some(Ok(ToServer::Command { id, command })) => (id, command),
+                            Some(Ok(ToServer::Heartbeat)) => {
+                                server.say(FromServer::Heartbeat).await;
+                                continue;
+                            }
+                            _ => return,
+                        };
                         let answer = match command {
                             ServerCommand::Migrate(start)
                                 if Some(&*start.destination) == refused_destination =>
