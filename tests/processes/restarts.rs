@@ -47,16 +47,16 @@ fn a_migration_in_flight_is_followed_and_written_by_the_next_manager() {
     ["a", "b"].iter().for_each(|_| drop(manager.expect("\" is here: ")));
     let moments = [
         ("post-copy", "Migration requested"),
-        ("pre-copy", "(round"),
+        ("pre-copy", "Round 1 begins"),
         ("lazy-copy", "Suspended at the source"),
-        ("lazy-copy", "(background)"),
+        ("lazy-copy", "Resumed at the source as the forward context"),
         ("post-copy", "Freed at the source"),
     ];
     for (number, (scheme, moment)) in moments.into_iter().enumerate() {
         let vm = format!("v{number}");
         manager.say(&format!("vm create {vm} --on a {QUICK}"));
         manager.say(&format!("migrate {vm} --to b --scheme {scheme}"));
-        manager.expect(moment);
+        manager.expect(&format!("{vm}: {moment}"));
         manager = restart(manager, &["a", "b"]);
         let waited = manager.ctl(&format!("wait {vm}"));
         assert!(waited.status.success(), "{scheme}, {moment}: {waited:?}");
@@ -193,7 +193,9 @@ fn cancel_says_what_is_so_in_every_phase() {
     let mut manager = Manager::with_servers(&["--event-level", "milestones"]);
     assert!(failure(&manager.ctl("migrate cancel v")).contains("there is no guest \"v\""));
     // Lasts until it is taken back: a warm-up.
-    manager.say(&format!("vm create v --on a {SLOW} --set warmup_accesses=1000000000000"));
+    manager.say(&format!(
+        "vm create v --on a {SLOW} --set guest.think_time=1us --set warmup_accesses=1000000000000"
+    ));
     manager.expect("Guest \"v\" is on server \"a\"");
     assert!(failure(&manager.ctl("migrate cancel v")).contains("is not migrating"));
     let mut ctl = Command::new(MANAGER);
