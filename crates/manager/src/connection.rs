@@ -146,8 +146,9 @@ impl Connection {
         let within = deadline_of(&command);
         tokio::select! {
             biased;
-            answered = self.ask_as(self.next_number(), command) => answered,
+            // Whoever hangs is sent nothing more: it would lie in its socket.
             silent = self.falls_silent() => Err(silent),
+            answered = self.ask_as(self.next_number(), command) => answered,
             () = tokio::time::sleep(within) => {
                 Err(AskError::Late { server: self.server.clone(), within })
             }
@@ -304,10 +305,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_hangs_is_not_waited_for_and_its_late_answer_harms_nobody() {
-        let (connection, _to_write) = Connection::new("a", Numbers::of_life(7));
+        let (connection, mut to_write) = Connection::new("a", Numbers::of_life(7));
         let asked = connection.ask(ServerCommand::ShowHost);
         let (asked, ()) = tokio::join!(asked, async { connection.set_silent(Some(5)) });
+        let again = connection.ask(ServerCommand::ShowHost).await;
+        let mut sent = 0;
+        while to_write.try_recv().is_ok() {
+            sent += 1;
+        }
+        assert_eq!(sent, 2, "the welcome and the first question");
         let silent = AskError::Silent { server: "a".to_owned(), since_unix_ms: 5 };
+        assert_eq!(again, Err(silent.clone()));
         assert!(silent.to_string().contains("1970-01-01T00:00:00Z"), "{silent}");
         assert_eq!(asked, Err(silent));
         let late = FromServer::Reply { id: 1, result: Ok(ServerReply::Done) };

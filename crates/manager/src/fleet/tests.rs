@@ -5,6 +5,7 @@ use lazycopy_protocol::control::{PROTOCOL_VERSION, ServerHello};
 use lazycopy_units::Duration;
 
 mod gangs;
+mod restarts;
 
 const FRAMES: u64 = 50;
 

@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use lazycopy_guest::GuestSpec;
 use lazycopy_migration::{Outcome, SourceReport};
 use lazycopy_protocol::control::{
-    HostState, ServerCommand, ServerReply, SideReport, StartMigration, ToServer,
+    FromServer, HostState, ServerCommand, ServerReply, SideReport, StartMigration, ToServer,
 };
 use tokio::sync::mpsc;
 
