@@ -88,17 +88,22 @@ impl PastRuns {
 }
 
 /// What a manager that was killed has left half written, in words; nothing of one that still runs.
+/// It is told once: it gets another name then.
 fn half_written(out: &Path, name: &str) -> Option<String> {
     let inner = name.strip_prefix('.')?.strip_suffix(".partial")?;
-    let (inner, _number) = inner.rsplit_once('.')?;
-    let (run, pid) = inner.rsplit_once('.')?;
+    let (numbered, _number) = inner.rsplit_once('.')?;
+    let (run, pid) = numbered.rsplit_once('.')?;
     if !crate::presence::has_ended(pid.parse().ok()?) {
         return None;
+    }
+    let (from, mut kept) = (out.join(name), out.join(format!(".{inner}.abandoned")));
+    if std::fs::rename(&from, &kept).is_err() {
+        kept = from;
     }
     Some(format!(
         "{}: the manager ended while it wrote the run \"{run}\"; this much of it is there, and it is \
          written anew where the servers still have it",
-        out.join(name).display()
+        kept.display()
     ))
 }
 
@@ -152,6 +157,8 @@ mod tests {
         assert_eq!(past.problems.len(), 2, "{:?}", past.problems);
         assert!(past.problems[0].contains("result.json"), "{:?}", past.problems);
         assert!(past.problems[1].contains(&format!("\"w-{dead}\"")), "{:?}", past.problems);
+        let past = PastRuns::below(out.path());
+        assert_eq!(past.problems.len(), 1, "what was abandoned is told once: {:?}", past.problems);
         assert!(PastRuns::below(&out.path().join("none")).problems.is_empty());
     }
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use tokio::sync::watch;
 
-/// Requests that are remembered, the oldest answered ones forgotten first: a script that sends one
+/// Requests that are remembered, the oldest that are not carried out forgotten first: a script that sends one
 /// again does so soon.
 const MAX_REMEMBERED: usize = 1_024;
 
@@ -112,8 +112,9 @@ impl Requests {
             return Stand::Begun(known.migration);
         }
         if self.known.len() >= MAX_REMEMBERED {
-            let answered = self.known.iter().filter(|(_, it)| it.answer.borrow().is_some());
-            let oldest = answered.min_by_key(|(_, it)| it.number).map(|(name, _)| name.clone());
+            let idle = |it: &Request| it.answer.borrow().is_some() || !it.is_in_hand;
+            let idle = self.known.iter().filter(|(_, it)| idle(it));
+            let oldest = idle.min_by_key(|(_, it)| it.number).map(|(name, _)| name.clone());
             if let Some(oldest) = oldest {
                 self.known.remove(&oldest);
                 self.keep(&oldest);
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_requests_are_remembered_and_one_without_an_answer_is_not_forgotten() {
+    fn so_many_requests_are_remembered_and_one_that_is_carried_out_is_not_forgotten() {
         let mut requests = Requests::default();
         requests.sent("unanswered", "status");
         for number in 0..2 * MAX_REMEMBERED {
