@@ -58,8 +58,8 @@ pub enum AskError {
     },
     /// It hangs.
     #[error(
-        "server \"{server}\" has not answered since {}: it is stopped, or its machine is; what it \
-         was asked for and has not answered, it does when it goes on", instant_text(*since_unix_ms)
+        "server \"{server}\" has not answered since {}: it is stopped, or its machine is; it is told \
+         nothing more until it goes on, and then does what it was told before", instant_text(*since_unix_ms)
     )]
     Silent {
         /// The server.

@@ -330,6 +330,8 @@ impl Manager {
         here: bool,
     ) -> Result<(), FleetError> {
         let pid = hello.pid;
+        let told: Vec<_> =
+            hello.sides.iter().filter_map(|it| Some((it.migration, it.transfer?))).collect();
         let (name, vms) = (hello.name.clone(), hello.vms.len());
         let (address, frames) = (hello.address.clone(), hello.frames);
         let brings = if vms == 0 { String::new() } else { format!(" and brings {vms} guest(s)") };
@@ -356,6 +358,9 @@ impl Manager {
             Ok::<_, FleetError>((loss, meeting))
         });
         let (loss, meeting) = met?;
+        if let Some(hub) = self.hub() {
+            told.iter().for_each(|(id, transfer)| hub.progressed(*id, transfer));
+        }
         self.settle_loss(loss.unwrap_or_default());
         self.settle_meeting(meeting);
         Ok(())

@@ -61,6 +61,9 @@ pub struct SideHeld {
     pub side: Side,
     /// Whether it has ended here: then its report follows.
     pub ended: bool,
+    /// How far it is, told by a destination while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
 }
 
 /// A sign of life is asked for so often, by the manager of each server. Whoever is silent for some

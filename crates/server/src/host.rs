@@ -256,6 +256,7 @@ impl Host {
 
     /// Shows the manager how far a migration is, as [`Host::show_event`].
     pub(crate) fn show_progress(&self, migration: MigrationId, transfer: Transfer) {
+        self.sides().progressed(migration, transfer);
         let _ = self.watched.try_send(FromServer::Progress { migration, transfer });
     }
 

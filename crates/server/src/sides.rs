@@ -2,7 +2,7 @@
 //! asks, a side that has begun here runs or has a report until the manager has acknowledged that.
 
 use lazycopy_migration::{Outcome, Side};
-use lazycopy_protocol::control::{FromServer, MigrationId, SideHeld};
+use lazycopy_protocol::control::{FromServer, MigrationId, SideHeld, Transfer};
 use std::collections::{BTreeMap, VecDeque};
 use tracing::warn;
 
@@ -15,6 +15,8 @@ const MAX_WAITING_REPORTS: usize = 16_384;
 struct Running {
     vm: String,
     side: Side,
+    /// How far it is, as last told.
+    transfer: Option<Transfer>,
 }
 
 /// Sides that run, and reports in the order in which they came.
@@ -30,7 +32,14 @@ pub(crate) struct Sides {
 impl Sides {
     /// A side of a guest's migration begins here.
     pub(crate) fn begin(&mut self, migration: MigrationId, vm: &str, side: Side) {
-        self.running.insert(migration, Running { vm: vm.to_owned(), side });
+        self.running.insert(migration, Running { vm: vm.to_owned(), side, transfer: None });
+    }
+
+    /// A side has come so far.
+    pub(crate) fn progressed(&mut self, migration: MigrationId, transfer: Transfer) {
+        if let Some(running) = self.running.get_mut(&migration) {
+            running.transfer = Some(transfer);
+        }
     }
 
     /// A side did not begin after all.
@@ -66,6 +75,7 @@ impl Sides {
             vm: running.vm.clone(),
             side: running.side,
             ended: false,
+            transfer: running.transfer,
         });
         let ended = self.reports.iter().filter_map(|report| match report {
             FromServer::MigrationEnded(ended) => Some(SideHeld {
@@ -73,6 +83,7 @@ impl Sides {
                 vm: ended.vm.clone(),
                 side: ended.side,
                 ended: true,
+                transfer: None,
             }),
             _ => None,
         });

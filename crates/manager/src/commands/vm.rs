@@ -173,8 +173,9 @@ impl Manager {
             }
         }
         let (mut text, json) = list(&pools);
-        for (_, error) in &left_out {
-            text.push_str(&format!("\nIts guests are not listed: {error}"));
+        for (server, error) in &left_out {
+            let left_out = format!("The guests of server \"{server}\" are not listed: {error}");
+            text = if pools.is_empty() { left_out } else { format!("{text}\n\n{left_out}") };
         }
         let left_out: Vec<String> = left_out.into_iter().map(|(server, _)| server).collect();
         Reply::new(text, json!({ "vms": json, "left_out": left_out }))

@@ -66,6 +66,11 @@ impl Fleet {
         };
         self.servers.insert(name.clone(), server);
         self.keep_server(&name);
+        for side in &sides {
+            if let Some(transfer) = side.transfer {
+                self.progressed(side.migration, transfer);
+            }
+        }
         let last = sides.iter().map(|side| side.migration.0).max();
         self.last_migration = self.last_migration.max(last.unwrap_or_default());
         Ok(self.settle_doubts(&name, &sides, &vms))

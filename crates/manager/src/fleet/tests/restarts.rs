@@ -32,7 +32,9 @@ fn brings(phase: VmPhase) -> Vec<VmSummary> {
 }
 
 fn holds(id: MigrationId, side: Side) -> Vec<SideHeld> {
-    vec![SideHeld { migration: id, vm: "v".to_owned(), side, ended: false }]
+    let transfer =
+        (side == Side::Destination).then(|| Transfer { bytes: 7, ..Transfer::default() });
+    vec![SideHeld { migration: id, vm: "v".to_owned(), side, ended: false, transfer }]
 }
 
 #[test]
@@ -88,6 +90,7 @@ fn the_next_life_of_a_manager_knows_what_it_must() {
     assert_eq!(vm.server, "a", "a guest on the move is its source's");
     assert_eq!(vm.definition.as_ref().unwrap().spec(), definition().spec());
     let migration = fleet.migration(id).unwrap();
+    assert_eq!(migration.transfer.bytes, 7, "its destination has told how far it is");
     assert_eq!(migration.scenario.as_ref(), definition().scenario());
     assert_eq!(migration.parameters, request("v", "bb").parameters);
     for side in [Side::Source, Side::Destination] {
