@@ -61,6 +61,9 @@ impl Fleet {
             })
         });
         self.changes.insert(Key::Migration(id), record);
+    }
+
+    pub(super) fn keep_numbers(&mut self) {
         let last_migration = self.last_migration;
         self.changes.insert(Key::Numbers, Some(Record::Numbers { last_migration }));
     }

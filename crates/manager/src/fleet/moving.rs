@@ -38,6 +38,7 @@ impl Fleet {
         self.taken_back.remove(&request.vm);
         self.migrations.insert(id, Migration::new(request, source));
         self.keep_migration(id);
+        self.keep_numbers();
         self.forget_oldest();
         Ok(message)
     }
@@ -127,9 +128,11 @@ impl Fleet {
     /// A guest is that server's, and runs there.
     fn settle_on(&mut self, vm: &str, server: &str) {
         if let Some(known) = self.vms.get_mut(vm) {
-            known.server = server.to_owned();
             known.phase = VmPhase::Running;
-            self.keep_guest(vm);
+            if known.server != server {
+                known.server = server.to_owned();
+                self.keep_guest(vm);
+            }
         }
     }
 
