@@ -28,7 +28,8 @@ impl Drop for Standalone {
     }
 }
 
-fn send(pid: u32, signal: Signal) {
+/// Sends a signal to a process of this test.
+pub fn send(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).expect("a process"));
     kill(pid, signal).expect("it is a process of this test");
 }

@@ -14,6 +14,7 @@ mod pace;
 mod page;
 mod prompt;
 mod reports;
+mod restarts;
 mod simulation;
 mod simulation_files;
 mod sweeps;

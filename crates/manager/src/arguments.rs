@@ -1,6 +1,7 @@
 //! The command line of the manager.
 
-use crate::grammar::{EventLevel, level_names};
+use crate::grammar::{EventLevel, Name, level_names};
+use crate::state::BESIDE_RESULTS;
 use crate::web::WebAddress;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -21,6 +22,10 @@ pub struct Options {
     /// Where each run's directory goes, or a sweep's results
     #[arg(long, global = true, value_name = "DIRECTORY", default_value = DEFAULT_OUT)]
     pub out: PathBuf,
+    /// Where policies, guests' definitions and the ends of migrations are kept, so that they outlive
+    /// the manager; by default .state below the results, and for run and demo nowhere
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    pub state: Option<PathBuf>,
     /// Which events of running migrations are printed: all, milestones, off
     #[arg(long = "event-level", id = "event_level", global = true, value_name = "LEVEL")]
     #[arg(default_value = "milestones", value_parser = level_names(), hide_possible_values = true)]
@@ -42,6 +47,13 @@ pub struct Options {
     /// Print JSON: what a mode found as one document, what commands reply as one a line
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+impl Options {
+    /// Where the state is kept.
+    pub(crate) fn state_directory(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| self.out.join(BESIDE_RESULTS))
+    }
 }
 
 /// What the manager is to do. Without a mode it reads commands: from a prompt on a terminal, else
@@ -103,6 +115,10 @@ pub struct CtlArguments {
     /// Where the manager listens
     #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_ADDRESS)]
     pub connect: String,
+    /// A name for this request: sent again under it, the command is not carried out twice, but
+    /// answered with what came of it the first time; and it is sent again until it is answered
+    #[arg(long, value_name = "NAME")]
+    pub request_id: Option<Name>,
     /// The command, as typed at the prompt; several words make one
     #[arg(required = true, trailing_var_arg = true)]
     pub command: Vec<String>,

@@ -1,6 +1,7 @@
 //! The end of a migration: its events are fetched, its guest is compared with the reference run,
 //! its result is written, its servers forget it.
 
+use crate::connection::AskError;
 use crate::definition::Definition;
 use crate::fleet::{Ended, Migration, Side};
 use crate::manager::{Manager, State};
@@ -30,7 +31,7 @@ const MAX_WAITING_PIECES: usize = 1;
 pub(crate) struct Case {
     pub id: MigrationId,
     pub migration: Migration,
-    /// What the guest was created from, if this manager has created it.
+    /// What the guest was created from, if this manager or an earlier life of it has created it.
     pub definition: Option<Arc<Definition>>,
 }
 
@@ -81,8 +82,7 @@ impl Manager {
     pub(crate) async fn conclude(&self, id: MigrationId) {
         let case = self.read(|state| {
             let migration = state.fleet.migration(id)?.clone();
-            let vm = state.fleet.vm(&migration.vm).ok();
-            let definition = vm.and_then(|vm| vm.definition.clone());
+            let definition = state.fleet.definition_of(&migration.vm);
             Some(Case { id, migration, definition })
         });
         let Some(case) = case.map(Arc::new) else { return };
@@ -101,11 +101,6 @@ impl Manager {
             }
             Err(panicked) => ended.wrong = Some(format!("its result is not written: {panicked}")),
         }
-        for server in [source, destination] {
-            if let Ok(connection) = self.connection(server) {
-                let _ = connection.tell(ServerCommand::ForgetMigration { migration: id }).await;
-            }
-        }
         let line = summary_line(id, vm, &ended);
         self.change(|state| {
             if let Some(hub) = self.hub() {
@@ -115,6 +110,24 @@ impl Manager {
             // Printed before anybody who waits for it goes on.
             self.notice(&line);
         });
+        // From here on the servers need not remember it.
+        self.kept().await;
+        let acknowledge = [source, destination].map(|server| self.acknowledge(server, id));
+        futures_util::future::join_all(acknowledge).await;
+    }
+
+    /// Tells a server that the end of a migration is known and its result written. One that does
+    /// not hear it tells of the end again when it connects anew.
+    async fn acknowledge(&self, server: &str, id: MigrationId) {
+        if let Ok(connection) = self.connection(server) {
+            let _ = connection.tell(ServerCommand::ForgetMigration { migration: id }).await;
+        }
+    }
+
+    /// A server tells of an end once more that is known.
+    pub(crate) fn acknowledge_again(&self, server: &str, id: MigrationId) {
+        let (manager, server) = (self.clone(), server.to_owned());
+        tokio::spawn(async move { manager.acknowledge(&server, id).await });
     }
 
     /// Compares the guest with its reference run and writes the result.
@@ -128,6 +141,10 @@ impl Manager {
 
     /// Begins the run's directory with the events of both sides, piece by piece.
     async fn write_events(&self, case: &Arc<Case>) -> Result<Begun, JoinError> {
+        // A server that hangs keeps nobody else waiting.
+        for side in [&case.migration.source, &case.migration.destination] {
+            let _ = self.answering(side).await;
+        }
         let _turn = self.turn_to_fetch().await;
         let (out, of_writer) = (self.settings().out.clone(), Arc::clone(case));
         let (source, from_source) = mpsc::channel(MAX_WAITING_PIECES);
@@ -148,11 +165,19 @@ impl Manager {
             Side::Destination => &case.migration.destination,
         };
         let expected = case.migration.reported(side).map_or(0, |report| report.events);
-        let Ok(connection) = self.connection(server) else { return };
         let (mut entries, mut events) = (0, 0);
         while events < expected && entries < MAX_ENTRIES {
             let fetch = ServerCommand::FetchEvents { migration: case.id, from: entries };
+            let Some(connection) = self.answering(server).await else {
+                self.notice(&format!(
+                    "migration {}: events are missing: server \"{server}\" is gone",
+                    case.id.0
+                ));
+                break;
+            };
             match connection.ask(fetch).await {
+                // It is asked again when it is back.
+                Err(AskError::Gone { .. } | AskError::Silent { .. }) => {}
                 Ok(ServerReply::Events { events: piece, last }) => {
                     let nothing_more = last || piece.is_empty();
                     entries += piece.len() as u64;
@@ -219,6 +244,8 @@ mod tests {
         let settings = Settings {
             listen: "127.0.0.1:0".to_owned(),
             out: PathBuf::from("none"),
+            state: None,
+            patience: Duration::ZERO,
             launcher: Launcher { program: PathBuf::from("none"), arguments: Vec::new() },
             level: EventLevel::Off,
         };

@@ -8,6 +8,7 @@ use crate::display::bars::{self, Awaited, Drawn};
 use crate::display::paint;
 use crate::fleet::Ended;
 use crate::manager::{Manager, Settings};
+use crate::presence::RETURN_DEADLINE;
 use crate::reply::{CommandError, Reply};
 use crate::{ctl, demo, repl, report, shell, simulate, sweep, trace, tutorial};
 use lazycopy_migration::Outcome;
@@ -37,6 +38,11 @@ pub async fn run(process: ManagerProcess, server: clap::Command) -> ExitCode {
     if options.web.is_some() && !has_fleet {
         return fail("--web shows servers and guests, and this mode has none: leave it out");
     }
+    let options = match mode {
+        // What a script and a demonstration do depends on nothing that was before.
+        None => Options { state: Some(options.state_directory()), ..options },
+        Some(_) => options,
+    };
     match mode {
         Some(Mode::Ctl(arguments)) => run_ctl(&arguments, options.json).await,
         Some(Mode::Tutorial(arguments)) => tutorial::run(&options, arguments).await,
@@ -110,6 +116,8 @@ pub(crate) async fn start(options: &Options, console: Console) -> Result<Manager
     let settings = Settings {
         listen: options.listen.clone(),
         out: options.out.clone(),
+        state: options.state.clone(),
+        patience: RETURN_DEADLINE,
         launcher,
         level: options.events,
     };

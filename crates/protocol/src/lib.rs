@@ -5,8 +5,10 @@
 //! server                      manager                        ctl
 //!   FirstFrame::Server ------->                <------ FirstFrame::Ctl
 //!   <------- ToServer::Welcome                        ToCtl::Reply -->
-//!   <------- ToServer::Command
+//!   <------- ToServer::Command                again after a reconnection, done once
 //!   FromServer::Reply ------->
+//!   <------- ToServer::Heartbeat              every second
+//!   FromServer::Heartbeat ------->
 //!   FromServer::Event, Progress, MigrationEnded ------->
 //!
 //! source server                                   destination server

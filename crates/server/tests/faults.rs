@@ -71,7 +71,7 @@ async fn a_migration_is_taken_back_before_the_hand_over_and_can_be_repeated() {
     assert!(source.after.guest.is_some() && destination.after.guest.is_none());
     check_returned(&mut fleet).await;
     assert!(fleet.b.host().await.vms.is_empty());
-    assert!(fleet.a.refusal(cancel()).await.contains("migration 1 has ended"));
+    fleet.a.done(cancel()).await;
 
     fleet.a.done(fleet.migration(2, "g", &parameters(Scheme::PostCopy))).await;
     let (source, destination) = fleet.both_ended(2).await;

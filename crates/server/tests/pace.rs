@@ -192,7 +192,7 @@ async fn a_destination_that_is_alone_goes_by_its_own_server() {
     let shown = fleet.b.show("g").await;
     assert_eq!(
         (shown.summary.phase, reading(&mut fleet.b, "g").await),
-        (VmPhase::MigratingIn, stands_at)
+        (VmPhase::Running, stands_at)
     );
     let stepped = fleet.b.set_pace(paces.step(Duration::from_secs(5))).await;
     let goes_to = stands_at + Duration::from_secs(5);

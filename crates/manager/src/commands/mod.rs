@@ -46,7 +46,7 @@ impl Manager {
         match command {
             Command::Server(action) => self.server_command(action).await,
             Command::Vm(action) => self.vm_command(action).await,
-            Command::Policy(action) => self.policy_command(action),
+            Command::Policy(action) => self.policy_command(action).await,
             Command::Migrate(migrate) => self.migrate_command(migrate).await,
             Command::Time { action } => self.time_command(action).await,
             Command::Status => Ok(self.status()),

@@ -79,6 +79,7 @@ pub(crate) async fn run(options: &Options, arguments: DemoArguments) -> ExitCode
         // Its own: a manager that runs already is none of its business.
         listen: "127.0.0.1:0".to_owned(),
         events: EventLevel::Off,
+        state: None,
         ..options.clone()
     };
     let manager = match start(&options, Console::silent()).await {

@@ -208,7 +208,8 @@ fn gauges(registry: &mut Registry, state: &State) {
     let servers = Family::<InState, Gauge>::default();
     let (frames, taken) =
         (Family::<OfServer, Gauge>::default(), Family::<OfServer, Gauge>::default());
-    for known in [ServerState::Ready, ServerState::Draining, ServerState::Gone] {
+    use ServerState::{Away, Draining, Gone, Ready, Silent};
+    for known in [Ready, Draining, Silent, Away, Gone] {
         drop(servers.get_or_create(&InState { state: word(known) }));
     }
     for (name, server) in fleet.servers() {
@@ -224,7 +225,7 @@ fn gauges(registry: &mut Registry, state: &State) {
         drop(guests.get_or_create(&InPhase { phase: word(known) }));
     }
     for (name, vm) in fleet.vms() {
-        let migrates = fleet.migration_of(name).is_some();
+        let migrates = fleet.migration_of(name).is_some_and(|(_, it)| !it.has_arrived());
         let phase = if migrates { VmPhase::MigratingOut } else { vm.phase };
         guests.get_or_create(&InPhase { phase: word(phase) }).inc();
     }

@@ -54,6 +54,10 @@ pub(crate) struct ServerView {
 pub(crate) enum ServerState {
     Ready,
     Draining,
+    /// Its connection stands, and it does not answer.
+    Silent,
+    /// Its connection is gone, and it is waited for.
+    Away,
     Gone,
 }
 

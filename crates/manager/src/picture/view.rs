@@ -66,7 +66,7 @@ impl View<'_> {
         VmView {
             name: name.to_owned(),
             server: vm.server.clone(),
-            phase: phase(vm, said, migration.is_some()),
+            phase: phase(vm, said, migration.is_some_and(|(_, it)| !it.has_arrived())),
             pages: vm.pages,
             frames: vm.frames,
             accesses: said.map_or(0, |said| said.accesses),
@@ -126,7 +126,9 @@ impl View<'_> {
 /// Whether a server is there, and takes guests.
 pub(crate) fn server_state(server: &Server) -> ServerState {
     match (server.connected, server.draining) {
+        (false, _) if server.awaited => ServerState::Away,
         (false, _) => ServerState::Gone,
+        (true, _) if server.silent_since_unix_ms.is_some() => ServerState::Silent,
         (true, true) => ServerState::Draining,
         (true, false) => ServerState::Ready,
     }

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::serving::{Serving, json};
 use crate::accesses::{self, Accesses, AccessesError};
+use crate::past::{dated, guest};
 use axum::Json;
 use axum::extract::{Path as Named, State};
 use axum::http::header::CONTENT_TYPE;
@@ -183,26 +184,6 @@ fn started(name: &str, path: &Path) -> SystemTime {
     })
 }
 
-/// Bytes of the date before a run's name, as `2026-11-30T12-30-59`.
-const DATE_BYTES: usize = 19;
-
-/// The date that a run's name begins with, and the rest of it.
-fn dated(name: &str) -> Option<(SystemTime, &str)> {
-    let (date, rest) = (name.get(..DATE_BYTES)?, name.get(DATE_BYTES..)?.strip_prefix('-')?);
-    let (day, time) = date.split_once('T')?;
-    let date = format!("{day}T{}Z", time.replace('-', ":"));
-    Some((humantime::parse_rfc3339(&date).ok()?, rest))
-}
-
-/// The guest in a run's name: what stands between the date and the scheme.
-fn guest<'a>(name: &'a str, scheme: &str) -> Option<&'a str> {
-    let (_, rest) = dated(name)?;
-    match rest.rfind(&format!("-{scheme}")) {
-        Some(end) if end > 0 => Some(&rest[..end]),
-        _ => Some(rest),
-    }
-}
-
 /// A run in the list, or what is wrong with it.
 fn listing(results: &Path, name: &str, started: SystemTime) -> Value {
     let started = humantime::format_rfc3339_seconds(started).to_string();
@@ -245,19 +226,5 @@ mod tests {
             let refused = directory(folder.path(), name).unwrap_err();
             assert_eq!(refused.status().as_u16(), 404, "{name}");
         }
-    }
-
-    #[test]
-    fn the_guest_of_a_run_is_in_its_name() {
-        let date = "2026-11-30T12-30-59";
-        for (rest, vm) in [
-            ("v-lazy-copy", "v"),
-            ("v-lazy-copy-2", "v"),
-            ("lazy-copy-1", "lazy-copy-1"),
-            ("v", "v"),
-        ] {
-            assert_eq!(guest(&format!("{date}-{rest}"), "lazy-copy"), Some(vm), "{rest}");
-        }
-        assert_eq!(guest("renamed", "lazy-copy"), None);
     }
 }

@@ -8,6 +8,7 @@ use crate::handshake::{Agreement, offer_guest};
 use crate::host::Answer;
 use lazycopy_guest::Guest;
 use lazycopy_link::LinkSpec;
+use lazycopy_migration::Side;
 use lazycopy_protocol::control::{PROTOCOL_VERSION, ServerReply, StartMigration, VmPhase};
 use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::peer::Offer;
@@ -16,6 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as WallInstant};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
+
+/// Why a migration ended that a user took back while source and destination agreed.
+pub(super) const CANCELLED: &str = "the migration was cancelled before it began";
 
 /// A guest that is about to leave.
 pub(super) struct Departing {
@@ -137,7 +141,7 @@ impl Vm {
 
     pub(super) async fn depart(&mut self, departing: Departing) -> Life {
         let Departing { mut leaving, start, reply } = departing;
-        self.status.set_departure(Some(start.migration));
+        self.host.sides().begin(start.migration, &start.vm, Side::Source);
         let agreed = self.agree(&mut leaving, &start).await;
         match agreed {
             Ok(agreement) => {
@@ -148,7 +152,7 @@ impl Vm {
             }
             Err(reason) => {
                 warn!(vm = self.name(), to = start.destination, reason, "a guest cannot leave");
-                self.status.set_departure(None);
+                self.host.sides().withdraw(start.migration);
                 let life = match leaving {
                     Leaving::Running(ordinary) => Life::Ordinary(ordinary),
                     Leaving::Warm { guest, phase: VmPhase::Created } => {
@@ -180,9 +184,9 @@ impl Vm {
                 biased;
                 agreed = &mut handshake => return agreed,
                 Some(request) = self.requests.recv() => match request.action {
-                    Action::Cancel => {
+                    Action::Cancel { migration } if migration == start.migration => {
                         request.answer(Ok(ServerReply::Done));
-                        return Err("the migration was cancelled before it began".to_owned());
+                        return Err(CANCELLED.to_owned());
                     }
                     Action::Show { limit } => {
                         let guest = Some(leaving.guest());

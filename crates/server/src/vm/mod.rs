@@ -34,7 +34,7 @@ use idle::Idle;
 use lazycopy_guest::{Guest, Memory};
 use lazycopy_migration::Side;
 use lazycopy_protocol::control::{
-    FromServer, Moving, ServerReply, StartMigration, VmPhase, VmState,
+    FromServer, MigrationId, Moving, ServerReply, StartMigration, VmPhase, VmState,
 };
 use lazycopy_protocol::peer::Offer;
 use lazycopy_units::Instant;
@@ -69,7 +69,10 @@ pub(crate) enum Action {
     /// Move to another server.
     Migrate(Box<StartMigration>),
     /// Take the migration back.
-    Cancel,
+    Cancel {
+        /// Which.
+        migration: MigrationId,
+    },
     /// Come to the pace of the server, and tell from when on a migration goes so.
     Pace,
 }

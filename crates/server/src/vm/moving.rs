@@ -93,7 +93,6 @@ impl Vm {
                 Err(error) => warn!(%error, "the destination cannot be told of the end"),
             }
         }
-        self.status.set_departure(None);
         let uncertainty = uncertainty_in_model_time(timeline.uncertainty_ns(), scale);
         let report = SideReport::Source(driver.machine.report());
         let verdict = driver.machine.verdict();
@@ -122,11 +121,13 @@ impl Vm {
         let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch);
         let mut side = DestinationSide::new(standing_by, memory, &offer, log);
         let before = self.host.snapshot(None);
+        self.host.sides().begin(offer.migration, &offer.vm, Side::Destination);
         let begun = self.begin_to_arrive(connection, &offer, &mut side).await;
         let (own_thread, agreement) = match begun {
             Ok(begun) => begun,
             Err(reason) => {
                 warn!(vm = self.name(), from = offer.source, reason, "a guest did not come");
+                self.host.sides().withdraw(offer.migration);
                 return self.forget();
             }
         };

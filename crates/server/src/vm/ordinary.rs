@@ -244,6 +244,7 @@ impl Vm {
             Action::Start => self.refusal("is running already", "nothing to do"),
             Action::Suspend => self.refusal("is suspended already", "resume it"),
             Action::Resume => self.refusal("is running", "only a suspended guest is resumed"),
+            Action::Cancel { migration } => self.host.has_ended(*migration),
             _ => self.refusal("is not migrating", "nothing to do"),
         }
     }

@@ -18,6 +18,7 @@ use lazycopy_protocol::frame::JsonCodec;
 use lazycopy_protocol::pace::{Pace, Paced};
 use lazycopy_server::{ServerConfig, ServerError};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration as WallDuration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -65,9 +66,20 @@ pub async fn welcome(listener: &TcpListener) -> Attached {
 impl Attached {
     pub async fn welcome(
         hello: ServerHello,
+        framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
+    ) -> Self {
+        // Numbers of commands begin anew with each.
+        static LIVES: AtomicU64 = AtomicU64::new(1);
+        Attached::welcome_in(LIVES.fetch_add(1, Ordering::Relaxed), hello, framed).await
+    }
+
+    /// Welcomes it in that life of the manager.
+    pub async fn welcome_in(
+        life: u64,
+        hello: ServerHello,
         mut framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
     ) -> Self {
-        framed.send(ToServer::Welcome { pace: Pace::default() }).await.unwrap();
+        framed.send(ToServer::Welcome { life, pace: Pace::default() }).await.unwrap();
         Attached { hello, framed, next_id: 0, unasked: VecDeque::new() }
     }
 

@@ -33,6 +33,8 @@ impl Scene {
                 address: format!("{name}.example:1"),
                 frames: 100,
                 vms: Vec::new(),
+                sides: Vec::new(),
+                pace: Pace::default(),
             };
             fleet.introduce(hello).unwrap();
         }
@@ -46,6 +48,7 @@ impl Scene {
             link: scenario.link(),
             scenario,
             watch: Watch::All,
+            began_unix_ms: 0,
         };
         let scheme = request.parameters.scheme;
         let id = fleet.begin_migration(request).unwrap().migration;
@@ -192,4 +195,19 @@ fn what_a_server_does_not_show_any_more_is_not_shown() {
     let host = HostState { server: "a".to_owned(), frames: 100, frames_taken: 20, vms: listed };
     scene.answers.take(Question::Host { server }, Some(ServerReply::Host(host)));
     assert_eq!(scene.shown()["vms"][0]["accesses"], 9);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_shown_so_and_one_that_is_away_is_waited_for() {
+    let mut scene = Scene::open();
+    scene.fleet.set_silent("a", Some(1));
+    scene.fleet.server_away("b");
+    let states = |scene: &Scene| {
+        let servers = &scene.shown()["servers"];
+        [0, 1].map(|number| servers[number]["state"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(states(&scene), ["silent", "away"]);
+    scene.fleet.set_silent("a", None);
+    scene.fleet.server_lost("b");
+    assert_eq!(states(&scene), ["ready", "gone"]);
 }

@@ -156,6 +156,15 @@ impl DestinationSide {
         (self.destination.into_guest(), self.log)
     }
 
+    /// What the guest is doing: once nothing of it is missing, it is this server's alone, also while
+    /// its run is still measured.
+    fn phase(&self) -> VmPhase {
+        match self.destination.report().completed_at {
+            Some(_) => VmPhase::Running,
+            None => VmPhase::MigratingIn,
+        }
+    }
+
     fn check(&self, page: PageNumber) -> Result<(), String> {
         match page.0 < self.spec.pages {
             true => Ok(()),
@@ -480,12 +489,12 @@ impl Side for DestinationSide {
             memory: self.destination.memory(),
             arrivals: Some(self.herald.arrivals()),
         };
-        vm.answer_while_migrating(VmPhase::MigratingIn, &here, request);
+        vm.answer_while_migrating(self.phase(), &here, request);
         None
     }
 
     fn publish(&mut self, now: Instant, vm: &Vm) {
-        vm.publish(VmPhase::MigratingIn, self.guest());
+        vm.publish(self.phase(), self.guest());
         self.herald.tell(now, &vm.host, self.destination.report());
     }
 }

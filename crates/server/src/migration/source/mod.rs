@@ -432,14 +432,14 @@ impl Side for SourceSide {
 
     fn answer(&mut self, now: Instant, vm: &Vm, request: Request) -> Option<SourceInput> {
         match request.action {
-            Action::Cancel if self.source.has_handed_over() => {
+            Action::Cancel { .. } if self.source.has_handed_over() => {
                 let at = self.source.report().handover_at.unwrap_or_default();
                 request.answer(Err(format!(
                     "the migration cannot be taken back: the guest was handed over at {at} of \
                      model time and is the destination's"
                 )));
             }
-            Action::Cancel => {
+            Action::Cancel { .. } => {
                 self.cancelled = true;
                 request.answer(Ok(ServerReply::Done));
                 return Some(SourceInput::Cancelled { reason: CANCELLED.to_owned() });
