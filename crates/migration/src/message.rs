@@ -20,18 +20,37 @@ pub enum Cause {
     Demand,
 }
 
-/// A page on its way. Its content travels as the bytes that the stamp stands for; a driver that
-/// has real bytes sends those.
+/// A page on its way; or several at once, whose numbers follow each other and of which the same is
+/// said, where their contents are real bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageMessage {
-    /// Which page.
+    /// Which page; of several the first.
     pub page: PageNumber,
-    /// Its stamp: as it was at the suspension, or as it was loaded since.
-    pub stamp: u64,
+    /// How many pages, at least 1.
+    pub count: u32,
+    /// Its stamp: as it was at the suspension, or as it was loaded since. `None` where the bytes
+    /// in memory are the content: in that which the pages leave, and, when they have come, in place
+    /// in that which they come to.
+    pub stamp: Option<u64>,
     /// Whether it differs from what the disk has.
     pub dirty: bool,
     /// Why it was sent.
     pub cause: Cause,
+}
+
+impl PageMessage {
+    /// Its pages.
+    pub fn pages(&self) -> impl Iterator<Item = PageNumber> + use<> {
+        (self.page.0..self.page.0 + self.count).map(PageNumber)
+    }
+
+    /// Takes the first `count` of its pages from it, of which it has more.
+    pub fn split_off_first(&mut self, count: u32) -> PageMessage {
+        let first = PageMessage { count, ..*self };
+        self.page.0 += count;
+        self.count -= count;
+        first
+    }
 }
 
 /// An entry of the residency list.
@@ -152,7 +171,7 @@ impl Context {
 pub enum LinkMessage {
     /// The context of the guest.
     Context(Arc<Context>),
-    /// A page.
+    /// A page, or several.
     Page(PageMessage),
 }
 
@@ -161,7 +180,7 @@ impl LinkMessage {
     pub fn bytes(&self) -> u64 {
         match self {
             LinkMessage::Context(context) => context.bytes,
-            LinkMessage::Page(_) => PAGE_MESSAGE_BYTES,
+            LinkMessage::Page(message) => PAGE_MESSAGE_BYTES * u64::from(message.count),
         }
     }
 }

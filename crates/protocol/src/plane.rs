@@ -14,7 +14,6 @@
 //! bodies are sent from the memory that holds the pages and received into the memory that will,
 //! so that this module deals with headers and entries alone.
 
-use bytes::{BufMut, BytesMut};
 use lazycopy_migration::Cause;
 use lazycopy_units::{HEADER_BYTES, PAGE_BYTES, PageNumber};
 
@@ -285,16 +284,29 @@ impl BatchHeader {
 }
 
 impl PageEntry {
-    /// Appends its bytes.
-    pub fn encode(&self, buffer: &mut BytesMut) {
-        let encoding = ENCODINGS.iter().position(|encoding| *encoding == self.encoding);
-        let cause = CAUSES.iter().position(|cause| *cause == self.cause);
-        let number = |position: Option<usize>| position.unwrap_or_default() as u8;
-        buffer.put_u32_le(self.page.0);
-        buffer.put_u16_le(self.body_bytes);
-        buffer.put_u8(number(encoding));
-        buffer.put_u8(number(cause) | if self.dirty { DIRTY } else { 0 });
-        buffer.put_u64_le(self.checksum);
+    /// Its bytes.
+    #[inline]
+    pub fn encode(&self) -> [u8; ENTRY_BYTES] {
+        let cause = match self.cause {
+            Cause::Round => 0,
+            Cause::Background => 1,
+            Cause::Forward => 2,
+            Cause::Demand => 3,
+        };
+        let encoding = match self.encoding {
+            Encoding::Whole => 0,
+            Encoding::Kept => 1,
+            Encoding::Zero => 2,
+            Encoding::Same => 3,
+            Encoding::Lz4 => 4,
+        };
+        let mut bytes = [0; ENTRY_BYTES];
+        bytes[..4].copy_from_slice(&self.page.0.to_le_bytes());
+        bytes[4..6].copy_from_slice(&self.body_bytes.to_le_bytes());
+        bytes[6] = encoding;
+        bytes[7] = cause | if self.dirty { DIRTY } else { 0 };
+        bytes[8..].copy_from_slice(&self.checksum.to_le_bytes());
+        bytes
     }
 
     fn decode(bytes: &[u8; ENTRY_BYTES], pages: u32) -> Result<PageEntry, BatchError> {

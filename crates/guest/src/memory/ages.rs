@@ -151,13 +151,16 @@ impl<E: Entries> LruOrder for Ages<E> {
         self.resident += 1;
     }
 
-    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
+    #[inline]
+    fn insert_oldest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
         if self.oldest == 0 {
             self.renumber();
         }
         self.oldest -= 1;
         self.set(page, self.oldest, flags);
-        self.entries.bring(page, stamp);
+        if let Some(stamp) = stamp {
+            self.entries.bring(page, stamp);
+        }
         self.resident += 1;
     }
 

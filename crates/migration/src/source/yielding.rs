@@ -44,9 +44,9 @@ impl Yielding {
         }
     }
 
-    /// A page leaves.
-    pub(super) fn begin_page(&mut self, now: Instant) {
-        self.sending = (now, PAGE_MESSAGE_BYTES);
+    /// So many pages leave.
+    pub(super) fn begin_pages(&mut self, now: Instant, count: u32) {
+        self.sending = (now, PAGE_MESSAGE_BYTES * u64::from(count));
     }
 
     /// What was sent has left.

@@ -41,8 +41,8 @@ impl Herald {
         self.bytes += message.bytes();
         match message {
             LinkMessage::Page(page) => {
-                self.pages += 1;
-                self.arrivals.note(page.page, page.cause);
+                self.pages += u64::from(page.count);
+                self.arrivals.note(page);
             }
             LinkMessage::Context(context) => {
                 let missing = context.residency.iter().filter(|entry| !entry.current).count();

@@ -219,7 +219,7 @@ pub fn batch(number: u64, pages: &[(PageEntry, Vec<u8>)]) -> BytesMut {
         number,
     };
     let mut bytes = BytesMut::from(&header.encode()[..]);
-    pages.iter().for_each(|(entry, _)| entry.encode(&mut bytes));
+    pages.iter().for_each(|(entry, _)| bytes.extend_from_slice(&entry.encode()));
     pages.iter().for_each(|(_, body)| bytes.extend_from_slice(body));
     bytes
 }
