@@ -77,6 +77,10 @@ impl Entries for Vec<Entry> {
     }
 }
 
+/// The pages are sorted by time in so many buckets: each is written to in turn, so that they are
+/// not many more than a cache has lines.
+const BUCKETS: usize = 1 << 11;
+
 /// So many pages leave three quarters of all times free when they are numbered anew.
 pub(super) const MOST_PAGES: u32 = END / 4;
 
@@ -195,13 +199,35 @@ impl<E: Entries> LruOrder for Ages<E> {
         u64::from(self.entries.mark(page)) ^ self.stamp(page)
     }
 
+    /// A large guest's migration begins with this, and the guest waits for it: the pages are
+    /// distributed by their times over buckets that fit the nearest cache, and sorted there.
     fn oldest_first(&self) -> Vec<u32> {
-        let mut times: Vec<u64> = Vec::with_capacity(self.resident);
-        let marks = (0u64..).zip(self.entries.marks());
-        let resident = marks.filter(|(_, mark)| flags_in(*mark) & RESIDENT != 0);
-        times.extend(resident.map(|(page, mark)| u64::from(mark >> FLAG_BITS) << 32 | page));
-        times.sort_unstable();
-        // In place: a large guest's migration begins with this.
+        let shift = (self.next - self.oldest).checked_ilog2().unwrap_or(0);
+        let shift = shift.saturating_sub(BUCKETS.ilog2() - 1);
+        let resident = || {
+            let marks = (0u64..).zip(self.entries.marks());
+            let resident = marks.filter(|(_, mark)| flags_in(*mark) & RESIDENT != 0);
+            resident.map(|(page, mark)| (mark >> FLAG_BITS, page))
+        };
+        let bucket = |time: u32| (time - self.oldest) as usize >> shift;
+        let mut ends = [0; BUCKETS];
+        resident().for_each(|(time, _)| ends[bucket(time)] += 1);
+        let mut end = 0;
+        for begin in &mut ends {
+            end += std::mem::replace(begin, end);
+        }
+        let mut times: Vec<u64> = vec![0; end];
+        for (time, page) in resident() {
+            let next = &mut ends[bucket(time)];
+            times[*next] = u64::from(time) << 32 | page;
+            *next += 1;
+        }
+        let mut begin = 0;
+        for end in ends {
+            times[begin..end].sort_unstable();
+            begin = end;
+        }
+        // In place.
         let mut pages: Vec<u32> = times.into_iter().map(|time| time as u32).collect();
         pages.shrink_to_fit();
         pages

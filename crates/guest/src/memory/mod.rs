@@ -170,7 +170,20 @@ impl Memory {
 
     /// Resident pages in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = PageNumber> + '_ {
-        (0..self.pages).map(PageNumber).filter(|page| self.contains(*page))
+        self.runs().flat_map(|(first, count)| (first.0..first.0 + count).map(PageNumber))
+    }
+
+    /// Resident pages in the order of their numbers, those that follow each other together: the
+    /// first, and how many. None of them is dirty, or all are.
+    pub fn runs(&self) -> impl Iterator<Item = (PageNumber, u32)> + '_ {
+        let mut next = 0;
+        let alike = std::iter::from_fn(move || {
+            let first = PageNumber(next);
+            let count = self.alike(first, self.pages - next);
+            next += count;
+            (count > 0).then_some((first, count))
+        });
+        alike.filter(|(first, _)| self.contains(*first))
     }
 
     /// Asks that the next hit of `page` be reported, once.

@@ -79,11 +79,9 @@ impl Following {
             }
             self.arrivals.list(entry.page);
         }
-        for page in (0..self.guest.spec().pages).map(PageNumber) {
-            if staged.contains(page) && !self.arrivals.was_held(page) {
-                staged.remove(page);
-            }
-        }
+        let left: Vec<PageNumber> =
+            staged.iter().filter(|page| !self.arrivals.was_held(*page)).collect();
+        left.into_iter().for_each(|page| staged.remove(page));
         staged.set_frames(self.guest.spec().frames);
         *self.guest.memory_mut() = staged;
     }

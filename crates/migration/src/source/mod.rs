@@ -312,9 +312,9 @@ impl Source {
             }
             BeforeHandover::Nothing => {
                 let mut all = PageSet::new(pages);
-                guest.memory().iter().for_each(|page| {
-                    all.insert(page);
-                });
+                for (page, count) in guest.memory().runs() {
+                    all.insert_run(page, count);
+                }
                 self.suspend(now, guest, Vec::new(), all);
             }
         }
@@ -433,9 +433,7 @@ impl Source {
         drop(lanes);
         let context = Arc::new(self.context_of(&guest, &outdated));
         drop(outdated);
-        let outdated = context.residency.iter().filter(|entry| !entry.current);
-        let waiting = outdated.map(|entry| entry.page);
-        let lanes = self.lanes_for(&guest, waiting, Cause::Background);
+        let lanes = self.lanes_for(&guest, context.residency.outdated(), Cause::Background);
         self.report.handover_at = Some(now);
         self.log(now, EventKind::Handover { bytes: context.bytes });
         let pushing = Pushing::new(now, guest, context, lanes, &self.parameters);
@@ -476,7 +474,7 @@ impl Source {
 
     fn context_of(&self, guest: &Guest, outdated: &PageSet) -> Context {
         let memory = guest.memory();
-        let residency = ResidencyList::new(memory.iter_lru().collect(), |page| Residency {
+        let residency = ResidencyList::new(memory.iter_lru(), |page| Residency {
             page,
             dirty: memory.is_dirty(page),
             current: !outdated.contains(page),

@@ -35,7 +35,7 @@ pub(super) struct Yielding {
 impl Yielding {
     /// The context leaves at `now`.
     pub(super) fn new(now: Instant, context: &Context, parameters: &MigrationParameters) -> Self {
-        let outdated = context.residency.iter().filter(|entry| !entry.current).count();
+        let outdated = context.residency.outdated().count();
         Yielding {
             credit: (outdated / SLACK) as u64,
             sending: (now, context.bytes),

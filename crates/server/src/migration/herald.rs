@@ -45,7 +45,7 @@ impl Herald {
                 self.arrivals.note(page);
             }
             LinkMessage::Context(context) => {
-                let missing = context.residency.iter().filter(|entry| !entry.current).count();
+                let missing = context.residency.outdated().count();
                 self.expected = Some(self.pages + missing as u64);
             }
         }

@@ -1,7 +1,7 @@
 //! A batch in the making.
 
 use super::kept::{Choice, Repetitions};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use lazycopy_migration::PageMessage;
 use lazycopy_protocol::control::PlaneCounts;
 use lazycopy_protocol::plane::{
@@ -45,7 +45,7 @@ pub(super) type Run = (PageNumber, u32);
 #[derive(Debug)]
 pub(crate) struct Draft {
     /// Room for the header, and the entries.
-    head: BytesMut,
+    head: Vec<u8>,
     /// The pages of the entries.
     runs: Vec<Run>,
     segments: Vec<Segment>,
@@ -59,8 +59,8 @@ pub(crate) struct Draft {
 impl Draft {
     /// An empty batch.
     pub(crate) fn new(checks: bool, compresses: bool) -> Self {
-        let mut head = BytesMut::with_capacity(BATCH_HEADER_BYTES + ENTRY_BYTES * MAX_BATCH_PAGES);
-        head.put_bytes(0, BATCH_HEADER_BYTES);
+        let mut head = Vec::with_capacity(BATCH_HEADER_BYTES + ENTRY_BYTES * MAX_BATCH_PAGES);
+        head.resize(BATCH_HEADER_BYTES, 0);
         Draft {
             head,
             runs: Vec::new(),
@@ -115,7 +115,7 @@ impl Draft {
                 self.add_body(page, bytes, in_place, repetitions.as_deref_mut(), counts);
             let body_bytes = (self.body_bytes - before) as u16;
             let entry = PageEntry { page, encoding, body_bytes, cause, dirty, checksum };
-            self.head.put_slice(&entry.encode());
+            self.head.extend_from_slice(&entry.encode());
         }
         match self.runs.last_mut() {
             Some((from, pages)) if from.0 + *pages == first.0 => *pages += count,
@@ -219,7 +219,7 @@ impl Draft {
 
     /// The batch, which has that number on its connection: header and entries, where its bodies
     /// are, and its own bytes.
-    pub(super) fn into_parts(mut self, number: u64) -> (BytesMut, Vec<Segment>, Vec<u8>) {
+    pub(super) fn into_parts(mut self, number: u64) -> (Vec<u8>, Vec<Segment>, Vec<u8>) {
         let kind = if self.is_empty() { BatchKind::Fence } else { BatchKind::Pages };
         let (pages, body_bytes) = (self.count() as u16, self.body_bytes as u32);
         let header = BatchHeader { kind, pages, body_bytes, number };
@@ -231,12 +231,14 @@ impl Draft {
     pub(crate) fn into_frame(self, number: u64) -> Bytes {
         let (mut frame, _, own) = self.into_parts(number);
         frame.extend_from_slice(&own);
-        frame.freeze()
+        frame.into()
     }
 }
 
-/// Whether a page is zeros. One that is not is nearly always known by its first bytes.
+/// Whether a page is zeros. One that is not is nearly always known by its first words.
+#[inline]
 pub(super) fn is_zero(bytes: &[u8; PAGE]) -> bool {
-    let (chunks, _) = bytes.as_chunks::<64>();
-    chunks.iter().all(|chunk| *chunk == [0; 64])
+    let (words, _) = bytes.as_chunks::<8>();
+    let (blocks, _) = words.as_chunks::<4>();
+    blocks.iter().all(|block| block.iter().all(|word| u64::from_le_bytes(*word) == 0))
 }

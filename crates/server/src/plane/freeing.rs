@@ -26,8 +26,8 @@ impl Freeing {
     /// At the hand-over of a guest that has these pages, over so many connections.
     pub(crate) fn new(pages: u32, residency: &ResidencyList, connections: usize) -> Self {
         let mut needed = vec![0; pages.div_ceil(PAGES_PER_HUGE_PAGE) as usize];
-        for entry in residency.iter().filter(|entry| !entry.current) {
-            needed[(entry.page.0 / PAGES_PER_HUGE_PAGE) as usize] += 1;
+        for page in residency.outdated() {
+            needed[(page.0 / PAGES_PER_HUGE_PAGE) as usize] += 1;
         }
         Freeing { needed, unacknowledged: vec![VecDeque::new(); connections], began: false }
     }

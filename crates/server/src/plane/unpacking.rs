@@ -215,8 +215,13 @@ impl Unpacking {
         for part in begun.filter(|part| part.place == Place::Memory) {
             let whole = |received: usize| received.saturating_sub(part.bodies.start) / PAGE;
             let pages = whole(before)..whole(received.min(part.bodies.end));
-            for entry in &coming.entries[part.entries.clone()][pages] {
-                self.check(entry, bytes.page(entry.page))?;
+            let Some(entries @ [first, ..]) = coming.entries[part.entries.clone()].get(pages)
+            else {
+                continue;
+            };
+            let (pages, _) = bytes.run(first.page, entries.len() as u32).as_chunks();
+            for (entry, bytes) in entries.iter().zip(pages) {
+                self.check(entry, bytes)?;
             }
         }
         Ok(())
@@ -372,10 +377,12 @@ impl Part {
 /// How many of these entries, from the first on, are of pages whose numbers follow each other, that
 /// are sent as they are, and of which the same is said.
 fn run_of(entries: &[PageEntry]) -> u32 {
-    let first = entries[0];
-    let follows = |(number, entry): &(u32, &PageEntry)| {
-        (entry.page.0, entry.encoding) == (first.page.0 + number, Encoding::Whole)
-            && (entry.cause, entry.dirty) == (first.cause, first.dirty)
+    let PageEntry { page, cause, dirty, .. } = entries[0];
+    let mut next = page.0;
+    let mut goes_on = |entry: &&PageEntry| {
+        let follows = entry.page.0 == next && entry.encoding == Encoding::Whole;
+        next += 1;
+        follows && entry.cause == cause && entry.dirty == dirty
     };
-    (0..).zip(entries).take_while(follows).count() as u32
+    entries.iter().take_while(|entry| goes_on(entry)).count() as u32
 }

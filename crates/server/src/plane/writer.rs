@@ -4,7 +4,6 @@ use super::congestion;
 use super::draft::{Content, Draft, Segment};
 use super::kept::Repetitions;
 use crate::connection::BulkStream;
-use bytes::BytesMut;
 use lazycopy_guest::Pages;
 use lazycopy_migration::PageMessage;
 use lazycopy_protocol::control::PlaneCounts;
@@ -24,7 +23,7 @@ const STALL_DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes that wait to be written: a batch, or a fence.
 #[derive(Debug)]
 struct Waiting {
-    head: BytesMut,
+    head: Vec<u8>,
     segments: Vec<Segment>,
     own: Vec<u8>,
     /// Bytes of the whole that have been written.

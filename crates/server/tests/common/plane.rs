@@ -185,7 +185,7 @@ impl PlayedSource {
 
     /// The context of a guest before its first access, all of whose pages have been sent.
     pub async fn send_context(&mut self) {
-        let all = (0..self.spec.pages).map(PageNumber).collect();
+        let all = (0..self.spec.pages).map(PageNumber);
         let list = ResidencyList::new(all, |page| Residency { page, dirty: false, current: true });
         let (part, _) = encode_residency(&list, 0).unwrap();
         self.control.send(PeerFrame::Residency(part)).await.unwrap();
