@@ -386,3 +386,6 @@ fn run_of(entries: &[PageEntry]) -> u32 {
     };
     entries.iter().take_while(|entry| goes_on(entry)).count() as u32
 }
+
+#[cfg(test)]
+mod tests;
