@@ -14,7 +14,6 @@ const END: u32 = 1 << (u32::BITS - FLAG_BITS);
 #[derive(Debug)]
 pub(super) struct Ages<E> {
     pub(super) entries: E,
-    resident: usize,
     /// The time of the least recent page, at most.
     oldest: u32,
     /// The time of the next touch.
@@ -87,12 +86,12 @@ pub(super) const MOST_PAGES: u32 = END / 4;
 impl<E: Entries> Ages<E> {
     /// Of pages none of which is resident yet.
     pub(super) fn new(entries: E) -> Self {
-        Ages { entries, resident: 0, oldest: END / 2, next: END / 2 }
+        Ages { entries, oldest: END / 2, next: END / 2 }
     }
 
     #[cfg(test)]
     pub(super) fn with_room_for(self, older: u32, newer: u32) -> Self {
-        assert!(self.resident == 0);
+        assert!(self.entries.marks().all(|mark| flags_in(mark) & RESIDENT == 0));
         let time = if older < newer { older } else { END - newer };
         Ages { oldest: time, next: time, ..self }
     }
@@ -152,7 +151,6 @@ impl<E: Entries> LruOrder for Ages<E> {
             self.entries.bring(page, stamp);
         }
         self.touch(page, flags);
-        self.resident += 1;
     }
 
     #[inline]
@@ -165,7 +163,6 @@ impl<E: Entries> LruOrder for Ages<E> {
         if let Some(stamp) = stamp {
             self.entries.bring(page, stamp);
         }
-        self.resident += 1;
     }
 
     #[inline(always)]
@@ -176,7 +173,6 @@ impl<E: Entries> LruOrder for Ages<E> {
     #[inline]
     fn remove(&mut self, page: u32) {
         self.set(page, 0, 0);
-        self.resident -= 1;
     }
 
     #[inline]
@@ -200,12 +196,13 @@ impl<E: Entries> LruOrder for Ages<E> {
     }
 
     /// A large guest's migration begins with this, and the guest waits for it: the pages are
-    /// distributed by their times over buckets that fit the nearest cache, and sorted there.
+    /// distributed by their times over buckets that fit a near cache, and sorted there. No more
+    /// room is taken than that of the list.
     fn oldest_first(&self) -> Vec<u32> {
         let shift = (self.next - self.oldest).checked_ilog2().unwrap_or(0);
         let shift = shift.saturating_sub(BUCKETS.ilog2() - 1);
         let resident = || {
-            let marks = (0u64..).zip(self.entries.marks());
+            let marks = (0u32..).zip(self.entries.marks());
             let resident = marks.filter(|(_, mark)| flags_in(*mark) & RESIDENT != 0);
             resident.map(|(page, mark)| (mark >> FLAG_BITS, page))
         };
@@ -216,20 +213,23 @@ impl<E: Entries> LruOrder for Ages<E> {
         for begin in &mut ends {
             end += std::mem::replace(begin, end);
         }
-        let mut times: Vec<u64> = vec![0; end];
+        let mut pages = vec![0; end];
         for (time, page) in resident() {
             let next = &mut ends[bucket(time)];
-            times[*next] = u64::from(time) << 32 | page;
+            pages[*next] = page;
             *next += 1;
         }
+        let mut times: Vec<u64> = Vec::new();
         let mut begin = 0;
         for end in ends {
-            times[begin..end].sort_unstable();
+            let pages = &mut pages[begin..end];
+            let timed = |page: &u32| u64::from(self.entries.mark(*page) >> FLAG_BITS) << 32;
+            times.clear();
+            times.extend(pages.iter().map(|page| timed(page) | u64::from(*page)));
+            times.sort_unstable();
+            pages.iter_mut().zip(&times).for_each(|(page, time)| *page = *time as u32);
             begin = end;
         }
-        // In place.
-        let mut pages: Vec<u32> = times.into_iter().map(|time| time as u32).collect();
-        pages.shrink_to_fit();
         pages
     }
 }
