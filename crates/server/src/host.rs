@@ -296,8 +296,8 @@ impl Host {
     }
 
     /// Shows an event to the manager, if it is not too far behind.
-    pub(crate) fn show_event(&self, migration: MigrationId, event: &Event) {
-        let _ = self.watched.try_send(FromServer::Event { migration, event: event.clone() });
+    pub(crate) fn show_event(&self, migration: MigrationId, event: Event) {
+        let _ = self.watched.try_send(FromServer::Event { migration, event });
     }
 
     /// Shows the manager how far a migration is, as [`Host::show_event`].

@@ -211,7 +211,8 @@ async fn a_page_with_a_wrong_byte_ends_the_migration_and_nothing_else() {
         let (mut peer, answer) = play_source(&fleet, offer(50)).await;
         assert_eq!(answer, PeerMessage::Accept);
         begin_now(&mut peer).await;
-        let page = PageMessage { page: PageNumber(3), stamp: 9, dirty: false, cause: Cause::Round };
+        let (page, stamp, cause) = (PageNumber(3), Some(9), Cause::Round);
+        let page = PageMessage { page, count: 1, stamp, dirty: false, cause };
         let mut bytes = BytesMut::new();
         encode_page(&PageContents::of(&spec(6)), &page, Instant::ZERO, &mut bytes);
         peer.send(PeerFrame::Page(bytes.clone().freeze())).await.unwrap();

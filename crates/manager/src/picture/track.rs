@@ -113,7 +113,7 @@ impl Track {
                 self.seen.stall_ns += stalled.as_nanos();
             }
             EventKind::PageArrived { page, cause, fate } => {
-                self.seen.arrived.add(*cause);
+                self.seen.arrived.add(*cause, 1);
                 if matches!(fate, Fate::Installed | Fate::EndedFault) {
                     self.causes.insert(page.0, cell_cause(*cause));
                 }

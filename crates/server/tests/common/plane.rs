@@ -190,7 +190,7 @@ impl PlayedSource {
 
     /// The context of a guest before its first access, all of whose pages have been sent.
     pub async fn send_context(&mut self) {
-        let all = (0..self.spec.pages).map(PageNumber).collect();
+        let all = (0..self.spec.pages).map(PageNumber);
         let list = ResidencyList::new(all, |page| Residency { page, dirty: false, current: true });
         let (part, _) = encode_residency(&list, 0).unwrap();
         self.control.send(PeerFrame::Residency(part)).await.unwrap();
@@ -224,7 +224,7 @@ pub fn batch(number: u64, pages: &[(PageEntry, Vec<u8>)]) -> BytesMut {
         number,
     };
     let mut bytes = BytesMut::from(&header.encode()[..]);
-    pages.iter().for_each(|(entry, _)| entry.encode(&mut bytes));
+    pages.iter().for_each(|(entry, _)| bytes.extend_from_slice(&entry.encode()));
     pages.iter().for_each(|(_, body)| bytes.extend_from_slice(body));
     bytes
 }

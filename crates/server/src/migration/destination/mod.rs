@@ -9,8 +9,8 @@ use crate::vm::{Here, MOST_ACCESSES, Request, Vm};
 use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, PageContents, Timeout};
 use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{
-    Context, Destination, DestinationInput, DestinationOutput, DestinationReport, Event, EventKind,
-    LinkMessage, Notice, Outcome, PageMessage, Reply, ResidencyList, Verdict,
+    Context, Destination, DestinationInput, DestinationOutput, DestinationReport, EventKind,
+    EventRun, LinkMessage, Notice, Outcome, PageMessage, Reply, ResidencyList, Verdict,
 };
 use lazycopy_protocol::control::VmPhase;
 use lazycopy_protocol::frame::PeerFrame;
@@ -251,24 +251,36 @@ impl DestinationSide {
 
     /// Hands the pages of a batch to the machine. What it does not install takes no memory.
     fn pages_arrived(&mut self, now: Instant, batch: Batch) {
+        let mut coming = 0;
+        let resident = self.resident();
         for page in &batch.pages {
+            coming += page.count;
             let message = LinkMessage::Page(*page);
             self.herald.arrived(&message);
             let input = DestinationInput::Arrived(message);
             self.destination.handle_input(now, input);
         }
-        if let Some(memory) = self.destination.memory_mut() {
-            for PageMessage { page, .. } in &batch.pages {
-                if !memory.contains(*page)
-                    && let Some(bytes) = memory.bytes_mut()
-                {
-                    bytes.discard(*page, 1);
-                }
-            }
+        if self.resident() != resident + coming {
+            self.discard_what_is_not_installed(&batch);
         }
         let acknowledgement =
             self.plane.as_mut().and_then(|plane| plane.note_taken(batch.connection));
         self.frames.extend(acknowledgement.map(PeerFrame::Message));
+    }
+
+    fn resident(&self) -> u32 {
+        self.destination.memory().map_or(0, Memory::resident)
+    }
+
+    fn discard_what_is_not_installed(&mut self, batch: &Batch) {
+        let Some(memory) = self.destination.memory_mut() else { return };
+        for page in batch.pages.iter().flat_map(PageMessage::pages) {
+            if !memory.contains(page)
+                && let Some(bytes) = memory.bytes_mut()
+            {
+                bytes.discard(page, 1);
+            }
+        }
     }
 
     /// All messages come from the source alone, in the order in which it said them.
@@ -282,9 +294,9 @@ impl DestinationSide {
     }
 
     /// After the end the guest's ordinary paging is no part of the migration's story any more.
-    fn record(&mut self, event: Event) {
-        if self.ended_at.is_none() || !matches!(event.kind, EventKind::Missed { .. }) {
-            self.log.record(event);
+    fn record(&mut self, run: EventRun) {
+        if self.ended_at.is_none() || !matches!(run.first.kind, EventKind::Missed { .. }) {
+            self.log.record(run);
         }
     }
 
@@ -353,9 +365,9 @@ impl Machine for DestinationSide {
                     let message = PeerMessage::Reply { deliver_at, reply };
                     self.frames.push_back(PeerFrame::Message(message));
                 }
-                DestinationOutput::Event(event) => {
-                    last = last.max(Some(event.at));
-                    self.record(event);
+                DestinationOutput::Event(run) => {
+                    last = last.max(Some(run.first.at));
+                    self.record(run);
                 }
                 DestinationOutput::Ended => self.ended_at = Some(last.unwrap_or_default()),
             }
