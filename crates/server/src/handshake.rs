@@ -4,7 +4,7 @@
 //! The source asks for the destination's clock several times. The answer with the least round
 //! trip is taken; the destination's clock was read within it, at its middle give or take half.
 
-use crate::connection::{BulkStream, Connection};
+use crate::connection::{BulkStream, Connection, Numbered};
 use crate::host::Host;
 use crate::plane::set_up;
 use lazycopy_link::{LinkSpec, PlaneParameters};
@@ -174,7 +174,7 @@ async fn read_clock(connection: &mut Connection, number: u32) -> Result<Reading,
 /// In words: the source went away, says something unexpected, or is too slow.
 pub(crate) async fn await_beginning(
     mut connection: Connection,
-    mut expected: mpsc::Receiver<BulkStream>,
+    mut expected: mpsc::Receiver<Numbered>,
     connections: usize,
 ) -> Result<Agreement, String> {
     let accepted = Instant::now();
@@ -213,7 +213,7 @@ pub(crate) async fn await_beginning(
 /// The bulk connections, all of which were answered before the source said when to begin. Each has
 /// its place since then, though the task that answered may not have handed it over yet.
 async fn take_bulk(
-    expected: &mut mpsc::Receiver<BulkStream>,
+    expected: &mut mpsc::Receiver<Numbered>,
     connections: usize,
 ) -> Result<Vec<BulkStream>, String> {
     let answered = expected.max_capacity() - expected.capacity();
@@ -225,7 +225,8 @@ async fn take_bulk(
         let lost = "a bulk connection was lost before the migration began";
         bulk.push(expected.recv().await.ok_or(lost)?);
     }
-    Ok(bulk)
+    bulk.sort_by_key(|(number, _)| *number);
+    Ok(bulk.into_iter().map(|(_, stream)| stream).collect())
 }
 
 fn send(connection: &mut Connection, message: PeerMessage) -> Result<(), String> {
@@ -242,4 +243,27 @@ pub(crate) fn unexpected(expected: &str, seen: &PeerMessage) -> String {
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn bulk_connections_have_the_source_s_order_whichever_is_handed_over_first() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let bulk = || {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let port = stream.local_addr().unwrap().port();
+            (BulkStream { stream, place: None }, port)
+        };
+        let ((first, first_port), (second, second_port)) = (bulk(), bulk());
+        let (handed_over, mut expected) = mpsc::channel::<Numbered>(2);
+        handed_over.send((1, second)).await.unwrap();
+        handed_over.send((0, first)).await.unwrap();
+        let taken = take_bulk(&mut expected, 2).await.unwrap();
+        let ports = taken.iter().map(|bulk| bulk.stream.local_addr().unwrap().port());
+        assert_eq!(ports.collect::<Vec<_>>(), [first_port, second_port]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::ServerConfig;
 use crate::answered::{Answered, Coming, RequestId};
-use crate::connection::{BulkStream, Connection};
+use crate::connection::{Connection, Numbered};
 use crate::pool::Pool;
 use crate::records::Records;
 use crate::sides::Sides;
@@ -61,7 +61,7 @@ pub(crate) struct Host {
     pace: Mutex<Pace>,
     records: Mutex<Records>,
     /// Guests that are about to come and await bulk connections, by source and migration.
-    awaiting_bulk: Mutex<BTreeMap<(String, MigrationId), mpsc::Sender<BulkStream>>>,
+    awaiting_bulk: Mutex<BTreeMap<(String, MigrationId), mpsc::Sender<Numbered>>>,
     sides: Mutex<Sides>,
     answered: Mutex<Answered>,
     reported: Notify,
@@ -242,7 +242,7 @@ impl Host {
         source: &str,
         migration: MigrationId,
         connections: usize,
-    ) -> (mpsc::Receiver<BulkStream>, AwaitsBulk) {
+    ) -> (mpsc::Receiver<Numbered>, AwaitsBulk) {
         let (sender, receiver) = mpsc::channel(connections.max(1));
         let key = (source.to_owned(), migration);
         if connections > 0 {
@@ -256,7 +256,7 @@ impl Host {
         &self,
         source: &str,
         migration: MigrationId,
-    ) -> Option<mpsc::Sender<BulkStream>> {
+    ) -> Option<mpsc::Sender<Numbered>> {
         lock(&self.awaiting_bulk).get(&(source.to_owned(), migration)).cloned()
     }
 

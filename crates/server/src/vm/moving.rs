@@ -8,7 +8,7 @@ use crate::handshake::{Agreement, await_beginning};
 use crate::migration::{DestinationSide, Driver, Log, Machine, OwnThread, SourceSide, Timeline};
 use crate::plane::{Writer, set_up};
 use crate::room::{Room, frees_meanwhile};
-use lazycopy_guest::Guest;
+use lazycopy_guest::{Guest, GuestSnapshot};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{Side, SourceInput, Verdict};
 use lazycopy_protocol::control::{
@@ -99,7 +99,8 @@ impl Vm {
         let mut books = Books::new(&driver, start.migration, verdict, report, uncertainty, before);
         books.plane = driver.machine.plane_counts();
         let (guest, log) = driver.machine.into_parts();
-        self.end(books, guest, log, &timeline)
+        let after = self.host.snapshot(guest.as_ref()).guest;
+        self.end(books, guest, after, log, &timeline)
     }
 
     /// The guest comes from another server; its frames are taken.
@@ -143,8 +144,8 @@ impl Vm {
         let report = SideReport::Destination(driver.machine.report());
         let verdict = driver.machine.verdict();
         let books = Books::new(&driver, offer.migration, verdict, report, uncertainty, before);
-        let (guest, log) = driver.machine.into_parts();
-        self.end(books, guest, log, &timeline)
+        let (guest, at_end, log) = driver.machine.into_parts();
+        self.end(books, guest, at_end, log, &timeline)
     }
 
     /// Whether this machine has the memory for the guest that is offered.
@@ -178,14 +179,20 @@ impl Vm {
     }
 
     /// Closes the books of a side. A guest that is here goes on by the clock of its migration.
-    fn end(&mut self, books: Books, guest: Option<Guest>, log: Log, timeline: &Timeline) -> Life {
+    fn end(
+        &mut self,
+        books: Books,
+        guest: Option<Guest>,
+        after: Option<GuestSnapshot>,
+        log: Log,
+        timeline: &Timeline,
+    ) -> Life {
         let (vm, verdict) = (self.name().to_owned(), &books.verdict);
         info!(vm, outcome = %verdict.outcome, reason = verdict.reason, "a migration ended here");
         match &guest {
             Some(guest) => self.publish(VmPhase::Running, Some(guest)),
             None => self.host.pool().remove(&vm),
         }
-        let after = self.host.snapshot(guest.as_ref());
         let events = log.into_events();
         let ended = SideEnded {
             migration: books.migration,
@@ -196,7 +203,7 @@ impl Vm {
             slip: books.slip,
             out_of_order: books.out_of_order,
             before: books.before,
-            after,
+            after: HostSnapshot { host: self.host.state(), guest: after },
             events: events.events(),
             plane: books.plane,
         };

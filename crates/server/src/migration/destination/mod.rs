@@ -6,13 +6,13 @@ use super::driver::{Drained, Machine};
 use super::{GREATEST_LAG, Herald, Log, Pumped, Received, Side};
 use crate::connection::BulkStream;
 use crate::vm::{Here, MOST_ACCESSES, Request, Vm};
-use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, PageContents, Timeout};
+use lazycopy_guest::{Disk, Guest, GuestSnapshot, GuestSpec, Memory, PageContents, Timeout};
 use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{
     Context, Destination, DestinationInput, DestinationOutput, DestinationReport, EventKind,
     EventRun, LinkMessage, Notice, Outcome, PageMessage, Reply, ResidencyList, Verdict,
 };
-use lazycopy_protocol::control::VmPhase;
+use lazycopy_protocol::control::{MAX_SHOWN_PAGES, VmPhase};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::lists::{decode_disk, decode_residency};
 use lazycopy_protocol::page::decode_page;
@@ -55,6 +55,8 @@ pub(crate) struct DestinationSide {
     /// Messages of the source that have come and are not due yet.
     undelivered: u64,
     ended_at: Option<Instant>,
+    /// The guest as it was then. It goes on while the source's last word is awaited.
+    guest_at_end: Option<GuestSnapshot>,
     overdue_scheduled: bool,
     /// The source says nothing more.
     source_is_done: bool,
@@ -101,6 +103,7 @@ impl DestinationSide {
             herald,
             undelivered: 0,
             ended_at: None,
+            guest_at_end: None,
             overdue_scheduled: false,
             source_is_done: false,
             withdrawn: None,
@@ -151,9 +154,10 @@ impl DestinationSide {
         }
     }
 
-    /// What is left of this side: the guest, if it is here, and the log.
-    pub(crate) fn into_parts(self) -> (Option<Guest>, Log) {
-        (self.destination.into_guest(), self.log)
+    /// What is left of this side: the guest, if it is here, what it was when its books were
+    /// closed, and the log.
+    pub(crate) fn into_parts(self) -> (Option<Guest>, Option<GuestSnapshot>, Log) {
+        (self.destination.into_guest(), self.guest_at_end, self.log)
     }
 
     /// What the guest is doing: once nothing of it is missing, it is this server's alone, also while
@@ -369,7 +373,11 @@ impl Machine for DestinationSide {
                     last = last.max(Some(run.first.at));
                     self.record(run);
                 }
-                DestinationOutput::Ended => self.ended_at = Some(last.unwrap_or_default()),
+                DestinationOutput::Ended => {
+                    self.ended_at = Some(last.unwrap_or_default());
+                    let guest = self.destination.guest();
+                    self.guest_at_end = guest.map(|guest| guest.snapshot(MAX_SHOWN_PAGES as usize));
+                }
             }
         }
         let overdue = self.ended_at.filter(|_| !self.overdue_scheduled && !self.source_is_done);
