@@ -2,6 +2,7 @@
 
 use crate::common::{FAST, Manager, SERVER, failure, kill_process, manager, result, runs};
 use lazycopy_protocol::control::{FirstFrame, PROTOCOL_VERSION, ServerHello, ToServer};
+use lazycopy_protocol::pace::Pace;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -60,6 +61,8 @@ fn answer_to(manager: &Manager, name: &str, protocol: u32) -> ToServer {
         address: "127.0.0.1:1".to_owned(),
         frames: 1,
         vms: Vec::new(),
+        sides: Vec::new(),
+        pace: Pace::default(),
     });
     let answer = closed_after(&manager.address, &frame(&serde_json::to_vec(&hello).unwrap()));
     serde_json::from_slice(&answer[4..]).expect("a frame")

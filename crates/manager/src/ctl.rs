@@ -4,12 +4,19 @@ use crate::arguments::CtlArguments;
 use futures_util::{SinkExt, StreamExt};
 use lazycopy_protocol::control::{CtlReply, CtlRequest, FirstFrame, PROTOCOL_VERSION};
 use lazycopy_protocol::frame::{FrameError, JsonCodec};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio_util::codec::Framed;
 
 /// How long connecting may take. A command may take as long as it needs.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a request with a name is sent again since its connection broke: long enough for somebody
+/// to start the manager again.
+const RESEND_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The pause before it is sent again.
+const RESEND_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a command could not be sent, or its reply not be had.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +39,29 @@ pub enum CtlError {
     },
 }
 
-/// Sends a command and awaits the reply.
+/// Sends a command and awaits the reply, as text or as JSON. A request with a name is sent again where the connection
+/// breaks: the manager carries it out once.
 ///
 /// # Errors
 /// When there is no manager, or it does not answer. A command that failed is a reply.
-pub async fn send(arguments: &CtlArguments) -> Result<CtlReply, CtlError> {
+pub async fn send(arguments: &CtlArguments, json: bool) -> Result<CtlReply, CtlError> {
+    let mut broken_since = None;
+    loop {
+        let error = match send_once(arguments, json).await {
+            // A manager that was never there is not waited for.
+            Err(error @ CtlError::NoManager { .. }) if broken_since.is_none() => return Err(error),
+            Err(error) => error,
+            reply => return reply,
+        };
+        let since = *broken_since.get_or_insert_with(Instant::now);
+        if arguments.request_id.is_none() || since.elapsed() > RESEND_DEADLINE {
+            return Err(error);
+        }
+        tokio::time::sleep(RESEND_PAUSE).await;
+    }
+}
+
+async fn send_once(arguments: &CtlArguments, json: bool) -> Result<CtlReply, CtlError> {
     let address = || arguments.connect.clone();
     let no_manager = |problem: String| CtlError::NoManager { address: address(), problem };
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(&arguments.connect));
@@ -51,7 +76,8 @@ pub async fn send(arguments: &CtlArguments) -> Result<CtlReply, CtlError> {
     let request = CtlRequest {
         protocol: PROTOCOL_VERSION,
         command: command_line(&arguments.command),
-        json: arguments.json,
+        json,
+        request: arguments.request_id.as_ref().map(|name| name.as_str().to_owned()),
     };
     framed.send(FirstFrame::Ctl(request)).await.map_err(failed)?;
     match framed.next().await {

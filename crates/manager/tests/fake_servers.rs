@@ -16,6 +16,7 @@ use lazycopy_protocol::control::{
     ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer, VmSummary, Watch,
 };
 use lazycopy_protocol::frame::JsonCodec;
+use lazycopy_protocol::pace::Pace;
 use lazycopy_results::{load_events, load_run};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ impl Laboratory {
         let settings = Settings {
             listen: "127.0.0.1:0".to_owned(),
             out: out.path().to_owned(),
+            state: None,
+            patience: std::time::Duration::ZERO,
             launcher: Launcher { program: PathBuf::from("none"), arguments: Vec::new() },
             level: EventLevel::Off,
         };
@@ -103,18 +106,24 @@ impl FakeServer {
             address: format!("{name}.example:1"),
             frames: 1_000,
             vms,
+            sides: Vec::new(),
+            pace: Pace::default(),
         };
         opening.send(FirstFrame::Server(hello)).await.unwrap();
         let mut connection = opening.map_codec(JsonCodec::retyped::<ToServer, FromServer>);
-        assert_eq!(connection.next().await.unwrap().unwrap(), ToServer::Welcome);
+        let welcome = connection.next().await.unwrap().unwrap();
+        assert!(matches!(welcome, ToServer::Welcome { .. }), "{welcome:?}");
         laboratory.expect(&format!("Server \"{name}\" is here")).await;
         FakeServer { name: name.to_owned(), connection }
     }
 
     async fn command(&mut self) -> (u64, ServerCommand) {
-        match self.connection.next().await.expect("the manager is there").unwrap() {
-            ToServer::Command { id, command } => (id, command),
-            other => panic!("{other:?}"),
+        loop {
+            match self.connection.next().await.expect("the manager is there").unwrap() {
+                ToServer::Command { id, command } => return (id, command),
+                ToServer::Heartbeat => self.say(FromServer::Heartbeat).await,
+                other => panic!("{other:?}"),
+            }
         }
     }
 

@@ -30,6 +30,20 @@ fn a_snapshot_shows_servers_and_guests_and_their_memory() {
 }
 
 #[test]
+fn a_viewer_that_comes_late_is_told_the_end_of_the_log() {
+    let page = Page::with_servers();
+    page.commands(&format!("vm create v --on a {FAST} --set measured_accesses=5"));
+    page.commands("migrate v --to b --scheme post-copy --wait");
+    let (_, told) = page.live().find(|(name, _)| name == "recent").unwrap();
+    let told = told.as_array().unwrap();
+    let numbers: Vec<u64> = told.iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
+    let has = |name: &str| told.iter().any(|entry| entry["event"]["event"] == name);
+    assert!(has("handover") && has("page_sent") && has("ended"), "{told:?}");
+    page.end();
+}
+
+#[test]
 fn a_viewer_sees_the_fleet_then_the_log_and_progress_that_does_not_go_back() {
     let page = Page::with_servers();
     page.commands(&format!("vm create v --on a {SEEN}"));
@@ -156,4 +170,24 @@ fn resident_bytes(process: u32) -> usize {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
     let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kib * 1024
+}
+
+#[test]
+fn viewers_are_told_how_time_goes_and_where_a_migration_stands() {
+    let page = Page::with_servers();
+    let shown = page.awaits(|shown| shown["servers"].as_array().is_some_and(|it| it.len() == 2));
+    assert_eq!(shown["pace"], json!({ "frozen": false, "slower": 1 }));
+    page.commands("time slow 2");
+    page.commands("time freeze");
+    page.commands(&format!("vm create v --on a {SEEN}"));
+    page.commands("migrate v --to b --scheme lazy-copy");
+    let stands_at =
+        |at: u64| move |shown: &Value| shown["migrations"][0]["model_ns"].as_u64() == Some(at);
+    let shown = page.awaits(stands_at(0));
+    assert_eq!(shown["pace"], json!({ "frozen": true, "slower": 2 }));
+    let stepped = page.commands("time step 700ms");
+    assert_eq!(stepped["migrations"][0]["until_ns"], 700_000_000);
+    let shown = page.awaits(stands_at(700_000_000));
+    assert_eq!(shown["migrations"][0]["phase"], "down");
+    page.end();
 }

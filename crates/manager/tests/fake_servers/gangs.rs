@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use lazycopy_guest::GuestSpec;
 use lazycopy_migration::{Outcome, SourceReport};
 use lazycopy_protocol::control::{
-    HostState, ServerCommand, ServerReply, SideReport, StartMigration, ToServer,
+    FromServer, HostState, ServerCommand, ServerReply, SideReport, StartMigration, ToServer,
 };
 use tokio::sync::mpsc;
 
@@ -31,7 +31,14 @@ impl Puppet {
                         server.end(&start, outcome, report).await;
                     }
                     message = server.connection.next() => {
-                        let Some(Ok(ToServer::Command { id, command })) = message else { return };
+                        let (id, command) = match message {
+                            Some(Ok(ToServer::Command { id, command })) => (id, command),
+                            Some(Ok(ToServer::Heartbeat)) => {
+                                server.say(FromServer::Heartbeat).await;
+                                continue;
+                            }
+                            _ => return,
+                        };
                         let answer = match command {
                             ServerCommand::Migrate(start)
                                 if Some(&*start.destination) == refused_destination =>

@@ -45,11 +45,11 @@ impl Breaks {
         self.paused.is_some()
     }
 
-    /// `page` is sent.
+    /// The `count` pages from `first` on are sent.
     #[inline]
-    pub(super) fn sends(&mut self, page: PageNumber) {
+    pub(super) fn sends(&mut self, first: PageNumber, count: u32) {
         if let Some(lost) = &mut self.lost {
-            self.recovered += u64::from(lost.remove(page));
+            self.recovered += u64::from(lost.remove_run(first, count));
         }
     }
 
@@ -352,13 +352,20 @@ mod broken {
     }
 
     impl Breaks {
+        /// Pages that go as the forward context has written to them: alone, since the bytes in its
+        /// memory are those of before.
         pub(in crate::source) fn tamper(&self, message: PageMessage, guest: &Guest) -> PageMessage {
-            let written = guest.memory().is_dirty(message.page) && !message.dirty;
-            match self.broken_rule {
-                Some(BrokenRule::SendOwnWrites) if written => {
-                    PageMessage { stamp: message.stamp ^ guest.registers().accesses, ..message }
+            let is_written = |page| guest.memory().is_dirty(page) && !message.dirty;
+            if self.broken_rule != Some(BrokenRule::SendOwnWrites) {
+                return message;
+            }
+            match message.pages().position(is_written) {
+                Some(0) => {
+                    let written = guest.stamp(message.page) ^ guest.registers().accesses;
+                    PageMessage { count: 1, stamp: Some(written), ..message }
                 }
-                _ => message,
+                Some(before) => PageMessage { count: before as u32, ..message },
+                None => message,
             }
         }
     }

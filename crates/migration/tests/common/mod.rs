@@ -136,7 +136,7 @@ impl Pair {
                 self.destination.handle_input(self.now, DestinationInput::DiskDue);
             }
             4 => drop(self.destination.run(self.now, 1)),
-            _ => self.source.handle_input(self.now, SourceInput::LinkFree),
+            _ => self.source.handle_input(self.now, SourceInput::LinkFree { room: 1 }),
         }
         self.drain();
         true
@@ -157,7 +157,7 @@ impl Pair {
                     let input = DestinationInput::Received(notice);
                     self.to_destination.push_back((at + LATENCY, input));
                 }
-                SourceOutput::Event(event) => self.events.push(event),
+                SourceOutput::Event(event) => self.events.extend(event.events()),
                 SourceOutput::Ended => self.source_ended = true,
             }
         }
@@ -166,7 +166,7 @@ impl Pair {
                 DestinationOutput::Reply { at, reply } => {
                     self.to_source.push_back((at + LATENCY, SourceInput::Received(reply)));
                 }
-                DestinationOutput::Event(event) => self.events.push(event),
+                DestinationOutput::Event(event) => self.events.extend(event.events()),
                 DestinationOutput::Ended => self.destination_ended = true,
             }
         }

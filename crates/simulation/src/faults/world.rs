@@ -220,7 +220,7 @@ impl<'a> World<'a> {
                 }
                 self.drain();
             }
-            Turn::LinkChoice => self.tell_source(SourceInput::LinkFree),
+            Turn::LinkChoice => self.tell_source(SourceInput::LinkFree { room: 1 }),
         }
     }
 
@@ -264,7 +264,7 @@ impl<'a> World<'a> {
                 SourceOutput::Notify { notice, .. } => {
                     self.send(Way::Forward, Payload::Notice(notice));
                 }
-                SourceOutput::Event(event) => self.note(event),
+                SourceOutput::Event(run) => run.events().for_each(|event| self.note(event)),
                 SourceOutput::Ended => self.source_ended(),
             }
         }
@@ -275,7 +275,7 @@ impl<'a> World<'a> {
                 DestinationOutput::Reply { reply, .. } => {
                     self.send(Way::Backward, Payload::Reply(reply));
                 }
-                DestinationOutput::Event(event) => self.note(event),
+                DestinationOutput::Event(run) => run.events().for_each(|event| self.note(event)),
                 DestinationOutput::Ended => self.hosts.destination.ended = true,
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{Book, Checker, Sight};
 use crate::faults::hosts::Hosts;
-use lazycopy_migration::{Event, EventKind, Fate, LinkMessage};
+use lazycopy_migration::{Event, EventKind, Fate, LinkMessage, Source};
 use lazycopy_units::PageNumber;
 use std::collections::BTreeSet;
 
@@ -19,13 +19,15 @@ impl Checker for PreImages {
          context's own writes"
     }
 
-    fn see(&mut self, sight: &Sight<'_>, book: &Book, _: &Hosts) -> Result<(), String> {
-        if let Sight::Sends(LinkMessage::Page(message)) = sight
-            && let Some(stamp) = book.stamps.get(message.page.index())
-            && message.stamp != *stamp
-        {
-            let page = message.page;
-            return Err(format!("page {page} was sent as {:x}, it was {stamp:x}", message.stamp));
+    fn see(&mut self, sight: &Sight<'_>, book: &Book, hosts: &Hosts) -> Result<(), String> {
+        let Sight::Sends(LinkMessage::Page(message)) = sight else { return Ok(()) };
+        let memory = hosts.source.machine.as_ref().and_then(Source::memory);
+        for page in message.pages() {
+            let sent = message.stamp.or_else(|| memory?.stamp_in_place(page));
+            let was = book.stamps.get(page.index()).copied();
+            if was.is_some() && sent != was {
+                return Err(format!("page {page} was sent as {sent:x?}, it was {was:x?}"));
+            }
         }
         Ok(())
     }
