@@ -398,6 +398,13 @@ pub const KEYS: &[Key] = &{
             "1 B/s or more",
             "The most that the background push sends per second after the hand-over.",
         ),
+        key(
+            "migration.checkpoint",
+            SWITCH,
+            Or("false"),
+            "",
+            "The dirty pages are written to the disk after the suspension, so that the guest survives its source.",
+        ),
         key("fleet.hosts", INTEGER, Or("2"), "2 to 4,096", "Hosts, numbered from 0."),
         key(
             "fleet.card",
