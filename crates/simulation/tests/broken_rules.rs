@@ -55,3 +55,14 @@ fn control_messages_that_come_twice_harm_nobody_even_where_no_connection_filters
         assert_eq!(violations, [], "seed {seed}");
     }
 }
+
+#[test]
+fn memory_that_is_given_up_before_the_guest_runs_elsewhere_is_missed() {
+    let options = FaultOptions { acknowledges_early: true, ..FaultOptions::default() };
+    let caught = (0..SEEDS).find_map(|seed| {
+        let violations = FaultCase::draw(seed).run(&options).violations;
+        violations.first().map(|violation| (seed, violation.checker))
+    });
+    println!("{caught:?}");
+    assert!(caught.is_some());
+}

@@ -19,6 +19,8 @@ fn the_invariants_hold_whatever_fails_whenever() {
     }
     println!("{summary}");
     assert_eq!(summary.missing(), [], "cells that no fault has hit");
+    let tally = summary.tally();
+    assert!(tally.runs_lost > 100 && tally.pages_given_up > 1_000, "{tally:?}");
 }
 
 #[test]
@@ -37,7 +39,8 @@ fn without_faults_the_machines_do_what_they_do_in_the_engine() {
     let options = FaultOptions { events: true, ..FaultOptions::default() };
     let mut completed = 0;
     for seed in 0..400 {
-        let case = FaultCase { faults: Vec::new(), reclaim: None, ..FaultCase::draw(seed) };
+        let case =
+            FaultCase { faults: Vec::new(), reclaim: None, room: None, ..FaultCase::draw(seed) };
         let run = case.run(&options);
         assert_eq!(run.violations, [], "{case}");
         let migration = Migration {

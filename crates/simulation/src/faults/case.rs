@@ -17,6 +17,8 @@ const CASE_STREAM: u64 = 6;
 
 /// Faults of one case at most: three can meet in ways that two cannot, and more hide each other.
 const MOST_FAULTS: u64 = 3;
+/// Pages that leave at once at most: some messages more are needed for most guests.
+const MOST_AT_ONCE: u64 = 16;
 /// The longest that a fault lasts: beyond every deadline, so that both sides give up, too.
 const LONGEST_FAULT: Duration = Duration::from_millis(600);
 
@@ -57,6 +59,9 @@ pub struct FaultCase {
     pub faults: Vec<PlannedFault>,
     /// So long after the link broke, an operator tells the source to take the guest back.
     pub reclaim: Option<Duration>,
+    /// Pages are real bytes, and so many may leave at once; else they are stamps, and leave one by
+    /// one.
+    pub room: Option<u32>,
 }
 
 struct Draw(ChaCha8Rng);
@@ -94,7 +99,7 @@ impl FaultCase {
         let scheme = draw.pick(&Scheme::ALL);
         let link = draw.link();
         let guest = draw.guest(seed, scheme);
-        let parameters = draw.parameters(scheme, &link);
+        let mut parameters = draw.parameters(scheme, &link);
         let ms = Duration::from_millis;
         let latency = link.latency.as_nanos();
         let silence = Duration::from_nanos(20_000_000 + 3 * latency);
@@ -110,7 +115,22 @@ impl FaultCase {
         let warmup_accesses = draw.below(100);
         let faults = draw.faults(&parameters);
         let reclaim = draw.one_in(3).then(|| draw.span(ms(400)));
-        FaultCase { seed, guest, warmup_accesses, parameters, link, patience, faults, reclaim }
+        let room = draw.one_in(3).then(|| draw.within(2, MOST_AT_ONCE) as u32);
+        // Other orders have few pages that follow each other.
+        if room.is_some() && draw.one_in(2) {
+            parameters.push_order = PushOrder::Address;
+        }
+        FaultCase {
+            seed,
+            guest,
+            warmup_accesses,
+            parameters,
+            link,
+            patience,
+            faults,
+            reclaim,
+            room,
+        }
     }
 
     /// The phases that a migration without faults passes through under these parameters.
@@ -327,6 +347,9 @@ impl fmt::Display for FaultCase {
             patience.source,
             self.bound()
         )?;
+        if let Some(room) = self.room {
+            writeln!(f, "  pages: real bytes, {room} at once at most")?;
+        }
         if let Some(after) = self.reclaim {
             writeln!(f, "  operator: reclaim {after} after the link broke")?;
         }

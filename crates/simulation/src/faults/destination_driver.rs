@@ -54,6 +54,7 @@ impl World<'_> {
                 self.close_at_destination("the source made a new connection");
                 let host = &mut self.hosts.destination;
                 host.session.connection = connection;
+                self.taken.clear();
                 host.session.is_up = true;
                 host.session.heard_at = self.now;
                 host.session.beats_at = self.now;
@@ -76,8 +77,10 @@ impl World<'_> {
             payload => {
                 host.session.heard_at = self.now;
                 match payload {
-                    Payload::Link(message) => {
-                        self.tell_destination(DestinationInput::Arrived(message));
+                    Payload::Link(parcel) => {
+                        self.receive(&parcel);
+                        self.tell_destination(DestinationInput::Arrived(parcel.message));
+                        self.acknowledge();
                     }
                     Payload::Notice(notice) => {
                         self.tell_destination(DestinationInput::Received(notice));

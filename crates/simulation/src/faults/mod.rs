@@ -18,6 +18,7 @@ mod checkers;
 mod destination_driver;
 mod fault;
 mod hosts;
+mod parcel;
 mod run;
 mod source_driver;
 mod striking;

@@ -46,12 +46,15 @@ pub struct FaultOptions {
     /// The connection tells packets that come twice from others. Where it does not, that rule is
     /// broken on purpose.
     pub filters_duplicates: bool,
+    /// The destination acknowledges pages before the guest runs there. That is a rule broken on
+    /// purpose, too: the source gives their memory up, and may have to take the guest back.
+    pub acknowledges_early: bool,
 }
 
 impl Default for FaultOptions {
     /// No events, no broken rule.
     fn default() -> Self {
-        FaultOptions { events: false, filters_duplicates: true }
+        FaultOptions { events: false, filters_duplicates: true, acknowledges_early: false }
     }
 }
 
@@ -100,8 +103,8 @@ impl FaultCase {
         options: &FaultOptions,
         prepare: impl FnOnce(&mut Source, &mut Destination),
     ) -> FaultRun {
-        let world = World::new(self, options.filters_duplicates, prepare);
-        let mut world = world.expect("a drawn workload needs no file");
+        let world = World::new(self, options, prepare);
+        let mut world = world.expect("a drawn guest is small, and needs no file");
         world.checkers.events = options.events.then(Vec::new);
         world.begin();
         let bound = self.bound();

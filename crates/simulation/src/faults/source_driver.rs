@@ -59,11 +59,17 @@ impl World<'_> {
             return;
         }
         host.session.is_up = false;
-        self.sending = None;
         host.session.tries_at = Some(now.saturating_add(patience.retry));
         host.session.gives_up_at = Some(now.saturating_add(patience.source));
         host.session.reclaims_at = self.case.reclaim.map(|after| now.saturating_add(after));
+        self.lose_what_is_sent();
         self.tell_source(SourceInput::LinkLost { reason: reason.to_owned() });
+    }
+
+    /// The link is gone from under what occupies it.
+    pub(super) fn lose_what_is_sent(&mut self) {
+        let runs = self.sending.drain(..).filter(|(_, parcel)| parcel.pages() > 1);
+        self.wire.lost_runs += runs.count() as u64;
     }
 
     pub(super) fn at_source(&mut self, packet: Packet) {
@@ -96,6 +102,10 @@ impl World<'_> {
             Payload::Reply(reply) if host.session.is_up => {
                 host.session.heard_at = self.now;
                 self.tell_source(SourceInput::Received(reply));
+            }
+            Payload::Taken(taken) if host.session.is_up => {
+                host.session.heard_at = self.now;
+                self.give_up(&taken);
             }
             _ => host.session.heard_at = self.now,
         }

@@ -113,7 +113,7 @@ impl World<'_> {
                 self.hosts.source.machine = None;
                 self.hosts.source.restarts_at = restarts_at;
                 self.hosts.destination.told_at = told_at;
-                self.sending = None;
+                self.lose_what_is_sent();
             }
             Side::Destination => {
                 self.send(Way::Backward, Payload::Reset);

@@ -48,6 +48,11 @@ impl FaultSummary {
         self.tally.add(&run.tally);
     }
 
+    /// What happened in all of them.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// What other runs came to, besides.
     pub fn merge(&mut self, other: &FaultSummary) {
         self.runs += other.runs;
@@ -80,6 +85,9 @@ impl Tally {
         self.reclaims_refused += other.reclaims_refused;
         self.duplicates_filtered += other.duplicates_filtered;
         self.pauses += other.pauses;
+        self.runs += other.runs;
+        self.runs_lost += other.runs_lost;
+        self.pages_given_up += other.pages_given_up;
     }
 }
 
@@ -111,12 +119,14 @@ impl fmt::Display for FaultSummary {
         }
         let Tally { pauses, recoveries, pages_lost, without_source, .. } = self.tally;
         let Tally { reclaimed, reclaims_refused, duplicates_filtered, .. } = self.tally;
+        let Tally { runs, runs_lost, pages_given_up, .. } = self.tally;
         writeln!(
             f,
             "\n{pauses} pauses, {recoveries} recoveries, {pages_lost} pages lost in flight, \
              {without_source} guests that went on without their source,\n{reclaimed} reclaimed by \
              an operator and {reclaims_refused} refused, {duplicates_filtered} control messages \
-             that came twice"
+             that came twice,\n{runs} messages of several pages, {runs_lost} of them lost in \
+             flight; {pages_given_up} pages whose memory the source gave up before the end"
         )
     }
 }

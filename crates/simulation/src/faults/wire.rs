@@ -6,15 +6,16 @@
 //! older connection is not delivered at all.
 
 use super::fault::Way;
-use lazycopy_migration::{LinkMessage, Notice, RecoveryAnswer, Reply, SourceRecovery};
-use lazycopy_units::{Duration, Instant};
+use super::parcel::Parcel;
+use lazycopy_migration::{Notice, RecoveryAnswer, Reply, SourceRecovery};
+use lazycopy_units::{Duration, Instant, PageNumber};
 use std::collections::BTreeMap;
 
 /// What the servers say to each other.
 #[derive(Clone, Debug)]
 pub(crate) enum Payload {
     /// Source: a message of the link.
-    Link(LinkMessage),
+    Link(Parcel),
     /// Source: a control message.
     Notice(Notice),
     /// Source: the first word after a recovery.
@@ -27,6 +28,8 @@ pub(crate) enum Payload {
     Reply(Reply),
     /// Destination, to [`Payload::Ask`].
     Answer(Box<RecoveryAnswer>),
+    /// Destination: it has taken these pages, so many from each on, and needs them no more.
+    Taken(Vec<(PageNumber, u32)>),
     /// Either: I live.
     Beat,
     /// Either: this connection is no more.
@@ -72,8 +75,10 @@ pub(crate) struct Wire {
     pub(crate) filters_duplicates: bool,
     /// Duplicates that were not delivered.
     pub(crate) filtered: u64,
-    /// Messages of the link that were lost, by connection.
+    /// Pages that were lost, by connection.
     lost: BTreeMap<u32, u64>,
+    /// Messages that were lost with several pages each.
+    pub(crate) lost_runs: u64,
 }
 
 impl Wire {
@@ -86,6 +91,7 @@ impl Wire {
             filters_duplicates: true,
             filtered: 0,
             lost: BTreeMap::new(),
+            lost_runs: 0,
         }
     }
 
@@ -162,12 +168,13 @@ impl Wire {
 
     /// Something of a connection is lost, or came when it was closed.
     pub(crate) fn lose(&mut self, connection: u32, payload: &Payload) {
-        if let Payload::Link(_) = payload {
-            *self.lost.entry(connection).or_default() += 1;
+        if let Payload::Link(parcel) = payload {
+            *self.lost.entry(connection).or_default() += u64::from(parcel.pages());
+            self.lost_runs += u64::from(parcel.pages() > 1);
         }
     }
 
-    /// Messages of the link that this connection has lost.
+    /// Pages that this connection has lost.
     pub(crate) fn lost_of(&self, connection: u32) -> u64 {
         self.lost.get(&connection).copied().unwrap_or(0)
     }

@@ -4,13 +4,16 @@ use super::case::FaultCase;
 use super::checkers::Checkers;
 use super::fault::{Fault, Phase, PlannedFault, Way};
 use super::hosts::{Host, Hosts};
+use super::parcel::Parcel;
+use super::run::FaultOptions;
 use super::wire::{Payload, Wire};
-use lazycopy_guest::{Guest, TimeoutKind, WorkloadError};
+use lazycopy_guest::{Guest, GuestError, Memory, TimeoutKind};
 use lazycopy_migration::{
-    Destination, DestinationInput, DestinationOutput, Event, EventKind, LinkMessage, Side, Source,
-    SourceInput, SourceOutput,
+    Destination, DestinationInput, DestinationOutput, Event, EventKind, Side, Source, SourceInput,
+    SourceOutput,
 };
-use lazycopy_units::{Duration, Instant};
+use lazycopy_units::{Duration, Instant, PageNumber};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A fault that took place.
@@ -41,6 +44,12 @@ pub struct Tally {
     pub duplicates_filtered: u64,
     /// Pauses.
     pub pauses: u64,
+    /// Messages of several pages,
+    pub runs: u64,
+    /// and those of them that were lost in flight.
+    pub runs_lost: u64,
+    /// Pages whose memory the source gave up when they were acknowledged.
+    pub pages_given_up: u64,
 }
 
 /// What happens next.
@@ -54,6 +63,7 @@ enum Turn {
     DestinationDisk,
     SourceAccess,
     DestinationAccess,
+    UrgentChoice,
     LinkChoice,
 }
 
@@ -62,8 +72,12 @@ pub(crate) struct World<'a> {
     pub(crate) now: Instant,
     pub(crate) hosts: Hosts,
     pub(super) wire: Wire,
-    /// What occupies the link, and until when.
-    pub(super) sending: Option<(Instant, LinkMessage)>,
+    /// What occupies the link, one after another, and until when.
+    pub(super) sending: VecDeque<(Instant, Parcel)>,
+    /// Pages that the destination has taken and not acknowledged.
+    pub(super) taken: Vec<(PageNumber, u32)>,
+    /// It acknowledges them though the guest does not run there yet.
+    pub(super) acknowledges_early: bool,
     pub(super) manager_lives: bool,
     /// Faults that have not happened yet.
     pub(super) planned: Vec<PlannedFault>,
@@ -81,18 +95,27 @@ impl<'a> World<'a> {
     /// The world of a case before anything happens; `prepare` may change the machines.
     pub(crate) fn new(
         case: &'a FaultCase,
-        filters_duplicates: bool,
+        options: &FaultOptions,
         prepare: impl FnOnce(&mut Source, &mut Destination),
-    ) -> Result<Self, WorkloadError> {
+    ) -> Result<Self, GuestError> {
         let spec = Arc::new(case.guest.clone());
-        let mut guest = Guest::new(Arc::clone(&spec))?;
+        let has_bytes = case.room.is_some();
+        let mut guest = match has_bytes {
+            true => Guest::new_in_pages(Arc::clone(&spec))?,
+            false => Guest::new(Arc::clone(&spec))?,
+        };
         guest.run_to(Instant::ZERO, case.warmup_accesses, Duration::ZERO)?;
         let checkers = Checkers::new(&spec);
         let mut source = Source::new(guest, case.parameters.clone());
-        let mut destination = Destination::new(spec, case.parameters.clone());
+        let mut destination = Destination::new(Arc::clone(&spec), case.parameters.clone());
+        if has_bytes {
+            let memory = Memory::in_pages(spec.pages, &spec);
+            let refused = |error| GuestError::Memory { pages: spec.pages, error };
+            destination.receive_into(memory.map_err(refused)?);
+        }
         prepare(&mut source, &mut destination);
         let mut wire = Wire::new(case.link.latency);
-        wire.filters_duplicates = filters_duplicates;
+        wire.filters_duplicates = options.filters_duplicates;
         Ok(World {
             case,
             now: Instant::ZERO,
@@ -101,7 +124,9 @@ impl<'a> World<'a> {
                 destination: Host::new(destination, &case.patience),
             },
             wire,
-            sending: None,
+            sending: VecDeque::new(),
+            taken: Vec::new(),
+            acknowledges_early: options.acknowledges_early,
             manager_lives: true,
             planned: case.faults.clone(),
             phase: None,
@@ -133,7 +158,7 @@ impl<'a> World<'a> {
 
     pub(crate) fn has_ended(&self) -> bool {
         let Hosts { source, destination } = &self.hosts;
-        let is_quiet = self.sending.is_none() && !self.wire.carries_messages();
+        let is_quiet = self.sending.is_empty() && !self.wire.carries_messages();
         let is_dead = source.machine.is_none() || destination.machine.is_none();
         source.is_done() && destination.is_done() && (is_dead || is_quiet)
     }
@@ -151,7 +176,7 @@ impl<'a> World<'a> {
                 next = Some((at, turn));
             }
         };
-        let sent = self.sending.as_ref().map(|(at, _)| (*at).max(stopped[0]));
+        let sent = self.sending.front().map(|(at, _)| (*at).max(stopped[0]));
         offer(sent, Turn::Transmitted);
         if let Some((at, way)) = self.wire.next(stopped) {
             offer(Some(at), Turn::Delivery(way));
@@ -168,8 +193,12 @@ impl<'a> World<'a> {
         offer(due(of_destination, TimeoutKind::Disk, stopped[1]), Turn::DestinationDisk);
         offer(due(of_source, TimeoutKind::Access, stopped[0]), Turn::SourceAccess);
         offer(due(of_destination, TimeoutKind::Access, stopped[1]), Turn::DestinationAccess);
+        let has_urgent_way = self.case.room.is_some();
+        let is_urgent = source.machine.as_ref().is_some_and(Source::wants_urgent_link);
+        let urgent = (has_urgent_way && is_urgent).then_some(stopped[0]);
+        offer(urgent, Turn::UrgentChoice);
         let wanted = source.machine.as_ref().and_then(Source::wants_link);
-        let wanted = wanted.filter(|_| self.sending.is_none());
+        let wanted = wanted.filter(|_| self.sending.is_empty());
         offer(wanted.map(|at| at.max(stopped[0])), Turn::LinkChoice);
         next
     }
@@ -192,9 +221,11 @@ impl<'a> World<'a> {
     fn take(&mut self, turn: Turn) {
         match turn {
             Turn::Transmitted => {
-                if let Some((_, message)) = self.sending.take() {
-                    self.send(Way::Forward, Payload::Link(message));
-                    self.tell_source(SourceInput::Transmitted);
+                if let Some((_, parcel)) = self.sending.pop_front() {
+                    self.send(Way::Forward, Payload::Link(parcel));
+                    if self.sending.is_empty() {
+                        self.tell_source(SourceInput::Transmitted);
+                    }
                 }
             }
             Turn::Delivery(way) => {
@@ -220,7 +251,11 @@ impl<'a> World<'a> {
                 }
                 self.drain();
             }
-            Turn::LinkChoice => self.tell_source(SourceInput::LinkFree { room: 1 }),
+            Turn::UrgentChoice => self.send_urgent(),
+            Turn::LinkChoice => {
+                let room = self.case.room.unwrap_or(1);
+                self.tell_source(SourceInput::LinkFree { room });
+            }
         }
     }
 
@@ -254,8 +289,7 @@ impl<'a> World<'a> {
             match output {
                 SourceOutput::Transmit { at, message } => {
                     self.checkers.transmits(&message, &self.hosts);
-                    let takes = self.case.link.bandwidth.time_for(message.bytes());
-                    self.sending = Some((at.max(self.now) + takes, message));
+                    self.occupy_link(at, message);
                 }
                 SourceOutput::Recover { recovery, .. } => {
                     self.tally.recoveries += 1;
@@ -284,9 +318,10 @@ impl<'a> World<'a> {
     /// What the summary tells of.
     pub(crate) fn count(&mut self) {
         self.tally.duplicates_filtered = self.wire.filtered;
+        self.tally.runs_lost = self.wire.lost_runs;
     }
 
-    /// Messages that were lost after the last recovery: nobody asked for them any more.
+    /// Pages that were lost after the last recovery: nobody asked for them any more.
     pub(crate) fn lost_late(&self) -> u64 {
         self.wire.lost_of(self.hosts.source.session.connection)
     }

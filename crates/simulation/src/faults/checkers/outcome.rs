@@ -2,9 +2,9 @@
 
 use super::{Book, Checker, Sight, is_at_source};
 use crate::faults::hosts::Hosts;
-use lazycopy_guest::{Guest, GuestSpec};
+use lazycopy_guest::{Guest, GuestSpec, PageContents};
 use lazycopy_migration::{Metrics, Outcome, Scheme, Verdict};
-use lazycopy_units::{Duration, Instant};
+use lazycopy_units::{Duration, Instant, PageNumber};
 use std::sync::Arc;
 
 /// Whichever context is the guest has seen what the reference run has seen at the same access, and
@@ -44,6 +44,16 @@ fn the_guest(hosts: &Hosts) -> Option<&Guest> {
     })
 }
 
+/// A page in memory whose bytes are not what they should be, where it has bytes.
+fn torn_page(guest: &Guest) -> Option<PageNumber> {
+    let (memory, contents) = (guest.memory(), PageContents::of(guest.spec()));
+    let bytes = memory.bytes()?;
+    let is_whole = |page: &PageNumber| {
+        memory.stamp(*page).is_some_and(|stamp| contents.matches(*page, stamp, bytes.page(*page)))
+    };
+    memory.iter().find(|page| !is_whole(page))
+}
+
 impl Checker for SameAsReference {
     fn name(&self) -> &'static str {
         "same-as-reference"
@@ -78,6 +88,9 @@ impl Checker for SameAsReference {
         }
         if is_end && reference.pages_digest() != guest.pages_digest() {
             return Err("a page's stamp is another in the end".to_owned());
+        }
+        if is_end && let Some(page) = torn_page(guest) {
+            return Err(format!("the bytes of page {page} are not those of its stamp"));
         }
         Ok(())
     }
