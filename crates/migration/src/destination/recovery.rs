@@ -49,6 +49,12 @@ impl Destination {
         RecoveryAnswer::Goes(DestinationRecovery { counts: self.report.arrived, ..recovery })
     }
 
+    /// Whether the source may be told which pages were taken, so that it gives their memory up:
+    /// only once the guest runs here. Until then it may become the source's again, and needs them.
+    pub fn may_acknowledge(&self) -> bool {
+        self.report.resumed_at.is_some()
+    }
+
     fn arrived(&self, following: &Following) -> PageMap {
         let pages = (0..self.spec.pages).map(PageNumber);
         #[cfg(feature = "broken-rules")]

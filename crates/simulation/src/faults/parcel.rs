@@ -96,8 +96,8 @@ impl World<'_> {
     /// nobody can come back to the source for it, neither for a page nor for the guest.
     pub(super) fn acknowledge(&mut self) {
         let machine = self.hosts.destination.machine.as_ref();
-        let runs_here = machine.is_some_and(|it| it.report().resumed_at.is_some());
-        if (runs_here || self.acknowledges_early) && !self.taken.is_empty() {
+        let may = machine.is_some_and(Destination::may_acknowledge) || self.acknowledges_early;
+        if may && !self.taken.is_empty() {
             let taken = std::mem::take(&mut self.taken);
             self.send(Way::Backward, Payload::Taken(taken));
         }
