@@ -123,7 +123,7 @@ impl Ctl {
     pub fn ask(&self, command: &str, json: bool) -> io::Result<CtlReply> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_nodelay(true)?;
-        let request = CtlRequest { protocol: PROTOCOL_VERSION, command: command.to_owned(), json };
+        let request = CtlRequest { command: command.to_owned(), json };
         let payload = serde_json::to_vec(&FirstFrame::Ctl(request))?;
         let mut frame = u32::to_be_bytes(payload.len() as u32).to_vec();
         frame.extend(payload);

@@ -3,6 +3,7 @@
 use crate::grammar::EventLevel;
 use crate::web::WebAddress;
 use clap::{Args, Subcommand};
+use lazycopy_transport::DoorArguments;
 use std::path::PathBuf;
 
 /// Where a manager listens unless it is told otherwise.
@@ -28,6 +29,9 @@ pub struct Options {
     #[arg(long, global = true, value_name = "ADDR", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = crate::web::DEFAULT_ADDRESS)]
     pub web: Option<WebAddress>,
+    /// Who may connect.
+    #[command(flatten)]
+    pub door: DoorArguments,
 }
 
 /// What the manager is to do. Without a mode it reads commands: from a prompt on a terminal, else
@@ -49,6 +53,21 @@ pub enum Mode {
     Merge(crate::sweep::MergeArguments),
     /// Write a page with figures about a run, a simulation or a sweep
     Report(crate::report::ReportArguments),
+    /// Make a cluster token, which processes need that connect from one machine to another
+    Token {
+        /// The file; nobody but its owner can read it
+        #[arg(long, value_name = "FILE", required = true)]
+        out: PathBuf,
+    },
+    /// Make a private authority, and certificates of manager, servers and ctl, for --tls
+    Certs {
+        /// The directory
+        #[arg(long, value_name = "DIR", required = true)]
+        out: PathBuf,
+        /// A host that the certificates stand for, besides this machine; may be repeated
+        #[arg(long = "name", value_name = "HOST")]
+        names: Vec<String>,
+    },
     /// Send one command to a running manager and print the reply
     Ctl(CtlArguments),
 }

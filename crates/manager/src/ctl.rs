@@ -2,10 +2,10 @@
 
 use crate::arguments::CtlArguments;
 use futures_util::{SinkExt, StreamExt};
-use lazycopy_protocol::control::{CtlReply, CtlRequest, FirstFrame, PROTOCOL_VERSION};
+use lazycopy_protocol::control::{CtlReply, CtlRequest, FirstFrame};
 use lazycopy_protocol::frame::{FrameError, JsonCodec};
+use lazycopy_transport::{Door, DoorError, Purpose, Role};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio_util::codec::Framed;
 
 /// How long connecting may take. A command may take as long as it needs.
@@ -22,6 +22,14 @@ pub enum CtlError {
         /// What the system said.
         problem: String,
     },
+    /// One of the two does not let the other in.
+    #[error("the manager at {address} and this ctl do not go together: {problem}")]
+    AtDoor {
+        /// The address.
+        address: String,
+        /// Why.
+        problem: DoorError,
+    },
     /// The connection broke.
     #[error("the connection to the manager at {address} broke: {problem}")]
     Broken {
@@ -36,20 +44,23 @@ pub enum CtlError {
 ///
 /// # Errors
 /// When there is no manager, or it does not answer. A command that failed is a reply.
-pub async fn send(arguments: &CtlArguments) -> Result<CtlReply, CtlError> {
+pub async fn send(arguments: &CtlArguments, door: &Door) -> Result<CtlReply, CtlError> {
     let address = || arguments.connect.clone();
     let no_manager = |problem: String| CtlError::NoManager { address: address(), problem };
-    let connecting = tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(&arguments.connect));
-    let stream = match connecting.await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(no_manager(error.to_string())),
+    let at_door = |problem| CtlError::AtDoor { address: address(), problem };
+    let connecting = tokio::time::timeout(CONNECT_DEADLINE, door.reach(&arguments.connect));
+    let socket = match connecting.await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(DoorError::Io(error))) => return Err(no_manager(error.to_string())),
+        Ok(Err(error)) => return Err(at_door(error)),
         Err(_) => return Err(no_manager("it does not answer".to_owned())),
     };
+    let through = door.go_through(socket, &arguments.connect, Role::Manager, Purpose::Ctl, None);
+    let stream = through.await.map_err(at_door)?;
     let broken = |problem: String| CtlError::Broken { address: address(), problem };
     let failed = |error: FrameError| broken(error.to_string());
     let mut framed = Framed::new(stream, JsonCodec::<CtlReply, FirstFrame>::new());
     let request = CtlRequest {
-        protocol: PROTOCOL_VERSION,
         command: command_line(&arguments.command),
         json: arguments.json,
     };

@@ -9,6 +9,7 @@ use crate::grammar::EventLevel;
 use crate::listener;
 use crate::web::{Hub, WATCHED_PAGES, Web};
 use lazycopy_protocol::control::{FromServer, MigrationId, ServerHello, VmPhase, Watch};
+use lazycopy_transport::{Door, DoorError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub launcher: Launcher,
     /// Which events are printed at first.
     pub level: EventLevel,
+    /// What it asks of whoever comes in.
+    pub door: Door,
 }
 
 /// Why a manager cannot start.
@@ -42,6 +45,9 @@ pub enum StartError {
         /// The address.
         listen: String,
     },
+    /// Who comes from elsewhere could not be told from others.
+    #[error("--listen: {0}")]
+    Door(#[from] DoorError),
     /// It is no address of this machine.
     #[error("cannot listen on {listen}: {problem}")]
     Unusable {
@@ -108,6 +114,7 @@ impl Manager {
         };
         let listener = TcpListener::bind(&settings.listen).await.map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
+        settings.door.check(address)?;
         let state = State {
             fleet: Fleet::default(),
             connections: BTreeMap::new(),

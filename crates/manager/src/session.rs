@@ -9,6 +9,9 @@ use crate::manager::{Manager, Settings};
 use crate::reply::{CommandError, Reply};
 use crate::{ctl, demo, repl, report, simulate, sweep};
 use lazycopy_migration::Outcome;
+use lazycopy_transport::{
+    Door, DoorArguments, Role, Token, make_certificates, raise_descriptor_limit,
+};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,8 +31,20 @@ pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
     if options.web.is_some() && !has_fleet {
         return fail("--web shows servers and guests, and this mode has none: leave it out");
     }
+    raise_descriptor_limit();
     match mode {
-        Some(Mode::Ctl(arguments)) => run_ctl(&arguments).await,
+        Some(Mode::Token { out }) => match Token::create(&out) {
+            Ok(_) => said(&format!(
+                "{} holds a new cluster token: give every process of the cluster a copy of it.",
+                out.display()
+            )),
+            Err(problem) => fail(problem),
+        },
+        Some(Mode::Certs { out, names }) => match make_certificates(&out, &names) {
+            Ok(_) => said(&certificates_line(&out)),
+            Err(problem) => fail(problem),
+        },
+        Some(Mode::Ctl(arguments)) => run_ctl(&arguments, &options.door).await,
         Some(Mode::Simulate(arguments)) => {
             cancellable(move |cancelled| simulate::run(&options, &arguments, cancelled)).await
         }
@@ -60,6 +75,20 @@ pub(crate) fn fail(problem: impl std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
+fn said(text: &str) -> ExitCode {
+    let console = Console::stdout();
+    console.print(text);
+    printed(&console, ExitCode::SUCCESS)
+}
+
+fn certificates_line(directory: &Path) -> String {
+    format!(
+        "{} holds an authority and certificates of manager, server and ctl. Give each host \
+         authority.pem and the two files of what runs there; authority.key none.",
+        directory.display()
+    )
+}
+
 /// The exit code of a mode that is over, all being printed: a failure where that was not possible.
 pub(crate) fn printed(console: &Console, code: ExitCode) -> ExitCode {
     match console.problem() {
@@ -70,12 +99,15 @@ pub(crate) fn printed(console: &Console, code: ExitCode) -> ExitCode {
 
 /// Starts a manager that prints to `console`.
 pub(crate) async fn start(options: &Options, console: Console) -> Result<Manager, String> {
-    let launcher = Launcher::beside_this_program().map_err(|error| error.to_string())?;
+    let mut launcher = Launcher::beside_this_program().map_err(|error| error.to_string())?;
+    launcher.arguments.extend(options.door.words());
+    let door = Door::open(&options.door, Role::Manager).map_err(|error| error.to_string())?;
     let settings = Settings {
         listen: options.listen.clone(),
         out: options.out.clone(),
         launcher,
         level: options.events,
+        door,
     };
     let manager = Manager::start(settings, console).await.map_err(|error| error.to_string())?;
     manager.notice(&format!("The manager listens on {}.", manager.address()));
@@ -91,8 +123,12 @@ pub(crate) fn page_line(address: SocketAddr) -> String {
     format!("The page is at http://{address}/")
 }
 
-async fn run_ctl(arguments: &CtlArguments) -> ExitCode {
-    match ctl::send(arguments).await {
+async fn run_ctl(arguments: &CtlArguments, door: &DoorArguments) -> ExitCode {
+    let door = match Door::open(door, Role::Ctl) {
+        Ok(door) => door,
+        Err(problem) => return fail(problem),
+    };
+    match ctl::send(arguments, &door).await {
         Ok(reply) if reply.ok || arguments.json => {
             let console = Console::stdout();
             console.print(&reply.output);

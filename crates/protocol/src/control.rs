@@ -10,7 +10,8 @@ use lazycopy_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Version of these messages. Two processes talk only if theirs are equal.
+/// Version of these messages. Two processes talk only if theirs are equal: they tell each other in
+/// the knock that every connection begins with.
 pub const PROTOCOL_VERSION: u32 = 4;
 
 /// Identifies a migration within a manager's life.
@@ -55,8 +56,6 @@ pub enum FirstFrame {
 /// How a server introduces itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServerHello {
-    /// [`PROTOCOL_VERSION`] of the server.
-    pub protocol: u32,
     /// Version of its program.
     pub version: String,
     /// Its name, unique among the manager's servers.
@@ -74,8 +73,6 @@ pub struct ServerHello {
 /// One command line from `ctl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CtlRequest {
-    /// [`PROTOCOL_VERSION`] of the `ctl`.
-    pub protocol: u32,
     /// The command, as typed at the prompt.
     pub command: String,
     /// Whether the reply is to be JSON.

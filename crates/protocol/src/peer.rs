@@ -78,8 +78,6 @@ pub enum PeerMessage {
 /// What the source offers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
-    /// [`PROTOCOL_VERSION`](crate::control::PROTOCOL_VERSION) of the source.
-    pub protocol: u32,
     /// Which migration.
     pub migration: MigrationId,
     /// Name of the source.

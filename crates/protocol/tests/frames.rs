@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use lazycopy_guest::Registers;
 use lazycopy_migration::{Notice, Residency, ResidencyList};
 use lazycopy_protocol::control::{
-    CtlReply, CtlRequest, FirstFrame, FromServer, PROTOCOL_VERSION, ServerCommand, ServerReply,
+    CtlReply, CtlRequest, FirstFrame, FromServer, ServerCommand, ServerReply,
     ToServer,
 };
 use lazycopy_protocol::frame::{
@@ -95,7 +95,7 @@ fn peer_frames_are_read_back_when_they_come_byte_by_byte() {
 
 #[test]
 fn the_first_frame_tells_what_a_connection_is() {
-    let request = CtlRequest { protocol: PROTOCOL_VERSION, command: "status".into(), json: true };
+    let request = CtlRequest { command: "status".into(), json: true };
     let mut stream = BytesMut::new();
     let mut ctl = JsonCodec::<CtlReply, FirstFrame>::new();
     ctl.encode(FirstFrame::Ctl(request.clone()), &mut stream).unwrap();

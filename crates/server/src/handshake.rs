@@ -7,11 +7,11 @@
 use crate::connection::{BulkStream, Connection};
 use crate::plane::set_up;
 use lazycopy_link::{LinkSpec, PlaneParameters};
-use lazycopy_protocol::control::MigrationId;
+use lazycopy_protocol::control::MigrationKey;
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
+use lazycopy_transport::{Door, PageLink, Purpose, Role};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -51,6 +51,8 @@ pub(crate) struct Agreement {
 /// # Errors
 /// In words: the destination cannot be reached, refuses, or does not answer in time.
 pub(crate) async fn offer_guest(
+    door: &Door,
+    key: &MigrationKey,
     address: &str,
     destination: &str,
     offer: Offer,
@@ -60,12 +62,17 @@ pub(crate) async fn offer_guest(
         format!("server \"{destination}\" at {address} did not answer within {seconds} s")
     };
     let lost = |reason| format!("server \"{destination}\" broke the handshake off: {reason}");
-    let stream = timeout(HANDSHAKE_DEADLINE, TcpStream::connect(address))
+    let socket = timeout(HANDSHAKE_DEADLINE, door.reach(address))
         .await
         .map_err(|_| late(HANDSHAKE_DEADLINE))?
         .map_err(|error| format!("cannot reach server \"{destination}\" at {address}: {error}"))?;
-    let mut connection = Connection::new(stream, None).map_err(|error| lost(error.to_string()))?;
     let (link, migration, source) = (offer.link.clone(), offer.migration, offer.source.clone());
+    let pages = |link| Purpose::Pages { link, migration, source: source.clone() };
+    let stream = door
+        .go_through(socket, address, Role::Server, pages(PageLink::Offer), Some(key))
+        .await
+        .map_err(|error| format!("server \"{destination}\" at {address}: {error}"))?;
+    let mut connection = Connection::new(stream, None);
     send(&mut connection, PeerMessage::Offer(Box::new(offer))).map_err(lost)?;
     let answer = timeout(ANSWER_DEADLINE, connection.next_message())
         .await
@@ -80,7 +87,9 @@ pub(crate) async fn offer_guest(
     let agreement = async {
         let bulk = match &link {
             LinkSpec::Modelled(_) => Vec::new(),
-            LinkSpec::Unlimited(plane) => open_bulk(address, plane, migration, &source).await?,
+            LinkSpec::Unlimited(plane) => {
+                open_bulk(door, key, address, plane, &pages(PageLink::Bulk)).await?
+            }
         };
         agree_on_zero(connection, bulk).await
     };
@@ -92,17 +101,19 @@ pub(crate) async fn offer_guest(
 
 /// Opens the bulk connections of a migration that was accepted.
 async fn open_bulk(
+    door: &Door,
+    key: &MigrationKey,
     address: &str,
     plane: &PlaneParameters,
-    migration: MigrationId,
-    source: &str,
+    purpose: &Purpose,
 ) -> Result<Vec<BulkStream>, String> {
     let mut bulk = Vec::new();
     for _ in 0..plane.connections {
-        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-        set_up(&stream, plane)?;
-        let mut connection = Connection::new(stream, None).map_err(|error| error.to_string())?;
-        send(&mut connection, PeerMessage::Bulk { migration, source: source.to_owned() })?;
+        let socket = door.reach(address).await.map_err(|error| error.to_string())?;
+        set_up(&socket, plane)?;
+        let through = door.go_through(socket, address, Role::Server, purpose.clone(), Some(key));
+        let stream = through.await.map_err(|error| error.to_string())?;
+        let mut connection = Connection::new(stream, None);
         match connection.next_message().await? {
             PeerMessage::Accept => bulk.push(connection.into_stream().await?),
             PeerMessage::Refuse { reason } => return Err(reason),

@@ -2,6 +2,7 @@
 
 use crate::ServerConfig;
 use crate::connection::{BulkStream, Connection};
+use crate::expected::Expectations;
 use crate::pool::Pool;
 use crate::records::Records;
 use crate::timer::Timer;
@@ -9,10 +10,11 @@ use crate::vm::{self, Action, Arriving, Definition, Request};
 use lazycopy_guest::Guest;
 use lazycopy_migration::{Event, EventRun};
 use lazycopy_protocol::control::{
-    FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, PROTOCOL_VERSION,
+    FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId,
     ServerCommand, ServerHello, ServerReply, SideEnded, Transfer,
 };
 use lazycopy_protocol::peer::Offer;
+use lazycopy_transport::Door;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
@@ -52,6 +54,8 @@ pub(crate) struct Host {
     advertise: Option<String>,
     pool: Mutex<Pool>,
     records: Mutex<Records>,
+    door: Door,
+    expectations: Expectations,
     /// Guests that are about to come and await bulk connections, by source and migration.
     awaiting_bulk: Mutex<BTreeMap<(String, MigrationId), mpsc::Sender<BulkStream>>>,
     reports: Mutex<VecDeque<FromServer>>,
@@ -111,6 +115,8 @@ impl Host {
             advertise: config.advertise.clone(),
             pool: Mutex::new(Pool::new(config.name.clone(), config.frames)),
             records: Mutex::default(),
+            door: config.door.clone(),
+            expectations: Expectations::default(),
             awaiting_bulk: Mutex::default(),
             reports: Mutex::default(),
             reported: Notify::new(),
@@ -128,6 +134,16 @@ impl Host {
         &self.name
     }
 
+    /// What it asks of whoever comes in, and how it goes out.
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Migrations that this server is told to be the destination of.
+    pub(crate) fn expectations(&self) -> &Expectations {
+        &self.expectations
+    }
+
     /// The accounts of the pool.
     pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
         lock(&self.pool)
@@ -140,7 +156,6 @@ impl Host {
             reached_at.set_ip(local.ip());
         }
         ServerHello {
-            protocol: PROTOCOL_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             name: self.name.clone(),
             pid: std::process::id(),
@@ -271,8 +286,9 @@ impl Host {
     /// # Errors
     /// In words, why not.
     pub(crate) fn admit_arriving(self: &Arc<Self>, offer: Offer) -> Result<Arriving, String> {
+        let underway = self.expectations.begin(&offer.source, offer.migration, &offer.vm)?;
         let definition = Definition::of_offer(&offer)?;
-        vm::admit_arriving(self, definition, offer)
+        vm::admit_arriving(self, definition, offer, underway)
     }
 
     /// Carries a command out, or hands it to the task that does. Commands reach a guest's task in
@@ -289,6 +305,9 @@ impl Host {
             ServerCommand::ForgetMigration { migration } => {
                 lock(&self.records).forget(migration);
                 return now(Ok(ServerReply::Done));
+            }
+            ServerCommand::Expect(told) => {
+                return now(self.expectations.expect(told).map(|()| ServerReply::Done));
             }
             ServerCommand::CancelMigration { migration } => return later(self.cancel(migration)),
             ServerCommand::Shutdown { force } => return self.shutdown(force),

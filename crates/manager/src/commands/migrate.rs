@@ -1,5 +1,6 @@
 //! `migrate`, `migrate cancel`, `wait`.
 
+use crate::connection::AskError;
 use crate::definition::{Definition, is_of_migration};
 use crate::fleet::{Ended, FleetError, Request, full_key};
 use crate::grammar::{KeyValue, Migrate, MigrateAction};
@@ -7,8 +8,9 @@ use crate::manager::Manager;
 use crate::render::run_table;
 use crate::reply::{CommandError, Reply};
 use lazycopy_migration::{Outcome, Scheme};
-use lazycopy_protocol::control::{MigrationId, ServerCommand};
+use lazycopy_protocol::control::{ExpectMigration, MigrationId, ServerCommand};
 use lazycopy_scenario::Scenario;
+use lazycopy_transport::new_migration_key;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -97,22 +99,34 @@ impl Manager {
                 let pages = state.fleet.vm(vm).map_or(0, |vm| vm.pages);
                 self.watch(state.level, pages)
             }),
+            key: new_migration_key(),
         };
-        let (message, connection) = self.change(|state| -> Result<_, FleetError> {
+        let (message, expected, source, destination) = self.change(|state| -> Result<_, FleetError> {
             let scheme = request.parameters.scheme;
             let message = state.fleet.begin_migration(request)?;
             if let Some(hub) = self.hub() {
                 hub.began(message.migration, vm, to, scheme);
             }
-            let source = &state.fleet.vm(vm)?.server;
-            Ok((message, state.connections.get(source).cloned()))
+            let source = state.fleet.vm(vm)?.server.clone();
+            let expected = ExpectMigration {
+                migration: message.migration,
+                vm: vm.to_owned(),
+                source: source.clone(),
+                key: message.key.clone(),
+            };
+            let connection = |server: &str| {
+                let gone = || AskError::Gone { server: server.to_owned() };
+                state.connections.get(server).cloned().ok_or_else(gone)
+            };
+            Ok((message, expected, connection(&source), connection(to)))
         })?;
         let id = message.migration;
-        let told = match connection {
-            Some(connection) => connection.tell(ServerCommand::Migrate(Box::new(message))).await,
-            None => Err(crate::connection::AskError::Gone { server: vm.to_owned() }),
+        let told = async {
+            // Nobody is let in whom the manager has not told of.
+            destination?.tell(ServerCommand::Expect(expected)).await?;
+            source?.tell(ServerCommand::Migrate(Box::new(message))).await
         };
-        if let Err(error) = told {
+        if let Err(error) = told.await {
             self.change(|state| state.fleet.migration_refused(id));
             if let Some(hub) = self.hub() {
                 hub.refused(id);

@@ -26,14 +26,6 @@ pub enum FleetError {
         /// The name.
         name: String,
     },
-    /// A server speaks another version of the protocol.
-    #[error("it speaks version {theirs} of the protocol, the manager version {ours}")]
-    OtherProtocol {
-        /// The server's.
-        theirs: u32,
-        /// The manager's.
-        ours: u32,
-    },
     /// A name that cannot be typed.
     #[error(
         "its name is no name: 1 to {MAX_NAME_BYTES} letters, digits, '-', '_' and '.' make one"

@@ -25,7 +25,7 @@ pub use verdict::{Whereabouts, compose};
 
 use crate::definition::Definition;
 use crate::grammar::Name;
-use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION, ServerHello, VmPhase, VmSummary};
+use lazycopy_protocol::control::{MigrationId, ServerHello, VmPhase, VmSummary};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -218,10 +218,7 @@ impl Fleet {
     /// # Errors
     /// Why it is not accepted.
     pub fn introduce(&mut self, hello: ServerHello) -> Result<(), FleetError> {
-        let ServerHello { protocol, version, name, pid, address, frames, vms } = hello;
-        if protocol != PROTOCOL_VERSION {
-            return Err(FleetError::OtherProtocol { theirs: protocol, ours: PROTOCOL_VERSION });
-        }
+        let ServerHello { version, name, pid, address, frames, vms } = hello;
         name.parse::<Name>().map_err(|_| FleetError::BadName)?;
         self.name_is_free(&name)?;
         if address.is_empty() || !address.chars().all(|letter| letter.is_ascii_graphic()) {

@@ -32,6 +32,7 @@ impl Fleet {
             parameters: request.parameters.clone(),
             link: request.link.clone(),
             watch: request.watch,
+            key: request.key.clone(),
         };
         self.moving.insert(request.vm.clone(), id);
         self.migrations.insert(id, Migration::new(request, source));

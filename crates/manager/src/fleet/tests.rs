@@ -1,6 +1,6 @@
 use super::*;
 use lazycopy_migration::{DestinationReport, Outcome, SourceReport, Verdict};
-use lazycopy_protocol::control::{HostSnapshot, HostState, SideEnded, SideReport, Transfer, Watch};
+use lazycopy_protocol::control::{HostSnapshot, HostState, MigrationKey, SideEnded, SideReport, Transfer, Watch};
 use lazycopy_units::Duration;
 
 mod gangs;
@@ -9,7 +9,6 @@ const FRAMES: u64 = 50;
 
 fn hello(name: &str) -> ServerHello {
     ServerHello {
-        protocol: PROTOCOL_VERSION,
         version: "0.1.0".to_owned(),
         name: name.to_owned(),
         pid: 1,
@@ -46,6 +45,7 @@ fn request(vm: &str, destination: &str) -> Request {
         link: scenario.link(),
         scenario,
         watch: Watch::Off,
+        key: MigrationKey::new([1; 32]),
     }
 }
 
@@ -116,10 +116,8 @@ fn names_are_given_once() {
 }
 
 #[test]
-fn a_server_of_another_protocol_or_without_a_proper_name_is_refused() {
+fn a_server_without_a_proper_name_is_refused() {
     let mut fleet = Fleet::default();
-    let other = ServerHello { protocol: PROTOCOL_VERSION + 1, ..hello("a") };
-    assert!(matches!(fleet.introduce(other), Err(FleetError::OtherProtocol { .. })));
     assert_eq!(fleet.introduce(hello("a b")), Err(FleetError::BadName));
     assert_eq!(fleet.servers().count(), 0);
 }

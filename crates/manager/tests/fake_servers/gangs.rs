@@ -1,7 +1,6 @@
 //! Many guests moved at once, among servers that do what a test wants.
 
 use super::{FakeServer, Laboratory, destination_report, source_report};
-use futures_util::StreamExt;
 use lazycopy_guest::GuestSpec;
 use lazycopy_migration::{Outcome, SourceReport};
 use lazycopy_protocol::control::{
@@ -30,8 +29,8 @@ impl Puppet {
                     Some((start, outcome, report)) = to_say.recv() => {
                         server.end(&start, outcome, report).await;
                     }
-                    message = server.connection.next() => {
-                        let Some(Ok(ToServer::Command { id, command })) = message else { return };
+                    message = server.heard.recv() => {
+                        let Some(ToServer::Command { id, command }) = message else { return };
                         let answer = match command {
                             ServerCommand::Migrate(start)
                                 if Some(&*start.destination) == refused_destination =>

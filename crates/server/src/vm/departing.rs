@@ -8,9 +8,10 @@ use crate::handshake::{Agreement, offer_guest};
 use crate::host::Answer;
 use lazycopy_guest::Guest;
 use lazycopy_link::LinkSpec;
-use lazycopy_protocol::control::{PROTOCOL_VERSION, ServerReply, StartMigration, VmPhase};
+use lazycopy_protocol::control::{ServerReply, StartMigration, VmPhase};
 use lazycopy_protocol::peer::Offer;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant as WallInstant};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -106,7 +107,6 @@ impl Vm {
 
     fn offer(&self, start: &StartMigration, guest: &Guest) -> Offer {
         Offer {
-            protocol: PROTOCOL_VERSION,
             migration: start.migration,
             source: self.host.name().to_owned(),
             vm: start.vm.clone(),
@@ -154,7 +154,9 @@ impl Vm {
         start: &StartMigration,
     ) -> Result<Agreement, String> {
         let offer = self.offer(start, leaving.guest());
-        let handshake = offer_guest(&start.destination_address, &start.destination, offer);
+        let host = Arc::clone(&self.host);
+        let (address, destination) = (&start.destination_address, &start.destination);
+        let handshake = offer_guest(host.door(), &start.key, address, destination, offer);
         let mut handshake = pin!(handshake);
         loop {
             let behind = leaving.catch_up(WallInstant::now());
