@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 /// What a manager is started with.
@@ -112,9 +112,11 @@ impl Manager {
             std::io::ErrorKind::AddrInUse => StartError::InUse { listen: listen.clone() },
             _ => StartError::Unusable { listen: listen.clone(), problem },
         };
+        for place in lookup_host(&settings.listen).await.map_err(unusable)? {
+            settings.door.check(place)?;
+        }
         let listener = TcpListener::bind(&settings.listen).await.map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
-        settings.door.check(address)?;
         let state = State {
             fleet: Fleet::default(),
             connections: BTreeMap::new(),

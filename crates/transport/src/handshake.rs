@@ -125,7 +125,7 @@ async fn read_frame<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Frame> {
     // Of a frame that is too long, what has come is enough to tell who sends such frames.
     if length > KNOCK_FRAME_BYTES {
         bytes.resize(most, 0);
-        let count = stream.read(&mut bytes).await?;
+        let count = timeout(FAREWELL_DEADLINE, stream.read(&mut bytes)).await.unwrap_or(Ok(0))?;
         bytes.truncate(count);
         return Ok(Frame::Oversize { beginning: bytes });
     }
