@@ -25,10 +25,14 @@ pub struct Options {
     #[arg(long = "event-level", id = "event_level", global = true, value_name = "LEVEL")]
     #[arg(default_value = "milestones")]
     pub events: EventLevel,
-    /// Serve the live page, on this machine alone; the system chooses a port where none is given
+    /// Serve the live page, on this machine where no address is given; beyond it a token and TLS
+    /// are needed. The system chooses a port where none is given
     #[arg(long, global = true, value_name = "ADDR", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = crate::web::DEFAULT_ADDRESS)]
     pub web: Option<WebAddress>,
+    /// Serve the page beyond this machine without TLS: whoever listens there reads the token
+    #[arg(long, global = true)]
+    pub insecure_web: bool,
     /// Who may connect.
     #[command(flatten)]
     pub door: DoorArguments,

@@ -60,10 +60,7 @@ pub async fn send(arguments: &CtlArguments, door: &Door) -> Result<CtlReply, Ctl
     let broken = |problem: String| CtlError::Broken { address: address(), problem };
     let failed = |error: FrameError| broken(error.to_string());
     let mut framed = Framed::new(stream, JsonCodec::<CtlReply, FirstFrame>::new());
-    let request = CtlRequest {
-        command: command_line(&arguments.command),
-        json: arguments.json,
-    };
+    let request = CtlRequest { command: command_line(&arguments.command), json: arguments.json };
     framed.send(FirstFrame::Ctl(request)).await.map_err(failed)?;
     match framed.next().await {
         Some(reply) => reply.map_err(failed),

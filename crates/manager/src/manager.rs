@@ -159,8 +159,8 @@ impl Manager {
     }
 
     /// Where the live page is, where there is one.
-    pub fn page_address(&self) -> Option<SocketAddr> {
-        self.web().map(|web| web.address())
+    pub fn page_url(&self) -> Option<String> {
+        self.web().map(Web::url)
     }
 
     /// The live page.

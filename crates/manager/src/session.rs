@@ -13,7 +13,6 @@ use lazycopy_transport::{
     Door, DoorArguments, Role, Token, make_certificates, raise_descriptor_limit,
 };
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -112,15 +111,19 @@ pub(crate) async fn start(options: &Options, console: Console) -> Result<Manager
     let manager = Manager::start(settings, console).await.map_err(|error| error.to_string())?;
     manager.notice(&format!("The manager listens on {}.", manager.address()));
     if let Some(address) = options.web {
-        let address = manager.serve_page(address).await.map_err(|error| error.to_string())?;
-        manager.notice(&page_line(address));
+        manager
+            .serve_page(address, options.insecure_web)
+            .await
+            .map_err(|error| error.to_string())?;
+        manager.notice(&page_line(&manager));
     }
     Ok(manager)
 }
 
 /// Where the page is.
-pub(crate) fn page_line(address: SocketAddr) -> String {
-    format!("The page is at http://{address}/")
+pub(crate) fn page_line(manager: &Manager) -> String {
+    let url = manager.page_url().unwrap_or_default();
+    format!("The page is at {url}")
 }
 
 async fn run_ctl(arguments: &CtlArguments, door: &DoorArguments) -> ExitCode {

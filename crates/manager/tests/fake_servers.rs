@@ -12,8 +12,8 @@ use lazycopy_migration::{
     SourceReport, Verdict,
 };
 use lazycopy_protocol::control::{
-    CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, ServerCommand,
-    ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer, VmSummary, Watch,
+    CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, ServerCommand, ServerHello,
+    ServerReply, SideEnded, SideReport, StartMigration, ToServer, VmSummary, Watch,
 };
 use lazycopy_protocol::frame::JsonCodec;
 use lazycopy_results::{load_events, load_run};

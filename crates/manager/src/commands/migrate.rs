@@ -101,25 +101,26 @@ impl Manager {
             }),
             key: new_migration_key(),
         };
-        let (message, expected, source, destination) = self.change(|state| -> Result<_, FleetError> {
-            let scheme = request.parameters.scheme;
-            let message = state.fleet.begin_migration(request)?;
-            if let Some(hub) = self.hub() {
-                hub.began(message.migration, vm, to, scheme);
-            }
-            let source = state.fleet.vm(vm)?.server.clone();
-            let expected = ExpectMigration {
-                migration: message.migration,
-                vm: vm.to_owned(),
-                source: source.clone(),
-                key: message.key.clone(),
-            };
-            let connection = |server: &str| {
-                let gone = || AskError::Gone { server: server.to_owned() };
-                state.connections.get(server).cloned().ok_or_else(gone)
-            };
-            Ok((message, expected, connection(&source), connection(to)))
-        })?;
+        let (message, expected, source, destination) =
+            self.change(|state| -> Result<_, FleetError> {
+                let scheme = request.parameters.scheme;
+                let message = state.fleet.begin_migration(request)?;
+                if let Some(hub) = self.hub() {
+                    hub.began(message.migration, vm, to, scheme);
+                }
+                let source = state.fleet.vm(vm)?.server.clone();
+                let expected = ExpectMigration {
+                    migration: message.migration,
+                    vm: vm.to_owned(),
+                    source: source.clone(),
+                    key: message.key.clone(),
+                };
+                let connection = |server: &str| {
+                    let gone = || AskError::Gone { server: server.to_owned() };
+                    state.connections.get(server).cloned().ok_or_else(gone)
+                };
+                Ok((message, expected, connection(&source), connection(to)))
+            })?;
         let id = message.migration;
         let told = async {
             // Nobody is let in whom the manager has not told of.

@@ -1,6 +1,8 @@
 use super::*;
 use lazycopy_migration::{DestinationReport, Outcome, SourceReport, Verdict};
-use lazycopy_protocol::control::{HostSnapshot, HostState, MigrationKey, SideEnded, SideReport, Transfer, Watch};
+use lazycopy_protocol::control::{
+    HostSnapshot, HostState, MigrationKey, SideEnded, SideReport, Transfer, Watch,
+};
 use lazycopy_units::Duration;
 
 mod gangs;
