@@ -125,7 +125,8 @@ impl Ctl {
     pub fn ask(&self, command: &str, json: bool) -> io::Result<CtlReply> {
         let (connect, command) = (self.address.clone(), vec![command.to_owned()]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let sent = async { ctl::send(&CtlArguments { connect, json, command }, &Door::default()).await };
+        let sent =
+            async { ctl::send(&CtlArguments { connect, json, command }, &Door::default()).await };
         runtime.block_on(sent).map_err(io::Error::other)
     }
 

@@ -1,6 +1,9 @@
 //! Refusals, garbage, and servers that die.
 
-use crate::common::{closed_after, frame, knocked, FAST, Manager, SERVER, failure, kill_process, manager, result, runs};
+use crate::common::{
+    FAST, Manager, SERVER, closed_after, failure, frame, kill_process, knocked, manager, result,
+    runs,
+};
 use lazycopy_protocol::control::{FirstFrame, ServerHello, ToServer};
 use lazycopy_transport::Purpose;
 use std::process::{Command, Stdio};

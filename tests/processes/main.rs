@@ -5,6 +5,7 @@ mod common;
 
 mod commands;
 mod demonstration;
+mod doors;
 mod endings;
 mod evacuations;
 mod faults;

@@ -4,8 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use lazycopy_guest::Registers;
 use lazycopy_migration::{Notice, Residency, ResidencyList};
 use lazycopy_protocol::control::{
-    CtlReply, CtlRequest, FirstFrame, FromServer, ServerCommand, ServerReply,
-    ToServer,
+    CtlReply, CtlRequest, FirstFrame, FromServer, ServerCommand, ServerReply, ToServer,
 };
 use lazycopy_protocol::frame::{
     FrameError, JsonCodec, MAX_CONTROL_FRAME, MAX_PEER_FRAME, PeerCodec, PeerFrame,

@@ -10,8 +10,8 @@ use crate::vm::{self, Action, Arriving, Definition, Request};
 use lazycopy_guest::Guest;
 use lazycopy_migration::{Event, EventRun};
 use lazycopy_protocol::control::{
-    FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId,
-    ServerCommand, ServerHello, ServerReply, SideEnded, Transfer,
+    FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, ServerCommand, ServerHello,
+    ServerReply, SideEnded, Transfer,
 };
 use lazycopy_protocol::peer::Offer;
 use lazycopy_transport::Door;

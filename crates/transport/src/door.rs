@@ -132,8 +132,7 @@ impl Door {
     pub async fn reach(&self, address: &str) -> Result<TcpStream, DoorError> {
         let mut last = None;
         for place in lookup_host(address).await? {
-            self.check(place)
-                .map_err(|_| DoorError::NeedsToken { address: address.to_owned() })?;
+            self.check(place).map_err(|_| DoorError::NeedsToken { address: address.to_owned() })?;
             match TcpStream::connect(place).await {
                 Ok(socket) => return Ok(socket),
                 Err(error) => last = Some(error),

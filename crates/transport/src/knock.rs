@@ -227,9 +227,11 @@ impl Knocked {
         check_version(&seen)?;
         let knock: Knock = serde_json::from_value(seen).map_err(|_| stranger())?;
         match (token, knock.token) {
-            (true, false) => Err("a cluster token is needed here: give its file with --token-file \
+            (true, false) => {
+                Err("a cluster token is needed here: give its file with --token-file \
                                   or LAZYCOPY_TOKEN_FILE"
-                .to_owned()),
+                    .to_owned())
+            }
             (false, true) => Err("there is no cluster token here: start this side with \
                                   --token-file, too, or leave it out on both"
                 .to_owned()),

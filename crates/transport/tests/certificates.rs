@@ -47,7 +47,8 @@ async fn meet(
         let socket = TcpStream::connect(&address).await.unwrap();
         one.go_through(socket, &address, role, purpose, None).await
     };
-    let answering = async move { other.admit(listener.accept().await.unwrap().0, |_| Ok(None)).await };
+    let answering =
+        async move { other.admit(listener.accept().await.unwrap().0, |_| Ok(None)).await };
     tokio::join!(knocking, answering)
 }
 
@@ -107,7 +108,8 @@ async fn a_certificate_is_good_for_its_role_and_its_hosts_alone() {
     let door = |role| files.door(Some("tls"), role);
     // A server's certificate does not command.
     let (knocked, _) =
-        meet("127.0.0.1", door(Role::Server), door(Role::Manager), Role::Manager, Purpose::Ctl).await;
+        meet("127.0.0.1", door(Role::Server), door(Role::Manager), Role::Manager, Purpose::Ctl)
+            .await;
     let told = knocked.unwrap_err().to_string();
     assert!(told.contains("a certificate of a ctl is needed, this is one of server"), "{told}");
     // A server does not stand for the manager.

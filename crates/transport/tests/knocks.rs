@@ -206,7 +206,8 @@ fn framed(payload: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn other_versions_are_refused_with_both_versions_in_a_form_that_they_understand() {
-    let large = format!("{{\"hello\":\"server\",\"protocol\":3,\"vms\":\"{}\"}}", "x".repeat(9_000));
+    let large =
+        format!("{{\"hello\":\"server\",\"protocol\":3,\"vms\":\"{}\"}}", "x".repeat(9_000));
     for (first, theirs) in [
         (r#"{"hello":"server","protocol":3,"version":"0.1.0","name":"a","vms":[]}"#, "protocol 3"),
         (r#"{"hello":"ctl","protocol":2,"command":"status","json":false}"#, "protocol 2"),

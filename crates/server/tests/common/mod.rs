@@ -11,9 +11,8 @@ pub use scenario::*;
 use futures_util::{SinkExt, StreamExt};
 use lazycopy_migration::{Event, EventKind, EventRun, MigrationParameters};
 use lazycopy_protocol::control::{
-    ExpectMigration, FirstFrame, FromServer, HostState, MAX_SHOWN_PAGES, MigrationId,
-    MigrationKey, ServerCommand, ServerHello, ServerReply, SideEnded, StartMigration, ToServer,
-    VmState,
+    ExpectMigration, FirstFrame, FromServer, HostState, MAX_SHOWN_PAGES, MigrationId, MigrationKey,
+    ServerCommand, ServerHello, ServerReply, SideEnded, StartMigration, ToServer, VmState,
 };
 use lazycopy_protocol::frame::JsonCodec;
 use lazycopy_server::{ServerConfig, ServerError};

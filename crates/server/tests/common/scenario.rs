@@ -6,7 +6,8 @@ use lazycopy_migration::{
     DestinationReport, Metrics, MigrationParameters, Outcome, PushOrder, Scheme, Side, SourceReport,
 };
 use lazycopy_protocol::control::{
-    CreateVm, MigrationId, MigrationKey, ServerCommand, SideEnded, SideReport, StartMigration, Watch,
+    CreateVm, MigrationId, MigrationKey, ServerCommand, SideEnded, SideReport, StartMigration,
+    Watch,
 };
 use lazycopy_units::{Duration, Rate};
 use std::sync::Arc;
