@@ -6,7 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use lazycopy_protocol::control::{
     CtlReply, CtlRequest, FirstFrame, FromServer, MigrationKey, ServerHello, ToServer,
 };
-use lazycopy_protocol::frame::{FrameError, JsonCodec};
+use lazycopy_protocol::frame::{FrameError, JsonCodec, MAX_CTL_FRAME, MAX_HELLO_FRAME};
 use lazycopy_transport::{Admitted, DoorError, Evicted, Lobby, Purpose, Seat, Stream};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -131,7 +131,11 @@ async fn first_frame(
         Err(DoorError::Closed) => return Err(None),
         Err(error) => return Err(Some(error.to_string())),
     };
-    let mut opening: Opening = Framed::new(stream, JsonCodec::new());
+    let limit = match purpose {
+        Purpose::Ctl => MAX_CTL_FRAME,
+        _ => MAX_HELLO_FRAME,
+    };
+    let mut opening: Opening = Framed::new(stream, JsonCodec::beginning_with(limit));
     let first = tokio::time::timeout(FIRST_FRAME_DEADLINE, opening.next()).await;
     match (first, purpose) {
         (Ok(Some(Ok(hello @ FirstFrame::Server(_)))), Purpose::Server)

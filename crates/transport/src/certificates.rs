@@ -117,3 +117,42 @@ fn certificate_of(
     let certificate = parameters.signed_by(&key, issuer)?;
     Ok((certificate.pem(), key.serialize_pem()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Door, DoorArguments, Purpose};
+    use tempfile::TempDir;
+    use tokio::net::{TcpListener, TcpStream};
+
+    fn door(directory: &Path, role: Role) -> Door {
+        let arguments = DoorArguments { token_file: None, tls: Some(directory.to_owned()) };
+        Door::open(&arguments, role).unwrap()
+    }
+
+    #[tokio::test]
+    async fn certificates_out_of_their_time_are_refused_by_name() {
+        let directory = TempDir::new().unwrap();
+        let (now, day) = (OffsetDateTime::now_utc(), Duration::days(1));
+        for (name, from, to, told) in [
+            ("old", now - day * 3, now - day, "has expired: make new ones"),
+            ("early", now + day, now + day * 3, "is not valid yet: compare the clocks"),
+        ] {
+            let path = directory.path().join(name);
+            make_valid(&path, &[], from, to).unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let (one, other) = (door(&path, Role::Ctl), door(&path, Role::Manager));
+            let knocking = async {
+                let socket = TcpStream::connect(&address).await.unwrap();
+                one.go_through(socket, &address, Role::Manager, Purpose::Ctl, None).await
+            };
+            let answering =
+                async { other.admit(listener.accept().await.unwrap().0, |_| Ok(None)).await };
+            let (knocked, answered) = tokio::join!(knocking, answering);
+            let refusal = knocked.unwrap_err().to_string();
+            assert!(refusal.contains(told), "{refusal}");
+            assert!(answered.is_err());
+        }
+    }
+}

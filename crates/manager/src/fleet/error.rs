@@ -1,5 +1,6 @@
 //! What the fleet refuses.
 
+use super::MAX_GUESTS;
 use crate::grammar::MAX_NAME_BYTES;
 use lazycopy_protocol::control::MigrationId;
 
@@ -34,6 +35,12 @@ pub enum FleetError {
     /// A server's address is no address.
     #[error("the server's address is no HOST:PORT")]
     BadAddress,
+    /// A server brings more guests than any has.
+    #[error("it brings {guests} guests along, a server has at most {MAX_GUESTS}")]
+    TooManyGuests {
+        /// So many.
+        guests: usize,
+    },
     /// A guest that a server brought along has no proper name.
     #[error("a guest that the server brought along has a name with letters that names cannot have")]
     BadGuestName,

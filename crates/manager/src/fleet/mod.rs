@@ -37,6 +37,12 @@ pub const MAX_REMEMBERED: usize = 1_000;
 /// The most migrations that are remembered although they failed and nobody was told.
 pub const MAX_UNTOLD_FAILURES: usize = 10_000;
 
+/// The most guests of a server, as many as a server's pool takes.
+pub const MAX_GUESTS: usize = 4_096;
+
+/// The longest address and version of a server: a host name has at most 253 letters.
+pub const MAX_WORD_BYTES: usize = 300;
+
 /// A server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
@@ -221,6 +227,12 @@ impl Fleet {
         let ServerHello { version, name, pid, address, frames, vms } = hello;
         name.parse::<Name>().map_err(|_| FleetError::BadName)?;
         self.name_is_free(&name)?;
+        if vms.len() > MAX_GUESTS {
+            return Err(FleetError::TooManyGuests { guests: vms.len() });
+        }
+        if version.len() > MAX_WORD_BYTES || address.len() > MAX_WORD_BYTES {
+            return Err(FleetError::BadAddress);
+        }
         if address.is_empty() || !address.chars().all(|letter| letter.is_ascii_graphic()) {
             return Err(FleetError::BadAddress);
         }

@@ -1,10 +1,11 @@
 //! Migrations, from their beginning to where the guest is in the end.
 
 use super::{
-    Ended, Fleet, FleetError, MAX_REMEMBERED, MAX_UNTOLD_FAILURES, Migration, Request, Side, Vm,
-    Whereabouts,
+    Ended, Fleet, FleetError, MAX_GUESTS, MAX_REMEMBERED, MAX_UNTOLD_FAILURES, Migration, Request,
+    Side, Vm, Whereabouts,
 };
 use crate::definition::Definition;
+use crate::grammar::Name;
 use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, Transfer, VmPhase};
 use std::sync::Arc;
 
@@ -116,15 +117,22 @@ impl Fleet {
         let SideEnded { vm, after, .. } = ended;
         let server = after.host.server;
         match after.host.vms.into_iter().find(|summary| summary.vm == vm) {
-            Some(summary) => {
+            // Nobody has as many guests as somebody who talks nonsense may name.
+            Some(summary) if self.takes_another(&server, &summary.vm) => {
                 let definition = self.vms.remove(&vm).and_then(|vm| vm.definition);
                 self.vms.insert(vm, Vm::told_of(summary, server, definition));
             }
             None if self.vms.get(&vm).is_some_and(|known| known.server == server) => {
                 self.vms.remove(&vm);
             }
-            None => {}
+            _ => {}
         }
+    }
+
+    /// Whether a guest that a known server names can be one of its guests.
+    fn takes_another(&self, server: &str, vm: &str) -> bool {
+        let guests = self.vms.values().filter(|vm| vm.server == server).count();
+        vm.parse::<Name>().is_ok() && self.servers.contains_key(server) && guests < MAX_GUESTS
     }
 
     /// Nothing more is waited for from sides that have not reported: their silence is final.
