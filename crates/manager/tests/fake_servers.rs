@@ -86,6 +86,7 @@ struct FakeServer {
 }
 
 /// What a fake server says.
+#[derive(Debug)]
 enum Said {
     Message(Box<FromServer>),
     Nonsense(Vec<u8>),
@@ -160,7 +161,7 @@ impl FakeServer {
     }
 
     async fn say(&mut self, message: FromServer) {
-        self.says.send(Said::Message(Box::new(message))).ok().expect("it is connected");
+        self.says.send(Said::Message(Box::new(message))).expect("it is connected");
     }
 
     async fn reply(&mut self, id: u64, result: Result<ServerReply, String>) {
@@ -406,7 +407,7 @@ async fn a_server_that_breaks_the_protocol_is_dropped_with_its_guests_and_nothin
     laboratory.guest(&mut b, "vm create w --on b").await;
     let show = laboratory.command("vm show v");
     a.command().await;
-    a.says.send(Said::Nonsense(vec![0xff; 8])).ok().expect("it is connected");
+    a.says.send(Said::Nonsense(vec![0xff; 8])).expect("it is connected");
     laboratory.expect("the connection to server \"a\" broke: a frame of 4294967295 bytes").await;
     assert!(laboratory.expect("Server \"a\" is gone").await.contains("its guests with it: v"));
     assert_eq!(show.await.unwrap().unwrap_err(), "server \"a\" is gone");

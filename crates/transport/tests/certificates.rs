@@ -66,7 +66,7 @@ async fn certificates_of_one_authority_let_each_other_in_and_bytes_come_through(
     let (near, far) = meet("127.0.0.1", one, other, Role::Manager, Purpose::Server).await;
     let (mut near, mut far) = (near.unwrap(), far.unwrap().stream);
     // More than the sockets hold, so that writing has to wait, and over another runtime's socket.
-    let sent: Vec<u8> = (0..20_000_000_u32).map(|number| (number * 7 >> 5) as u8).collect();
+    let sent: Vec<u8> = (0..20_000_000_u32).map(|number| ((number * 7) >> 5) as u8).collect();
     let expected = sent.clone();
     let writing = async move {
         near.write_all(&sent).await.unwrap();
