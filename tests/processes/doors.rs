@@ -7,7 +7,7 @@ use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION};
 use lazycopy_transport::{PageLink, Purpose, raise_descriptor_limit};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -307,4 +307,47 @@ fn idle_and_slow_connections_do_not_stop_the_manager() {
     manager.expect("Migration 1 of \"v\": completed");
     drop(flood);
     assert_eq!(manager.end().code, Some(0));
+}
+
+#[test]
+fn idle_connections_do_not_stop_the_page() {
+    raise_descriptor_limit();
+    let mut manager = Manager::start(&["--web"]);
+    let line = manager.expect("The page is at http://127.0.0.1:");
+    let host = line.trim_start_matches("The page is at http://").trim_end_matches('/').to_owned();
+    let flood: Vec<TcpStream> = (0..400).map(|_| TcpStream::connect(&host).unwrap()).collect();
+    let asked = Instant::now();
+    let mut stream = TcpStream::connect(&host).unwrap();
+    write!(stream, "GET /api/state HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+    assert!(asked.elapsed() < Duration::from_secs(9), "{:?}", asked.elapsed());
+    drop(flood);
+    assert_eq!(manager.end().code, Some(0));
+}
+
+#[test]
+fn a_manager_without_file_descriptors_has_strangers_leave_and_goes_on() {
+    let directory = TempDir::new().unwrap();
+    let mut process = Command::new("sh")
+        .args(["-c", "ulimit -n 48 && exec \"$0\" \"$@\"", MANAGER, "--listen", "127.0.0.1:0"])
+        .current_dir(directory.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    let (_, address) = line.rsplit_once(' ').unwrap();
+    let address = address.trim_end_matches('.');
+    let flood: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let asked = Instant::now();
+    let status = ctl_with(address, &[], "status");
+    assert!(status.status.success(), "{status:?}");
+    assert!(asked.elapsed() < Duration::from_secs(9), "{:?}", asked.elapsed());
+    drop(flood);
+    drop(process.stdin.take());
+    assert!(process.wait().unwrap().success());
 }
