@@ -33,7 +33,7 @@ const MAX_SERVERS: usize = 1_024;
 const MAX_CTL: usize = 64;
 
 /// The pause after a failed accept (for instance without free file descriptors).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The least time from one notice of somebody who was turned away to the next: who floods the
 /// manager does not flood its terminal.

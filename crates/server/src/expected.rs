@@ -30,12 +30,20 @@ enum Stage {
 struct Expected {
     key: MigrationKey,
     stage: Stage,
+    /// Tells it from another one of the same number: a manager that was started anew counts anew.
+    ordinal: u64,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    last: u64,
+    by_which: BTreeMap<Which, Expected>,
 }
 
 /// Migrations that are expected, and those that are under way.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expectations {
-    all: Arc<Mutex<BTreeMap<Which, Expected>>>,
+    all: Arc<Mutex<All>>,
 }
 
 /// A migration is under way, and its key is good, as long as this is kept.
@@ -43,35 +51,32 @@ pub(crate) struct Expectations {
 pub(crate) struct Underway {
     expectations: Expectations,
     which: Which,
+    ordinal: u64,
 }
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.expectations.all().remove(&self.which);
+        let all = &mut self.expectations.all().by_which;
+        if all.get(&self.which).is_some_and(|expected| expected.ordinal == self.ordinal) {
+            all.remove(&self.which);
+        }
     }
 }
 
 impl Expectations {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<Which, Expected>> {
+    fn all(&self) -> MutexGuard<'_, All> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on the source may offer the guest, once.
-    ///
-    /// # Errors
-    /// In words, when that migration is under way already.
-    pub(crate) fn expect(&self, told: ExpectMigration) -> Result<(), String> {
+    pub(crate) fn expect(&self, told: ExpectMigration) {
         let ExpectMigration { migration, vm, source, key } = told;
-        let mut all = self.all();
+        let All { last, by_which: all } = &mut *self.all();
         let now = Instant::now();
         all.retain(|_, expected| match &expected.stage {
             Stage::Awaited { since, .. } => now.duration_since(*since) < EXPECTED_FOR,
             Stage::Underway => true,
         });
-        let which = (source, migration);
-        if all.get(&which).is_some_and(|expected| matches!(expected.stage, Stage::Underway)) {
-            return Err(format!("migration {} from \"{}\" is under way", migration.0, which.0));
-        }
         let awaited = all.iter().filter_map(|(which, expected)| match &expected.stage {
             Stage::Awaited { since, .. } => Some((*since, which.clone())),
             Stage::Underway => None,
@@ -82,8 +87,9 @@ impl Expectations {
         {
             all.remove(&oldest);
         }
-        all.insert(which, Expected { key, stage: Stage::Awaited { vm, since: now } });
-        Ok(())
+        *last += 1;
+        let stage = Stage::Awaited { vm, since: now };
+        all.insert((source, migration), Expected { key, stage, ordinal: *last });
     }
 
     /// What who knocks has to prove.
@@ -98,14 +104,14 @@ impl Expectations {
     ) -> Result<MigrationKey, String> {
         let number = migration.0;
         let all = self.all();
-        let expected = all.get(&(source.to_owned(), migration));
+        let expected = all.by_which.get(&(source.to_owned(), migration));
         match (link, expected) {
-            (PageLink::Offer, Some(Expected { key, stage: Stage::Awaited { since, .. } }))
+            (PageLink::Offer, Some(Expected { key, stage: Stage::Awaited { since, .. }, .. }))
                 if since.elapsed() < EXPECTED_FOR =>
             {
                 Ok(key.clone())
             }
-            (PageLink::Bulk, Some(Expected { key, stage: Stage::Underway })) => Ok(key.clone()),
+            (PageLink::Bulk, Some(Expected { key, stage: Stage::Underway, .. })) => Ok(key.clone()),
             (PageLink::Offer, _) => Err(format!(
                 "migration {number} from server \"{source}\" is not expected here: the manager \
                  has to tell this server of it before"
@@ -129,23 +135,20 @@ impl Expectations {
         vm: &str,
     ) -> Result<Underway, String> {
         let which = (source.to_owned(), migration);
-        let mut all = self.all();
         let number = migration.0;
-        match all.get_mut(&which) {
-            Some(Expected { stage: stage @ Stage::Awaited { .. }, .. }) => {
-                if let Stage::Awaited { vm: told, .. } = stage
-                    && told != vm
-                {
-                    return Err(format!(
-                        "migration {number} is of guest \"{told}\", not of guest \"{vm}\""
-                    ));
-                }
+        let ordinal = match self.all().by_which.get_mut(&which) {
+            Some(Expected { stage: Stage::Awaited { vm: told, .. }, .. }) if told != vm => {
+                return Err(format!(
+                    "migration {number} is of guest \"{told}\", not of guest \"{vm}\""
+                ));
+            }
+            Some(Expected { stage: stage @ Stage::Awaited { .. }, ordinal, .. }) => {
                 *stage = Stage::Underway;
+                *ordinal
             }
             _ => return Err(format!("migration {number} has begun already")),
-        }
-        drop(all);
-        Ok(Underway { expectations: self.clone(), which })
+        };
+        Ok(Underway { expectations: self.clone(), which, ordinal })
     }
 }
 
@@ -167,7 +170,7 @@ mod tests {
         let expectations = Expectations::default();
         let key = |link| expectations.key_of(link, "a", MigrationId(1));
         assert!(key(PageLink::Offer).unwrap_err().contains("is not expected here"));
-        expectations.expect(told(1, 1)).unwrap();
+        expectations.expect(told(1, 1));
         assert_eq!(key(PageLink::Offer), Ok(MigrationKey::new([1; 32])));
         assert!(key(PageLink::Bulk).is_err());
         let other = expectations.begin("a", MigrationId(1), "h").unwrap_err();
@@ -176,21 +179,29 @@ mod tests {
         assert_eq!(key(PageLink::Bulk), Ok(MigrationKey::new([1; 32])));
         assert!(key(PageLink::Offer).is_err());
         assert!(expectations.begin("a", MigrationId(1), "g").is_err());
-        assert!(expectations.expect(told(1, 2)).unwrap_err().contains("is under way"));
         drop(underway);
         assert!(key(PageLink::Bulk).is_err());
-        expectations.expect(told(1, 2)).unwrap();
-        assert_eq!(key(PageLink::Offer), Ok(MigrationKey::new([2; 32])));
+    }
+
+    #[test]
+    fn a_manager_that_counts_anew_is_not_held_up_by_what_an_earlier_one_began() {
+        let expectations = Expectations::default();
+        expectations.expect(told(1, 1));
+        let earlier = expectations.begin("a", MigrationId(1), "g").unwrap();
+        expectations.expect(told(1, 2));
+        drop(earlier);
+        let key = expectations.key_of(PageLink::Offer, "a", MigrationId(1));
+        assert_eq!(key, Ok(MigrationKey::new([2; 32])));
     }
 
     #[test]
     fn of_too_many_that_never_come_the_oldest_is_forgotten() {
         let expectations = Expectations::default();
         for number in 0..=MAX_EXPECTED as u64 {
-            expectations.expect(told(number, 1)).unwrap();
+            expectations.expect(told(number, 1));
         }
         let key = |number| expectations.key_of(PageLink::Offer, "a", MigrationId(number));
-        assert_eq!(expectations.all().len(), MAX_EXPECTED);
+        assert_eq!(expectations.all().by_which.len(), MAX_EXPECTED);
         assert!(key(0).is_err());
         assert!(key(1).is_ok() && key(MAX_EXPECTED as u64).is_ok());
     }

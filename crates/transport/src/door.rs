@@ -69,7 +69,7 @@ pub enum DoorError {
     )]
     Closed,
     /// The other side was too slow.
-    #[error("it did not say what it wants within {} s", HANDSHAKE_DEADLINE.as_secs())]
+    #[error("it did not complete the handshake within {} s", HANDSHAKE_DEADLINE.as_secs())]
     Late,
     /// The connection failed.
     #[error(transparent)]

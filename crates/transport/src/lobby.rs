@@ -57,10 +57,12 @@ impl Lobby {
         Seat { number, lobby: self.clone(), leave }
     }
 
-    /// Has whoever has waited longest leave, where anybody waits: the system has no more
+    /// Has the half leave that has waited longest, where anybody waits: the system has no more
     /// connections to give.
     pub fn make_room(&self) {
-        self.inside().waiting.pop_front();
+        let mut inside = self.inside();
+        let half = inside.waiting.len().div_ceil(2);
+        inside.waiting.drain(..half);
     }
 
     /// How many wait.

@@ -29,7 +29,7 @@ const MAX_HEAD_BYTES: usize = 32 << 10;
 const MAX_HEADERS: usize = 64;
 
 /// The pause after a failed accept (for instance without free file descriptors).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection's way to say that it has asked for something that it may have.
 #[derive(Clone, Debug)]
