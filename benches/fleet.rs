@@ -151,6 +151,10 @@ fn migrate_all(ctl: &Ctl, arguments: &Arguments, lines: &Receiver<String>) -> Ve
                     ended += 1;
                     let _ = permit.send(());
                 }
+                // None of them hangs, however busy the machine is.
+                Ok(line) if line.contains("does not answer") => {
+                    println!("  a heartbeat has misfired: {line}");
+                }
                 Ok(_) => {}
                 Err(_) => return wrong.lock().expect("no panic").push("it is silent".to_owned()),
             }

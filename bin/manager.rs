@@ -1,29 +1,16 @@
 //! The entry point and only user interface: the manager, and, by a hidden subcommand, a server.
 
-use clap::Parser;
-use lazycopy_manager::{Mode, Options};
-use lazycopy_server::ServerArguments;
+use clap::{CommandFactory, Parser};
+use lazycopy_manager::ManagerProcess;
+use lazycopy_server::{ServerArguments, ServerProcess};
 use std::process::ExitCode;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
-/// The laboratory for live VM migration.
-///
-/// Without a subcommand it reads commands: from a prompt on a terminal, else from standard input.
-/// The log goes to standard error; the environment variable RUST_LOG sets its level.
-#[derive(Parser)]
-#[command(name = "manager", version, max_term_width = 100)]
-struct ManagerProcess {
-    #[command(flatten)]
-    options: Options,
-    #[command(subcommand)]
-    mode: Option<Mode>,
-}
-
 /// A host process with a pool of guests, which a manager commands.
 #[derive(Parser)]
 #[command(name = "manager server")]
-struct ServerProcess {
+struct OwnServer {
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -34,15 +21,15 @@ const LAST_READS: Duration = Duration::from_millis(100);
 fn main() -> anyhow::Result<ExitCode> {
     // Parsed apart, since both have options of their own by the same names.
     if std::env::args_os().nth(1).is_some_and(|word| word == "server") {
-        let arguments = ServerProcess::parse_from(std::env::args_os().skip(1)).server;
+        let arguments = OwnServer::parse_from(std::env::args_os().skip(1)).server;
         log_from("info");
         lazycopy_server::run_process(arguments)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let ManagerProcess { options, mode } = ManagerProcess::parse();
+    let process = ManagerProcess::parse();
     log_from("warn");
     let runtime = tokio::runtime::Runtime::new()?;
-    let code = runtime.block_on(lazycopy_manager::run(options, mode));
+    let code = runtime.block_on(lazycopy_manager::run(process, ServerProcess::command()));
     runtime.shutdown_timeout(LAST_READS);
     Ok(code)
 }

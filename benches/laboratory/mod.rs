@@ -124,9 +124,9 @@ impl Ctl {
     /// When the connection fails.
     pub fn ask(&self, command: &str, json: bool) -> io::Result<CtlReply> {
         let (connect, command) = (self.address.clone(), vec![command.to_owned()]);
+        let arguments = CtlArguments { connect, request_id: None, command };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let sent =
-            async { ctl::send(&CtlArguments { connect, json, command }, &Door::default()).await };
+        let sent = async { ctl::send(&arguments, json, &Door::default()).await };
         runtime.block_on(sent).map_err(io::Error::other)
     }
 

@@ -64,6 +64,11 @@ impl Manager {
     /// Starts one that listens at `address`.
     pub fn start_at(address: &str, arguments: &[&str]) -> Manager {
         let directory = TempDir::new().expect("a directory for the test");
+        Manager::start_in(directory, address, arguments)
+    }
+
+    /// Starts one in a directory, where another may have been before it.
+    pub fn start_in(directory: TempDir, address: &str, arguments: &[&str]) -> Manager {
         let mut process = Command::new(MANAGER)
             .args(["--listen", address])
             .args(arguments)
@@ -101,6 +106,19 @@ impl Manager {
         manager
     }
 
+    /// Kills it. Gives its directory and its address to the next.
+    pub fn kill(mut self) -> (TempDir, String) {
+        self.process.kill().expect("it is a child of this process");
+        self.process.wait().expect("it is a child of this process");
+        let directory = TempDir::new().expect("another one");
+        (std::mem::replace(&mut self.directory, directory), self.address.clone())
+    }
+
+    /// What it has said that was read so far.
+    pub fn said(&self) -> String {
+        self.seen.join("\n")
+    }
+
     /// The process.
     pub fn pid(&self) -> u32 {
         self.process.id()
@@ -110,6 +128,11 @@ impl Manager {
     pub fn say(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("its input is open");
         writeln!(stdin, "{line}").expect("the manager reads");
+    }
+
+    /// Ends its standard input, and does not wait for what comes of it.
+    pub fn close_input(&mut self) {
+        self.stdin.take();
     }
 
     /// Reads its output until a line has `part` in it.
@@ -245,7 +268,10 @@ pub fn servers_of(address: &str) -> Vec<String> {
 pub fn runs(directory: &Path) -> Vec<PathBuf> {
     let results = directory.join("results");
     let Ok(entries) = std::fs::read_dir(&results) else { return Vec::new() };
-    let mut runs: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    // What begins with a dot is no run: the state, and what is being written.
+    let is_run = |name: &std::ffi::OsStr| !name.to_string_lossy().starts_with('.');
+    let runs = entries.flatten().filter(|entry| is_run(&entry.file_name()));
+    let mut runs: Vec<PathBuf> = runs.map(|entry| entry.path()).collect();
     runs.sort();
     runs
 }

@@ -28,7 +28,8 @@ impl Drop for Standalone {
     }
 }
 
-fn send(pid: u32, signal: Signal) {
+/// Sends a signal to a process of this test.
+pub fn send(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).expect("a process"));
     kill(pid, signal).expect("it is a process of this test");
 }
@@ -71,6 +72,15 @@ fn a_manager_that_is_told_to_end_by_a_signal_leaves_no_server_behind() {
         send(manager.pid(), signal);
         assert_eq!(manager.ended_by_itself().code, code);
     }
+}
+
+#[test]
+fn a_manager_that_serves_outlives_its_standard_input_and_obeys_ctl() {
+    let mut manager = Manager::start(&["serve"]);
+    manager.close_input();
+    assert!(manager.ctl("server start a").status.success());
+    assert!(manager.ctl("quit").status.success());
+    assert_eq!(manager.ended_by_itself().code, Some(0));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::common::{
     runs,
 };
 use lazycopy_protocol::control::{FirstFrame, ServerHello, ToServer};
+use lazycopy_protocol::pace::Pace;
 use lazycopy_transport::Purpose;
 use std::process::{Command, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,6 +43,8 @@ fn answer_to(manager: &Manager, name: &str) -> ToServer {
         address: "127.0.0.1:1".to_owned(),
         frames: 1,
         vms: Vec::new(),
+        sides: Vec::new(),
+        pace: Pace::default(),
     });
     let answer = knocked(&manager.address, Purpose::Server, async |mut stream| {
         stream.write_all(&frame(&serde_json::to_vec(&hello).unwrap())).await.unwrap();

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod book;
 mod commands;
 mod demonstration;
 mod doors;
@@ -10,10 +11,13 @@ mod endings;
 mod evacuations;
 mod faults;
 mod migrations;
+mod pace;
 mod page;
 mod prompt;
 mod reports;
+mod restarts;
 mod simulation;
 mod simulation_files;
 mod sweeps;
+mod terminal;
 mod unlimited;

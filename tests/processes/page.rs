@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 mod asking;
+mod modules;
 mod playing;
 mod watching;
 

@@ -22,7 +22,9 @@ impl Prompt {
             .args(arguments)
             .current_dir(directory.path())
             .env("XDG_STATE_HOME", directory.path())
-            .env("TERM", "xterm");
+            .env("TERM", "xterm")
+            // The words are looked for; colours would stand between them.
+            .env("NO_COLOR", "1");
         let timeout = u64::try_from(DEADLINE.as_millis()).unwrap();
         let mut session = spawn_command(command, Some(timeout)).expect("a terminal");
         session.exp_string("The manager listens on ").unwrap();

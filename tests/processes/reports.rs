@@ -1,6 +1,7 @@
 //! Reports by the command, on each kind of directory and on what is none.
 
 use crate::common::{FAST, Manager, failure, manager, runs};
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
@@ -56,9 +57,130 @@ fn a_run_between_processes_has_a_report() {
     let name = format!("results/{}", run.file_name().unwrap().to_string_lossy());
     let (page, figures) = report(ended.directory.path(), &name);
     assert!(page.contains("<h1>Lazy-copy: completed in "), "{page}");
-    assert_eq!(figures, ["timeline.svg"]);
+    assert_eq!(figures, ["hosts-after.svg", "hosts-before.svg", "timeline.svg"]);
+    // With the live page's own playback, and the guest's memory as after.txt has it.
+    assert!(page.contains("id=\"replay-data\"") && page.contains("modules[\"reducer.js\"]"));
+    assert!(!page.contains("src=") && !page.contains("href="), "nothing is fetched");
+    let drawn = fs::read_to_string(run.join("figures/hosts-after.svg")).unwrap();
+    let after = fs::read_to_string(run.join("after.txt")).unwrap();
+    let (_, memory) = after.split_once("20 of 20 frames").expect("the guest is there");
+    let frames: Vec<&str> =
+        memory.lines().skip(1).take(2).flat_map(str::split_whitespace).collect();
+    assert!(
+        frames.len() == 20 && frames.iter().all(|page| drawn.contains(&format!(">{page}</text>")))
+    );
+    has_a_trace(ended.directory.path(), &name);
     let refusal = failure(&manager(ended.directory.path(), &["report", "results"]));
     assert!(refusal.contains(&format!("(1) has a report of its own, such as {name}")), "{refusal}");
+}
+
+/// Writes the trace of a run, and holds it against its result.
+fn has_a_trace(directory: &Path, name: &str) {
+    let said = succeeds(directory, &["trace", name, "--out", "there.json"]);
+    assert!(said.contains("events is there.json. Open it at https://ui.perfetto.dev"), "{said}");
+    let read = |path: &Path| -> Value {
+        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let trace = read(&directory.join("there.json"));
+    let result = read(&directory.join(name).join("result.json"));
+    let events = trace["traceEvents"].as_array().unwrap();
+    let count = |kind: &str| events.iter().filter(|event| event["ph"] == kind).count() as u64;
+    assert_eq!(count("B"), count("E"), "each slice ends");
+    let messages = result["pages_transferred"].as_u64().unwrap() + 1;
+    assert_eq!((count("s"), count("f")), (messages, messages), "an arrow for each message");
+    assert_eq!(trace["otherData"]["stall_time_ns"], result["stall_time_ns"]);
+    let processes = events.iter().filter(|event| event["name"] == "process_name");
+    let names: Vec<&str> = processes.map(|it| it["args"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["source: a (lazy-copy, seed 1)", "destination: b (lazy-copy, seed 1)"]);
+}
+
+/// Puts a simulated run into a directory as a run between processes has it, without its hosts.
+fn lay_out(directory: &Path, run: &str) {
+    let results = fs::read_to_string(directory.join("out/results.jsonl")).unwrap();
+    let record = results.lines().find(|line| line.contains(&format!("\"run\":\"{run}\""))).unwrap();
+    fs::create_dir_all(directory.join(run)).unwrap();
+    fs::write(directory.join(run).join("result.json"), format!("{record}\n")).unwrap();
+    let events = directory.join(format!("out/events/{run}.jsonl"));
+    fs::copy(events, directory.join(run).join("events.jsonl")).unwrap();
+}
+
+#[test]
+fn two_runs_have_one_report_and_a_simulated_run_has_a_trace() {
+    let directory = TempDir::new().unwrap();
+    let words =
+        ["simulate", "paper", "--scheme", "post-copy,lazy-copy", "--events", "--out", "out"];
+    succeeds(directory.path(), &words);
+    for run in ["post-copy-seed1", "lazy-copy-seed1"] {
+        lay_out(directory.path(), run);
+    }
+    let said = succeeds(directory.path(), &["report", "post-copy-seed1", "lazy-copy-seed1"]);
+    let page = "post-copy-seed1/compared-with-lazy-copy-seed1.html";
+    assert!(said.contains(page), "{said}");
+    let page = fs::read_to_string(directory.path().join(page)).unwrap();
+    assert!(page.contains("<h1>Post-copy and lazy-copy</h1>"), "{page}");
+    let refused = |words: &[&str], because: &str| {
+        let refusal = failure(&manager(directory.path(), words));
+        assert!(refusal.contains(because), "{refusal}");
+    };
+    refused(&["report", "post-copy-seed1", "out"], "out is no run: two runs are compared");
+    refused(&["trace", "out"], "out holds 2 runs; choose one with --run: post-copy-seed1, ");
+    refused(&["trace", "out", "--run", "x"], "out holds no run \"x\"; it holds post-copy-seed1");
+    succeeds(directory.path(), &["trace", "out", "--run", "lazy-copy-seed1"]);
+    assert!(directory.path().join("out/lazy-copy-seed1.json").exists());
+    fs::remove_file(directory.path().join("out/events/lazy-copy-seed1.jsonl")).unwrap();
+    let because = "out/events/lazy-copy-seed1.jsonl is not there: simulate with --events";
+    refused(&["trace", "out", "--run", "lazy-copy-seed1"], because);
+}
+
+#[test]
+fn a_run_that_was_cut_off_or_edited_is_refused_by_file_and_line() {
+    let directory = TempDir::new().unwrap();
+    let run = directory.path().join("post-copy-seed1");
+    let words = ["simulate", "paper", "--scheme", "post-copy", "--events", "--out", "out"];
+    succeeds(directory.path(), &words);
+    lay_out(directory.path(), "post-copy-seed1");
+    let refused = |because: &str| {
+        for command in ["report", "trace"] {
+            let refusal = failure(&manager(directory.path(), &[command, "post-copy-seed1"]));
+            assert!(
+                refusal.contains(&format!("post-copy-seed1/{because}")),
+                "{command}: {refusal}"
+            );
+        }
+        assert!(!run.join("report.html").exists() && !run.join("trace.json").exists());
+    };
+    let (events, result) = (run.join("events.jsonl"), run.join("result.json"));
+    let (log, record) =
+        (fs::read_to_string(&events).unwrap(), fs::read_to_string(&result).unwrap());
+    let lines: Vec<&str> = log.lines().collect();
+    fs::write(&events, &log[..lines[..9].join("\n").len() - 4]).unwrap();
+    refused("events.jsonl, line 9: it does not end: the file is cut off");
+    fs::write(&events, lines[..9].join("\n") + "\n").unwrap();
+    refused("events.jsonl, line 10: the file ends before the migration is complete");
+    fs::write(&events, log.replacen("page_sent", "page_spent", 1)).unwrap();
+    refused("events.jsonl, line ");
+    let mut edited = lines.clone();
+    edited.swap(3, 12);
+    fs::write(&events, edited.join("\n") + "\n").unwrap();
+    refused("events.jsonl, line 5: it is earlier than the line before it");
+    fs::write(&events, log.replacen("\"stalled_ns\":11400000000", "\"stalled_ns\":9", 1)).unwrap();
+    refused("events.jsonl: its events give 9 for stall_time_ns, the result says 11400000000");
+    fs::write(&events, &log).unwrap();
+    fs::write(&result, record.replacen("_transferred\":20", "_transferred\":21", 1)).unwrap();
+    refused("result.json: its parts do not add up: 21 pages transferred, 20 by cause");
+    fs::write(&result, &record[..record.len() / 2]).unwrap();
+    refused("result.json: it is no result: ");
+    fs::write(&result, &record).unwrap();
+    fs::remove_file(&events).unwrap();
+    refused("events.jsonl: No such file");
+    fs::write(&events, &log).unwrap();
+    fs::write(run.join("before.txt"), "(a) Source host\n\n(b) Destination host\n").unwrap();
+    let refusal = failure(&manager(directory.path(), &["report", "post-copy-seed1"]));
+    assert!(refusal.contains("before.txt, line 3: the file ends before the host"), "{refusal}");
+    for words in [["trace", "none"], ["report", "none"]] {
+        let refusal = failure(&manager(directory.path(), &words));
+        assert!(refusal.contains("none: there is no such directory"), "{refusal}");
+    }
 }
 
 #[test]

@@ -110,8 +110,14 @@ impl PageContents {
 
     /// The stamp that a page's bytes tell; `None` when its two stamp words disagree: it is torn.
     pub fn stamp_in(&self, page: PageNumber, bytes: &[u8; PAGE]) -> Option<u64> {
+        (!PageContents::is_torn(bytes)).then(|| self.first_stamp_in(page, bytes))
+    }
+
+    /// Whether the two stamp words of a page's bytes disagree.
+    #[inline]
+    pub fn is_torn(bytes: &[u8; PAGE]) -> bool {
         let (words, _) = bytes.as_chunks::<WORD>();
-        (words[0] == words[LAST]).then(|| self.first_stamp_in(page, bytes))
+        words[0] != words[LAST]
     }
 
     /// Whether these are the bytes of the page with that stamp, every one of them.

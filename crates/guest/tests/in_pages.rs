@@ -215,3 +215,41 @@ fn more_frames_and_fewer_leave_its_pages_as_they_are() {
         }
     }
 }
+
+#[test]
+fn pages_that_are_in_place_are_installed_together() {
+    for frames in [100, 40] {
+        let spec = spec(100, frames, WorkloadSpec::Sequential);
+        let contents = PageContents::of(&spec);
+        let mut memory = Memory::in_pages(frames, &spec).unwrap();
+        let stamp = |page: PageNumber| u64::from(page.0) + 7;
+        for page in (0..100).map(PageNumber) {
+            let bytes = memory.bytes_mut().unwrap().page_mut(page);
+            contents.fill(page, stamp(page), bytes);
+            assert_eq!(memory.stamp_in_place(page), Some(stamp(page)));
+        }
+        memory.install_in_place(PageNumber(10), 20, false, false);
+        memory.install_in_place(PageNumber(30), 5, true, true);
+        assert!(memory.iter_lru().eq((10..35).rev().map(PageNumber)));
+        assert_eq!((memory.resident(), memory.is_dirty(PageNumber(29))), (25, false));
+        for page in (10..35).map(PageNumber) {
+            assert_eq!(memory.stamp(page), Some(stamp(page)));
+            assert_eq!(memory.is_dirty(page), page.0 >= 30);
+            assert!(contents.matches(page, stamp(page), memory.bytes().unwrap().page(page)));
+        }
+        assert_eq!(memory.alike(PageNumber(0), 100), 10);
+        assert_eq!(memory.alike(PageNumber(12), 100 - 12), 18);
+        assert_eq!(memory.alike(PageNumber(12), 3), 3);
+        let runs = [(PageNumber(10), 20), (PageNumber(30), 5)];
+        assert!(memory.runs().eq(runs));
+    }
+}
+
+#[test]
+#[should_panic = "page 12 was installed twice"]
+fn a_page_that_is_resident_is_not_installed_in_place() {
+    let spec = spec(50, 50, WorkloadSpec::Sequential);
+    let mut memory = Memory::in_pages(50, &spec).unwrap();
+    memory.install_most_recent(PageNumber(12), 1, false);
+    memory.install_in_place(PageNumber(10), 5, false, false);
+}

@@ -1,5 +1,8 @@
 //! Where the manager prints.
 
+use crate::display::paint;
+use indicatif::MultiProgress;
+use serde_json::{Value, json};
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -9,6 +12,8 @@ type Print = dyn FnMut(&str) + Send;
 #[derive(Clone)]
 pub struct Console {
     print: Arc<Mutex<Print>>,
+    /// Whether texts are printed as notices in JSON.
+    is_json: bool,
     /// Why something could not be printed, the first time.
     problem: Arc<OnceLock<io::Error>>,
 }
@@ -22,12 +27,29 @@ impl std::fmt::Debug for Console {
 impl Console {
     /// A console that hands each text to `print`.
     pub fn new(print: impl FnMut(&str) + Send + 'static) -> Self {
-        Console { print: Arc::new(Mutex::new(print)), problem: Arc::default() }
+        Console { print: Arc::new(Mutex::new(print)), is_json: false, problem: Arc::default() }
     }
 
-    /// Standard output. What nobody reads any more is dropped.
+    /// Standard output, with colours where it is to have them. What nobody reads any more is
+    /// dropped.
     pub fn stdout() -> Self {
+        let plain = Console::plain();
+        if !paint::has_colours(&io::stdout()) {
+            return plain;
+        }
+        let problem = Arc::clone(&plain.problem);
+        let print = move |text: &str| plain.print(&paint::paint(text));
+        Console { print: Arc::new(Mutex::new(print)), is_json: false, problem }
+    }
+
+    /// Standard output, as it is.
+    pub fn plain() -> Self {
         Console::writing_to(io::stdout())
+    }
+
+    /// Standard output, for JSON: one document a line. What is printed as text becomes a notice.
+    pub fn json() -> Self {
+        Console { is_json: true, ..Console::plain() }
     }
 
     fn writing_to(mut output: impl Write + Send + 'static) -> Self {
@@ -38,7 +60,14 @@ impl Console {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => drop(first.set(error)),
             _ => {}
         };
-        Console { print: Arc::new(Mutex::new(print)), problem }
+        Console { print: Arc::new(Mutex::new(print)), is_json: false, problem }
+    }
+
+    /// The same, with what is drawn below out of the way while something is printed.
+    pub(crate) fn above(self, bars: MultiProgress) -> Self {
+        let (is_json, problem) = (self.is_json, Arc::clone(&self.problem));
+        let print = move |text: &str| bars.suspend(|| self.put(text));
+        Console { print: Arc::new(Mutex::new(print)), is_json, problem }
     }
 
     /// Why something could not be printed, if anything could not.
@@ -53,9 +82,20 @@ impl Console {
 
     /// Prints a text; a line break at its end is added. Nothing is printed for an empty one.
     pub fn print(&self, text: &str) {
-        if !text.is_empty() {
-            (self.print.lock().unwrap_or_else(PoisonError::into_inner))(text);
+        match self.is_json {
+            _ if text.is_empty() => {}
+            true => self.print_json(&json!({ "notice": text })),
+            false => self.put(text),
         }
+    }
+
+    /// Prints a document in a line.
+    pub fn print_json(&self, document: &Value) {
+        self.put(&document.to_string());
+    }
+
+    fn put(&self, text: &str) {
+        (self.print.lock().unwrap_or_else(PoisonError::into_inner))(text);
     }
 }
 

@@ -5,11 +5,18 @@ use futures_util::{SinkExt, StreamExt};
 use lazycopy_protocol::control::{CtlReply, CtlRequest, FirstFrame};
 use lazycopy_protocol::frame::{FrameError, JsonCodec};
 use lazycopy_transport::{Door, DoorError, Purpose, Role};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::codec::Framed;
 
 /// How long connecting may take. A command may take as long as it needs.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a request with a name is sent again since its connection broke: long enough for somebody
+/// to start the manager again.
+const RESEND_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The pause before it is sent again.
+const RESEND_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a command could not be sent, or its reply not be had.
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +47,42 @@ pub enum CtlError {
     },
 }
 
-/// Sends a command and awaits the reply.
+impl CtlError {
+    /// Whether another attempt may go better: what one of the two refuses it refuses again.
+    fn may_pass(&self) -> bool {
+        use DoorError::{Closed, Io, Late};
+        !matches!(self, CtlError::AtDoor { problem, .. } if !matches!(problem, Io(_) | Late | Closed))
+    }
+}
+
+/// Sends a command and awaits the reply, as text or as JSON. A request with a name is sent again
+/// where the connection breaks: the manager carries it out once.
 ///
 /// # Errors
 /// When there is no manager, or it does not answer. A command that failed is a reply.
-pub async fn send(arguments: &CtlArguments, door: &Door) -> Result<CtlReply, CtlError> {
+pub async fn send(arguments: &CtlArguments, json: bool, door: &Door) -> Result<CtlReply, CtlError> {
+    let mut broken_since = None;
+    loop {
+        let error = match send_once(arguments, json, door).await {
+            // A manager that was never there is not waited for, nor one that lets nobody in.
+            Err(error) if !error.may_pass() => return Err(error),
+            Err(error @ CtlError::NoManager { .. }) if broken_since.is_none() => return Err(error),
+            Err(error) => error,
+            reply => return reply,
+        };
+        let since = *broken_since.get_or_insert_with(Instant::now);
+        if arguments.request_id.is_none() || since.elapsed() > RESEND_DEADLINE {
+            return Err(error);
+        }
+        tokio::time::sleep(RESEND_PAUSE).await;
+    }
+}
+
+async fn send_once(
+    arguments: &CtlArguments,
+    json: bool,
+    door: &Door,
+) -> Result<CtlReply, CtlError> {
     let address = || arguments.connect.clone();
     let no_manager = |problem: String| CtlError::NoManager { address: address(), problem };
     let at_door = |problem| CtlError::AtDoor { address: address(), problem };
@@ -60,7 +98,11 @@ pub async fn send(arguments: &CtlArguments, door: &Door) -> Result<CtlReply, Ctl
     let broken = |problem: String| CtlError::Broken { address: address(), problem };
     let failed = |error: FrameError| broken(error.to_string());
     let mut framed = Framed::new(stream, JsonCodec::<CtlReply, FirstFrame>::new());
-    let request = CtlRequest { command: command_line(&arguments.command), json: arguments.json };
+    let request = CtlRequest {
+        command: command_line(&arguments.command),
+        json,
+        request: arguments.request_id.as_ref().map(|name| name.as_str().to_owned()),
+    };
     framed.send(FirstFrame::Ctl(request)).await.map_err(failed)?;
     match framed.next().await {
         Some(reply) => reply.map_err(failed),

@@ -1,8 +1,9 @@
 //! What a guest is created from.
 
+use crate::state::KeptScenario;
 use lazycopy_guest::GuestSpec;
 use lazycopy_protocol::control::CreateVm;
-use lazycopy_scenario::{Draft, Preset, SHIPPED, Scenario, ScenarioError};
+use lazycopy_scenario::{Draft, Preset, SHIPPED, Scenario, ScenarioError, did_you_mean};
 use std::path::{Path, PathBuf};
 
 /// A guest's scenario and seed. As long as the manager has it, it knows the guest's whole history:
@@ -13,6 +14,8 @@ pub struct Definition {
     scenario: Scenario,
     spec: GuestSpec,
     preset: Option<Preset>,
+    /// As it outlives the manager.
+    kept: Option<KeptScenario>,
 }
 
 /// The directory into which recorded programs that are part of the program are unpacked: guests
@@ -38,6 +41,7 @@ pub fn draft(scenario: &str) -> Result<Draft, ScenarioError> {
     Err(ScenarioError::Unknown {
         name: scenario.to_owned(),
         what: "file and no shipped scenario",
+        meant: did_you_mean(scenario, SHIPPED.iter().map(|shipped| shipped.name)),
         known: SHIPPED.iter().map(|shipped| shipped.name).collect::<Vec<_>>().join(", "),
     })
 }
@@ -70,7 +74,26 @@ impl Definition {
         scenario.ensure_single_guest()?;
         scenario.seed = seed;
         let spec = scenario.guest_spec(seed);
-        Ok(Definition { draft, scenario, spec, preset })
+        let kept = KeptScenario::of(&scenario);
+        Ok(Definition { draft, scenario, spec, preset, kept })
+    }
+
+    /// The guest whose definition an earlier life of the manager has kept.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub(crate) fn restored(
+        kept: KeptScenario,
+        preset: Option<String>,
+    ) -> Result<Definition, ScenarioError> {
+        let (draft, scenario) = kept.read()?;
+        let (seed, preset) = (scenario.seed, preset.and_then(|preset| preset.parse().ok()));
+        Definition::new(draft, scenario, seed, preset)
+    }
+
+    /// As it outlives the manager; absent where a file's name is no text.
+    pub(crate) fn kept(&self) -> Option<&KeptScenario> {
+        self.kept.as_ref()
     }
 
     /// The guest.

@@ -2,9 +2,12 @@
 
 use crate::connection::Connection;
 use crate::manager::Manager;
+use crate::presence::has_ended;
+use crate::state::KeptReply;
 use futures_util::{SinkExt, StreamExt};
 use lazycopy_protocol::control::{
-    CtlReply, CtlRequest, FirstFrame, FromServer, MigrationKey, ServerHello, ToServer,
+    CtlReply, CtlRequest, FirstFrame, FromServer, HEARTBEAT_PERIOD, MigrationKey, ServerHello,
+    Silence, ToServer,
 };
 use lazycopy_protocol::frame::{FrameError, JsonCodec, MAX_CTL_FRAME, MAX_HELLO_FRAME};
 use lazycopy_transport::{Admitted, DoorError, Evicted, Lobby, Purpose, Seat, Stream};
@@ -13,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::codec::Framed;
 
 /// How long who has come in may take to say what it wants.
@@ -159,11 +163,12 @@ fn key_of(purpose: &Purpose) -> Result<Option<MigrationKey>, String> {
 
 async fn serve_server(manager: Manager, opening: Opening, hello: ServerHello, places: Places) {
     let name = hello.name.clone();
-    let (connection, to_write) = Connection::new(&name);
+    let here = is_of_this_machine(opening.get_ref().socket()) && !has_ended(hello.pid);
+    let (connection, to_write) = Connection::new(&name, manager.numbers());
     let mut framed = opening.map_codec(JsonCodec::retyped::<FromServer, ToServer>);
     let place = places.servers.try_acquire();
     let taken = match &place {
-        Ok(_) => manager.introduce(hello, &connection).map_err(|error| error.to_string()),
+        Ok(_) => manager.introduce(hello, &connection, here).map_err(|error| error.to_string()),
         Err(_) => Err(format!("there are {MAX_SERVERS} servers already")),
     };
     if let Err(reason) = taken {
@@ -173,9 +178,23 @@ async fn serve_server(manager: Manager, opening: Opening, hello: ServerHello, pl
     }
     let (sink, mut stream) = framed.split();
     let writer = tokio::spawn(write_all(sink, to_write));
-    while let Some(message) = stream.next().await {
+    let mut silence = Silence::default();
+    let mut heartbeats = interval(HEARTBEAT_PERIOD);
+    heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = stream.next() => message,
+            () = connection.over() => break,
+            _ = heartbeats.tick() => {
+                manager.beat(&name, &connection, &mut silence);
+                continue;
+            }
+        };
+        let Some(message) = message else { break };
         match message {
             Ok(message) => {
+                manager.heard_of(&name, &connection, &mut silence);
                 if let Some(message) = connection.take(message) {
                     manager.hear(&name, message);
                 }
@@ -188,6 +207,14 @@ async fn serve_server(manager: Manager, opening: Opening, hello: ServerHello, pl
     }
     writer.abort();
     manager.lost(&name, &connection);
+}
+
+/// Whether whoever is at the other end is on this machine, too.
+fn is_of_this_machine(stream: &TcpStream) -> bool {
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(here), Ok(there)) => here.ip() == there.ip() || there.ip().is_loopback(),
+        _ => false,
+    }
 }
 
 async fn write<S>(sink: &mut S, message: ToServer) -> Result<(), FrameError>
@@ -231,13 +258,12 @@ async fn serve_ctl(manager: Manager, opening: Opening, request: CtlRequest, plac
 
 /// Carries out the command of a `ctl`. It runs to its end even if nobody waits for it any more.
 async fn answer(manager: &Manager, request: CtlRequest) -> CtlReply {
-    let (runner, line) = (manager.clone(), request.command);
-    let outcome = tokio::spawn(async move { runner.run_line(&line).await }).await;
-    let (ok, text, json) = match outcome {
-        Ok(Ok(reply)) => (true, reply.text, reply.json),
-        Ok(Err(error)) => (false, error.to_string(), error.json()),
-        Err(error) => (false, error.to_string(), serde_json::json!({ "error": error.to_string() })),
-    };
+    let (runner, line, name) = (manager.clone(), request.command, request.request);
+    let outcome = tokio::spawn(async move { runner.run_request(name, line).await }).await;
+    let KeptReply { ok, text, json } = outcome.unwrap_or_else(|error| {
+        let text = error.to_string();
+        KeptReply { ok: false, json: serde_json::json!({ "error": text }), text }
+    });
     CtlReply { ok, output: if request.json { json.to_string() } else { text } }
 }
 

@@ -1,20 +1,25 @@
 //! The running manager: its state, and who is told when it changes.
 
 use crate::children::{Child, Launcher};
-use crate::connection::{AskError, Connection};
+use crate::connection::{AskError, Connection, Numbers};
 use crate::console::Console;
 use crate::feed;
-use crate::fleet::{Fleet, FleetError, Loss};
+use crate::fleet::{Fleet, FleetError};
 use crate::grammar::EventLevel;
 use crate::listener;
-use crate::web::{Hub, WATCHED_PAGES, Web};
+use crate::past::PastRuns;
+use crate::picture::{Hub, Picture, WATCHED_PAGES};
+use crate::requests::Requests;
+use crate::state::{Changes, Opened, StateError, Store};
+use crate::web::Web;
 use lazycopy_protocol::control::{FromServer, MigrationId, ServerHello, VmPhase, Watch};
+use lazycopy_results::RunRecord;
 use lazycopy_transport::{Door, DoorError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
@@ -25,6 +30,11 @@ pub struct Settings {
     pub listen: String,
     /// Where each run's directory goes.
     pub out: PathBuf,
+    /// Where the state is kept; `None`: nothing outlives the manager.
+    pub state: Option<PathBuf>,
+    /// How long a server is waited for whose connection is lost;
+    /// [`RETURN_DEADLINE`](crate::RETURN_DEADLINE) but for tests.
+    pub patience: Duration,
     /// How servers are started.
     pub launcher: Launcher,
     /// Which events are printed at first.
@@ -56,6 +66,9 @@ pub enum StartError {
         /// What the system said.
         problem: std::io::Error,
     },
+    /// The state cannot be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// What changes. Its lock is held for a decision and never while waiting for anything.
@@ -70,6 +83,22 @@ pub(crate) struct State {
     pub quitting: bool,
     /// Commands of `ctl` whose reply is not written yet.
     pub unanswered: usize,
+    /// Requests of `ctl` that have names.
+    pub requests: Requests,
+}
+
+impl State {
+    /// Whether that is the connection to a server, and not an earlier one.
+    pub(crate) fn is_current(&self, server: &str, connection: &Connection) -> bool {
+        self.connections.get(server).is_some_and(|current| current.is(connection))
+    }
+
+    /// What is to be kept and is not yet.
+    fn take_changes(&mut self) -> Changes {
+        let mut changes = self.fleet.take_changes();
+        changes.append(&mut self.requests.take_changes());
+        changes
+    }
 }
 
 #[derive(Debug)]
@@ -77,10 +106,18 @@ struct Shared {
     settings: Settings,
     address: SocketAddr,
     console: Console,
+    numbers: Numbers,
+    /// Absent where nothing outlives the manager.
+    store: Option<Store>,
+    /// Runs of earlier lives of which nothing else is known.
+    past: BTreeMap<String, RunRecord>,
     state: Mutex<State>,
     changes: watch::Sender<()>,
     verifying: Semaphore,
     fetching: Semaphore,
+    pacing: Semaphore,
+    /// Absent until a page or a prompt wants it.
+    picture: OnceLock<Arc<Picture>>,
     /// Absent without a page.
     web: OnceLock<Arc<Web>>,
 }
@@ -117,8 +154,12 @@ impl Manager {
         }
         let listener = TcpListener::bind(&settings.listen).await.map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
+        let restored = Restored::open(&settings, &console).await?;
+        let Restored { fleet, requests, past, store } = restored;
+        let awaited: Vec<String> = fleet.servers().map(|(name, _)| name.to_owned()).collect();
         let state = State {
-            fleet: Fleet::default(),
+            fleet,
+            requests,
             connections: BTreeMap::new(),
             children: BTreeMap::new(),
             stopping: BTreeSet::new(),
@@ -130,10 +171,27 @@ impl Manager {
         let state = Mutex::new(state);
         let verifying = Semaphore::new(VERIFYING_AT_ONCE);
         let fetching = Semaphore::new(FETCHING_AT_ONCE);
-        let web = OnceLock::new();
-        let shared =
-            Shared { settings, address, console, state, changes, verifying, fetching, web };
+        let pacing = Semaphore::new(1);
+        let numbers = Numbers::of_life(life());
+        let shared = Shared {
+            settings,
+            address,
+            console,
+            numbers,
+            store,
+            past,
+            state,
+            changes,
+            verifying,
+            fetching,
+            pacing,
+            picture: OnceLock::new(),
+            web: OnceLock::new(),
+        };
         let manager = Manager { shared: Arc::new(shared) };
+        // What was found out while the state was read is kept, too.
+        manager.change(|_| ());
+        awaited.iter().for_each(|server| manager.await_server(server));
         tokio::spawn(listener::accept_all(listener, manager.clone()));
         Ok(manager)
     }
@@ -168,9 +226,25 @@ impl Manager {
         self.shared.web.get().map(|web| &**web)
     }
 
-    /// What the live page is told of migrations.
+    /// What the picture is told of migrations.
     pub(crate) fn hub(&self) -> Option<&Hub> {
-        self.web().map(|web| &web.hub)
+        self.shared.picture.get().map(|picture| &picture.hub)
+    }
+
+    /// The picture of the fleet. Migrations that run when it is opened are followed from then on.
+    pub(crate) fn open_picture(&self) -> Arc<Picture> {
+        self.read(|state| {
+            let open = || {
+                let picture = Picture::default();
+                for (id, migration) in state.fleet.running() {
+                    let scheme = migration.parameters.scheme;
+                    picture.hub.began(id, &migration.vm, &migration.destination, scheme);
+                    picture.hub.progressed(id, &migration.transfer);
+                }
+                Arc::new(picture)
+            };
+            Arc::clone(self.shared.picture.get_or_init(open))
+        })
     }
 
     /// From now on there is a live page, unless there was one.
@@ -180,12 +254,12 @@ impl Manager {
 
     /// Which events of a migration of a guest with so many pages are to be sent.
     pub(crate) fn watch(&self, level: EventLevel, pages: u32) -> Watch {
-        let for_page = match self.web() {
+        let for_picture = match self.hub() {
             None => Watch::Off,
             Some(_) if pages <= WATCHED_PAGES => Watch::All,
             Some(_) => Watch::Milestones,
         };
-        level.watch().max(for_page)
+        level.watch().max(for_picture)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -202,6 +276,11 @@ impl Manager {
         self.shared.fetching.acquire().await.ok()
     }
 
+    /// Waits for the turn to change how time goes.
+    pub(crate) async fn turn_to_pace(&self) -> Option<SemaphorePermit<'_>> {
+        self.shared.pacing.acquire().await.ok()
+    }
+
     /// Waits until it is told to end, by whomever, and whoever waits for a reply has it.
     pub(crate) async fn told_to_quit(&self) {
         self.until(|state| state.quitting.then_some(())).await;
@@ -214,11 +293,35 @@ impl Manager {
         look(&self.lock())
     }
 
-    /// Changes the state and wakes whoever waits for a change.
+    /// Changes the state and wakes whoever waits for a change. What of it outlives the manager is
+    /// kept soon; [`Manager::kept`] waits for that.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let result = change(&mut self.lock());
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let changes = state.take_changes();
+        if let Some(store) = &self.shared.store {
+            store.keep(changes);
+        }
+        drop(state);
         self.shared.changes.send_replace(());
         result
+    }
+
+    /// Waits until everything that has changed so far is kept, where anything is.
+    pub(crate) async fn kept(&self) {
+        if let Some(store) = &self.shared.store {
+            store.kept().await;
+        }
+    }
+
+    /// The numbers of its commands.
+    pub(crate) fn numbers(&self) -> Numbers {
+        self.shared.numbers.clone()
+    }
+
+    /// Runs of earlier lives of which nothing else is known, by name.
+    pub(crate) fn past_runs(&self) -> &BTreeMap<String, RunRecord> {
+        &self.shared.past
     }
 
     /// Waits until `look` finds what it looks for.
@@ -233,8 +336,19 @@ impl Manager {
         }
     }
 
-    /// The connection to a server.
+    /// The connection to a server that answers.
     pub(crate) fn connection(&self, server: &str) -> Result<Connection, AskError> {
+        let connection = self.connection_to(server)?;
+        match connection.silent_since() {
+            None => Ok(connection),
+            Some(since_unix_ms) => {
+                Err(AskError::Silent { server: server.to_owned(), since_unix_ms })
+            }
+        }
+    }
+
+    /// The connection to a server, which may be silent.
+    pub(crate) fn connection_to(&self, server: &str) -> Result<Connection, AskError> {
         self.read(|state| state.connections.get(server).cloned())
             .ok_or_else(|| AskError::Gone { server: server.to_owned() })
     }
@@ -244,25 +358,50 @@ impl Manager {
         &self,
         hello: ServerHello,
         connection: &Connection,
+        here: bool,
     ) -> Result<(), FleetError> {
+        let pid = hello.pid;
+        let told: Vec<_> =
+            hello.sides.iter().filter_map(|it| Some((it.migration, it.transfer?))).collect();
         let (name, vms) = (hello.name.clone(), hello.vms.len());
         let (address, frames) = (hello.address.clone(), hello.frames);
         let brings = if vms == 0 { String::new() } else { format!(" and brings {vms} guest(s)") };
-        self.change(|state| {
-            state.fleet.introduce(hello)?;
+        let met = self.change(|state| {
+            let known = state.fleet.server(&name).ok().map(|server| server.pid);
+            if known == Some(pid) {
+                // The same process connects anew before its old connection was missed.
+                if let Some(old) = state.connections.remove(&name) {
+                    old.close();
+                }
+                state.fleet.server_away(&name);
+            }
+            state.fleet.check_hello(&hello)?;
+            // Another process in its place: the one that was waited for has ended.
+            let fleet = &mut state.fleet;
+            let loss = fleet.awaits_another(&name, pid).then(|| fleet.server_lost(&name));
+            let meeting = fleet.introduce(hello)?;
+            fleet.set_here(&name, here);
+            connection.welcome(fleet.pace());
             state.connections.insert(name.clone(), connection.clone());
             // Printed before anybody who waits for it goes on.
             self.notice(&format!(
                 "Server \"{name}\" is here: {address}, {frames} frames for guests{brings}."
             ));
-            Ok(())
-        })
+            Ok::<_, FleetError>((loss, meeting))
+        });
+        let (loss, meeting) = met?;
+        if let Some(hub) = self.hub() {
+            told.iter().for_each(|(id, transfer)| hub.progressed(*id, transfer));
+        }
+        self.settle_loss(loss.unwrap_or_default());
+        self.settle_meeting(meeting);
+        Ok(())
     }
 
     /// A server says something that is no answer.
     pub(crate) fn hear(&self, server: &str, message: FromServer) {
         match message {
-            FromServer::Reply { .. } => {}
+            FromServer::Reply { .. } | FromServer::Heartbeat => {}
             FromServer::Event { migration, event } => {
                 let (level, vm) = self.read(|state| {
                     let vm = state.fleet.migration(migration).map(|migration| migration.vm.clone());
@@ -285,8 +424,16 @@ impl Manager {
             }
             FromServer::MigrationEnded(ended) => {
                 let id = ended.migration;
-                let decided = self.change(|state| state.fleet.side_ended(*ended));
-                self.side_settled(id, decided);
+                let (decided, is_over) = self.change(|state| {
+                    let decided = state.fleet.side_ended(*ended);
+                    let known = state.fleet.migration(id);
+                    (decided, known.is_some_and(|migration| migration.is_over()))
+                });
+                match is_over {
+                    // The acknowledgement was lost.
+                    true => self.acknowledge_again(server, id),
+                    false => self.side_settled(id, decided),
+                }
             }
             FromServer::VmFailed { vm, reason } => {
                 self.change(|state| state.fleet.set_phase(&vm, VmPhase::Failed));
@@ -295,35 +442,8 @@ impl Manager {
         }
     }
 
-    /// The connection to a server is gone.
-    pub(crate) fn lost(&self, server: &str, connection: &Connection) {
-        connection.close();
-        let loss = self.change(|state| {
-            if !state.connections.get(server).is_some_and(|current| current.is(connection)) {
-                return None;
-            }
-            state.connections.remove(server);
-            let loss = state.fleet.server_lost(server);
-            if state.stopping.remove(server) {
-                state.fleet.server_stopped(server);
-                return Some((loss, true));
-            }
-            Some((loss, false))
-        });
-        let Some((loss, expected)) = loss else { return };
-        if !expected {
-            self.notice(&describe_loss(server, &loss));
-        }
-        for id in loss.concluded {
-            self.side_settled(id, true);
-        }
-        for id in loss.halved {
-            self.side_settled(id, false);
-        }
-    }
-
     /// A side of a migration has reported or died.
-    fn side_settled(&self, id: MigrationId, decided: bool) {
+    pub(crate) fn side_settled(&self, id: MigrationId, decided: bool) {
         let manager = self.clone();
         if decided {
             tokio::spawn(async move { manager.conclude(id).await });
@@ -333,16 +453,42 @@ impl Manager {
     }
 }
 
-fn describe_loss(server: &str, loss: &Loss) -> String {
-    let mut text = format!("Server \"{server}\" is gone");
-    if !loss.vms.is_empty() {
-        text.push_str(&format!(", and its guests with it: {}", loss.vms.join(", ")));
+/// A number that no other life of a manager has: nanoseconds since 1970.
+fn life() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What a manager begins with.
+struct Restored {
+    fleet: Fleet,
+    requests: Requests,
+    past: BTreeMap<String, RunRecord>,
+    store: Option<Store>,
+}
+
+impl Restored {
+    /// Opens the state, where it is kept, and tells what of it cannot be read.
+    async fn open(settings: &Settings, console: &Console) -> Result<Restored, StateError> {
+        let Some(directory) = settings.state.clone() else {
+            let (fleet, requests) = (Fleet::default(), Requests::default());
+            return Ok(Restored { fleet, requests, past: BTreeMap::new(), store: None });
+        };
+        let (out, console) = (settings.out.clone(), console.clone());
+        let read = move || {
+            let Opened { store, records, damage } = Store::open(&directory, console.clone())?;
+            let mut past = PastRuns::below(&out);
+            let requests = Requests::restored(&records);
+            let (fleet, problems) = Fleet::restored(records, &mut past, &out);
+            let damage = damage.map(|damage| damage.to_string());
+            let told = damage.into_iter().chain(problems).chain(std::mem::take(&mut past.problems));
+            told.for_each(|problem| console.print(&problem));
+            Ok(Restored { fleet, requests, past: past.left(), store: Some(store) })
+        };
+        let unusable = |problem: tokio::task::JoinError| StateError::Unusable {
+            path: settings.out.clone(),
+            problem: std::io::Error::other(problem),
+        };
+        tokio::task::spawn_blocking(read).await.map_err(unusable)?
     }
-    let migrations: Vec<String> =
-        loss.concluded.iter().chain(&loss.halved).map(|id| id.0.to_string()).collect();
-    if !migrations.is_empty() {
-        text.push_str(&format!("; it took part in migration {}", migrations.join(", ")));
-    }
-    text.push('.');
-    text
 }

@@ -1,21 +1,24 @@
 //! The end of a migration: its events are fetched, its guest is compared with the reference run,
 //! its result is written, its servers forget it.
 
+use crate::connection::AskError;
 use crate::definition::Definition;
 use crate::fleet::{Ended, Migration, Side};
-use crate::manager::Manager;
+use crate::manager::{Manager, State};
 use crate::render::time;
 use crate::run_files::{self, Begun, Written};
 use crate::verification::verify;
 use lazycopy_migration::{EventRun, Outcome};
 use lazycopy_protocol::control::{MigrationId, ServerCommand, ServerReply};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
+use tokio::time::{Instant, timeout};
 
 /// How long the second side of a migration may take to report after the first, where nothing is
 /// left for it to do.
-pub const OTHER_SIDE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+pub const OTHER_SIDE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The most entries of one side's events that are fetched: as many as a server keeps.
 pub const MAX_ENTRIES: u64 = 1 << 22;
@@ -28,7 +31,7 @@ const MAX_WAITING_PIECES: usize = 1;
 pub(crate) struct Case {
     pub id: MigrationId,
     pub migration: Migration,
-    /// What the guest was created from, if this manager has created it.
+    /// What the guest was created from, if this manager or an earlier life of it has created it.
     pub definition: Option<Arc<Definition>>,
 }
 
@@ -50,7 +53,7 @@ impl Manager {
         if takes_its_time {
             return;
         }
-        tokio::time::sleep(OTHER_SIDE_DEADLINE).await;
+        self.outlast(OTHER_SIDE_DEADLINE).await;
         if self.change(|state| state.fleet.give_up_waiting(id)) {
             self.notice(&format!(
                 "migration {}: a side did not report within {} s and is given up",
@@ -61,12 +64,25 @@ impl Manager {
         }
     }
 
+    /// Waits as long as the servers have so much of wall time at their usual pace: not while time
+    /// stands still, and longer where it goes slower.
+    async fn outlast(&self, deadline: Duration) {
+        let mut left = deadline;
+        while !left.is_zero() {
+            let going = |state: &State| Some(state.fleet.pace()).filter(|pace| !pace.frozen);
+            let pace = self.until(going).await;
+            let since = Instant::now();
+            let changed = self.until(|state| (state.fleet.pace() != pace).then_some(()));
+            let _ = timeout(left * pace.slower, changed).await;
+            left = left.saturating_sub(since.elapsed() / pace.slower);
+        }
+    }
+
     /// Both sides of a migration have ended: writes its result.
     pub(crate) async fn conclude(&self, id: MigrationId) {
         let case = self.read(|state| {
             let migration = state.fleet.migration(id)?.clone();
-            let vm = state.fleet.vm(&migration.vm).ok();
-            let definition = vm.and_then(|vm| vm.definition.clone());
+            let definition = state.fleet.definition_of(&migration.vm);
             Some(Case { id, migration, definition })
         });
         let Some(case) = case.map(Arc::new) else { return };
@@ -85,11 +101,6 @@ impl Manager {
             }
             Err(panicked) => ended.wrong = Some(format!("its result is not written: {panicked}")),
         }
-        for server in [source, destination] {
-            if let Ok(connection) = self.connection(server) {
-                let _ = connection.tell(ServerCommand::ForgetMigration { migration: id }).await;
-            }
-        }
         let line = summary_line(id, vm, &ended);
         self.change(|state| {
             if let Some(hub) = self.hub() {
@@ -99,6 +110,24 @@ impl Manager {
             // Printed before anybody who waits for it goes on.
             self.notice(&line);
         });
+        // From here on the servers need not remember it.
+        self.kept().await;
+        let acknowledge = [source, destination].map(|server| self.acknowledge(server, id));
+        futures_util::future::join_all(acknowledge).await;
+    }
+
+    /// Tells a server that the end of a migration is known and its result written. One that does
+    /// not hear it tells of the end again when it connects anew.
+    async fn acknowledge(&self, server: &str, id: MigrationId) {
+        if let Ok(connection) = self.connection(server) {
+            let _ = connection.tell(ServerCommand::ForgetMigration { migration: id }).await;
+        }
+    }
+
+    /// A server tells of an end once more that is known.
+    pub(crate) fn acknowledge_again(&self, server: &str, id: MigrationId) {
+        let (manager, server) = (self.clone(), server.to_owned());
+        tokio::spawn(async move { manager.acknowledge(&server, id).await });
     }
 
     /// Compares the guest with its reference run and writes the result.
@@ -112,6 +141,10 @@ impl Manager {
 
     /// Begins the run's directory with the events of both sides, piece by piece.
     async fn write_events(&self, case: &Arc<Case>) -> Result<Begun, JoinError> {
+        // A server that hangs keeps nobody else waiting.
+        for side in [&case.migration.source, &case.migration.destination] {
+            let _ = self.answering(side).await;
+        }
         let _turn = self.turn_to_fetch().await;
         let (out, of_writer) = (self.settings().out.clone(), Arc::clone(case));
         let (source, from_source) = mpsc::channel(MAX_WAITING_PIECES);
@@ -132,11 +165,19 @@ impl Manager {
             Side::Destination => &case.migration.destination,
         };
         let expected = case.migration.reported(side).map_or(0, |report| report.events);
-        let Ok(connection) = self.connection(server) else { return };
         let (mut entries, mut events) = (0, 0);
         while events < expected && entries < MAX_ENTRIES {
             let fetch = ServerCommand::FetchEvents { migration: case.id, from: entries };
+            let Some(connection) = self.answering(server).await else {
+                self.notice(&format!(
+                    "migration {}: events are missing: server \"{server}\" is gone",
+                    case.id.0
+                ));
+                break;
+            };
             match connection.ask(fetch).await {
+                // It is asked again when it is back.
+                Err(AskError::Gone { .. } | AskError::Silent { .. }) => {}
                 Ok(ServerReply::Events { events: piece, last }) => {
                     let nothing_more = last || piece.is_empty();
                     entries += piece.len() as u64;
@@ -184,4 +225,54 @@ pub(crate) fn summary_line(id: MigrationId, vm: &str, ended: &Ended) -> String {
         line.push_str(&format!("\nMigration {}: {wrong}", id.0));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::children::Launcher;
+    use crate::console::Console;
+    use crate::grammar::EventLevel;
+    use crate::manager::Settings;
+    use lazycopy_protocol::pace::Pace;
+    use lazycopy_transport::Door;
+    use std::convert::Infallible;
+    use std::path::PathBuf;
+    use tokio::time::sleep;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_stands_still_with_time_and_is_longer_where_time_goes_slower() {
+        let settings = Settings {
+            listen: "127.0.0.1:0".to_owned(),
+            out: PathBuf::from("none"),
+            state: None,
+            patience: Duration::ZERO,
+            launcher: Launcher { program: PathBuf::from("none"), arguments: Vec::new() },
+            level: EventLevel::Off,
+            door: Door::default(),
+        };
+        let manager = Manager::start(settings, Console::new(|_| ())).await.unwrap();
+        let set = |frozen, slower| {
+            manager.change(|state| {
+                let changed = |pace| Ok::<_, Infallible>(Pace { frozen, slower, ..pace });
+                state.fleet.change_pace(1, changed).unwrap()
+            })
+        };
+        let begun = Instant::now();
+        let waiting = tokio::spawn({
+            let manager = manager.clone();
+            async move { manager.outlast(Duration::from_secs(30)).await }
+        });
+        sleep(Duration::from_secs(10)).await;
+        set(true, 1);
+        sleep(Duration::from_secs(86_400)).await;
+        set(false, 10);
+        sleep(Duration::from_secs(50)).await;
+        set(false, 1);
+        sleep(Duration::from_secs(14)).await;
+        assert!(!waiting.is_finished());
+        waiting.await.unwrap();
+        let outlasted = begun.elapsed() - Duration::from_secs(10 + 86_400 + 50 + 15);
+        assert!(outlasted < Duration::from_millis(10), "{outlasted:?}");
+    }
 }

@@ -24,6 +24,11 @@ impl Reply {
         Reply { text: text.into(), json }
     }
 
+    /// An answer to a question about the language.
+    pub fn help(text: String) -> Self {
+        Reply { json: json!({ "help": text }), text }
+    }
+
     /// A reply of one sentence: `{"message": ...}` for machines.
     pub fn message(text: impl Into<String>) -> Self {
         let text = text.into();
@@ -78,6 +83,30 @@ pub enum CommandError {
         /// What is wrong.
         what: String,
     },
+    /// The source of a migration that is to be taken back does not answer.
+    #[error(
+        "whether migration {} of \"{vm}\" is taken back is not known: {why}; it is then, unless the \
+         guest has been handed over before: status and wait tell", id.0
+    )]
+    CancelUnanswered {
+        /// Which.
+        id: MigrationId,
+        /// Its guest.
+        vm: String,
+        /// Why nothing is known.
+        why: AskError,
+    },
+    /// The manager ended while it carried a request out.
+    #[error(
+        "request \"{request}\" ({command}) was begun before the manager ended, and what came of it \
+         is not known; it is not carried out twice: see what is so with status and vm list"
+    )]
+    Interrupted {
+        /// The request's name.
+        request: String,
+        /// Its command.
+        command: String,
+    },
     /// Of the guests that were to be moved, not all have been.
     #[error("{text}")]
     NotAllMoved {
@@ -110,6 +139,9 @@ pub enum CommandError {
         /// The limit.
         limit: usize,
     },
+    /// Time is to be stepped, and goes.
+    #[error("time goes by itself and cannot be stepped: 'time freeze' first")]
+    TimeGoes,
     /// The manager is ending.
     #[error("the manager is ending")]
     Ending,

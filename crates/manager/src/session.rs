@@ -1,17 +1,21 @@
 //! The modes of the manager, from their beginning to an exit code.
 
-use crate::arguments::{CtlArguments, Mode, Options};
+use crate::arguments::{CtlArguments, ManagerProcess, Mode, Options};
 use crate::children::Launcher;
 use crate::commands::ScriptSource;
 use crate::console::Console;
+use crate::display::bars::{self, Awaited, Drawn};
+use crate::display::paint;
 use crate::fleet::Ended;
 use crate::manager::{Manager, Settings};
+use crate::presence::RETURN_DEADLINE;
 use crate::reply::{CommandError, Reply};
-use crate::{ctl, demo, repl, report, simulate, sweep};
+use crate::{ctl, demo, repl, report, shell, simulate, sweep, trace, tutorial};
 use lazycopy_migration::Outcome;
 use lazycopy_transport::{
     Door, DoorArguments, Role, Token, make_certificates, raise_descriptor_limit,
 };
+use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,43 +28,52 @@ use tokio::signal::unix::{SignalKind, signal};
 const ENDED_BY_SIGNAL: u8 = 128;
 
 /// Runs the manager in a mode; without one it reads commands, from a prompt where standard input
-/// and output are a terminal.
-pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
-    let has_fleet = matches!(mode, None | Some(Mode::Run { .. } | Mode::Demo(_)));
+/// and output are a terminal. `server` is the command line of the other program, whose completions
+/// and manual page the manager makes, too.
+pub async fn run(process: ManagerProcess, server: clap::Command) -> ExitCode {
+    let ManagerProcess { options, mode } = process;
+    paint::choose(options.color);
+    let has_fleet = matches!(
+        mode,
+        None | Some(Mode::Run { .. } | Mode::Serve | Mode::Demo(_) | Mode::Tutorial(_))
+    );
     if options.web.is_some() && !has_fleet {
         return fail("--web shows servers and guests, and this mode has none: leave it out");
     }
     raise_descriptor_limit();
+    let options = match mode {
+        // What a script and a demonstration do depends on nothing that was before.
+        None => Options { state: Some(options.state_directory()), ..options },
+        Some(_) => options,
+    };
     match mode {
-        Some(Mode::Token { out }) => match Token::create(&out) {
-            Ok(_) => said(&format!(
-                "{} holds a new cluster token: give every process of the cluster a copy of it.",
-                out.display()
-            )),
-            Err(problem) => fail(problem),
-        },
-        Some(Mode::Certs { out, names }) => match make_certificates(&out, &names) {
-            Ok(_) => said(&certificates_line(&out)),
-            Err(problem) => fail(problem),
-        },
-        Some(Mode::Ctl(arguments)) => run_ctl(&arguments, &options.door).await,
+        Some(Mode::Token { out }) => make_token(&out, options.json),
+        Some(Mode::Certs { out, names }) => make_certs(&out, &names, options.json),
+        Some(Mode::Ctl(arguments)) => run_ctl(&arguments, options.json, &options.door).await,
+        Some(Mode::Tutorial(arguments)) => tutorial::run(&options, arguments).await,
+        Some(Mode::Completions { shell }) => shell::completions(shell, server),
+        Some(Mode::Man(arguments)) => shell::man(&arguments, options.json, server),
         Some(Mode::Simulate(arguments)) => {
             cancellable(move |cancelled| simulate::run(&options, &arguments, cancelled)).await
         }
         Some(Mode::Sweep(arguments)) => sweep::run(&options, arguments).await,
         Some(Mode::Merge(arguments)) => {
-            let work = tokio::task::spawn_blocking(move || sweep::run_merge(&arguments));
+            let work =
+                tokio::task::spawn_blocking(move || sweep::run_merge(&arguments, options.json));
             work.await.unwrap_or_else(fail)
         }
         Some(Mode::Report(arguments)) => {
-            let work = tokio::task::spawn_blocking(move || report::run(&arguments));
+            let work = tokio::task::spawn_blocking(move || report::run(&arguments, options.json));
+            work.await.unwrap_or_else(fail)
+        }
+        Some(Mode::Trace(arguments)) => {
+            let work = tokio::task::spawn_blocking(move || trace::run(&arguments, options.json));
             work.await.unwrap_or_else(fail)
         }
         Some(Mode::Demo(arguments)) => demo::run(&options, arguments).await,
         Some(Mode::Run { script }) => run_file(options, &script).await,
-        None if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => {
-            repl::run(options).await
-        }
+        Some(Mode::Serve) => serve(options).await,
+        None if !options.json && is_at_terminal() => repl::run(options).await,
         None => {
             let lines = ScriptSource::unnamed(BufReader::new(tokio::io::stdin()));
             run_lines(options, lines).await
@@ -68,24 +81,54 @@ pub async fn run(options: Options, mode: Option<Mode>) -> ExitCode {
     }
 }
 
-/// Says on standard error why nothing came of it.
-pub(crate) fn fail(problem: impl std::fmt::Display) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "error: {problem}");
-    ExitCode::FAILURE
+/// Whether a person sits there: standard input and output are a terminal.
+pub(crate) fn is_at_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
-fn said(text: &str) -> ExitCode {
-    let console = Console::stdout();
-    console.print(text);
+/// Prints what a mode has found: the text, or the document where one is asked for.
+pub(crate) fn print(text: &str, json: Option<Value>) -> ExitCode {
+    let console = match &json {
+        Some(_) => Console::json(),
+        None => Console::stdout(),
+    };
+    match json {
+        Some(json) => console.print_json(&json),
+        None => console.print(text),
+    }
     printed(&console, ExitCode::SUCCESS)
 }
 
-fn certificates_line(directory: &Path) -> String {
-    format!(
+/// Says on standard error why nothing came of it.
+pub(crate) fn fail(problem: impl std::fmt::Display) -> ExitCode {
+    let text = format!("error: {problem}");
+    let painted = paint::has_colours(&std::io::stderr()).then(|| paint::paint(&text));
+    let _ = writeln!(std::io::stderr(), "{}", painted.unwrap_or(text));
+    ExitCode::FAILURE
+}
+
+fn make_token(out: &Path, json: bool) -> ExitCode {
+    if let Err(problem) = Token::create(out) {
+        return fail(problem);
+    }
+    let text = format!(
+        "{} holds a new cluster token: give every process of the cluster a copy of it.",
+        out.display()
+    );
+    print(&text, json.then(|| json!({ "file": out })))
+}
+
+fn make_certs(out: &Path, names: &[String], json: bool) -> ExitCode {
+    let files = match make_certificates(out, names) {
+        Ok(files) => files,
+        Err(problem) => return fail(problem),
+    };
+    let text = format!(
         "{} holds an authority and certificates of manager, server and ctl. Give each host \
          authority.pem and the two files of what runs there; authority.key none.",
-        directory.display()
-    )
+        out.display()
+    );
+    print(&text, json.then(|| json!({ "directory": out, "files": files })))
 }
 
 /// The exit code of a mode that is over, all being printed: a failure where that was not possible.
@@ -104,6 +147,8 @@ pub(crate) async fn start(options: &Options, console: Console) -> Result<Manager
     let settings = Settings {
         listen: options.listen.clone(),
         out: options.out.clone(),
+        state: options.state.clone(),
+        patience: RETURN_DEADLINE,
         launcher,
         level: options.events,
         door,
@@ -126,14 +171,14 @@ pub(crate) fn page_line(manager: &Manager) -> String {
     format!("The page is at {url}")
 }
 
-async fn run_ctl(arguments: &CtlArguments, door: &DoorArguments) -> ExitCode {
+async fn run_ctl(arguments: &CtlArguments, json: bool, door: &DoorArguments) -> ExitCode {
     let door = match Door::open(door, Role::Ctl) {
         Ok(door) => door,
         Err(problem) => return fail(problem),
     };
-    match ctl::send(arguments, &door).await {
-        Ok(reply) if reply.ok || arguments.json => {
-            let console = Console::stdout();
+    match ctl::send(arguments, json, &door).await {
+        Ok(reply) if reply.ok || json => {
+            let console = if json { Console::plain() } else { Console::stdout() };
             console.print(&reply.output);
             printed(&console, if reply.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
@@ -149,16 +194,28 @@ async fn run_file(options: Options, script: &Path) -> ExitCode {
     }
 }
 
+/// Obeys others than its standard input: it reads from a pipe whose other end nobody writes to and
+/// that stays open.
+async fn serve(options: Options) -> ExitCode {
+    let (_open, input) = tokio::io::duplex(1);
+    run_lines(options, ScriptSource::unnamed(BufReader::new(input))).await
+}
+
 async fn run_lines<R: AsyncBufRead + Unpin + Send>(
     options: Options,
     lines: ScriptSource<R>,
 ) -> ExitCode {
-    let console = Console::stdout();
+    let bars = bars::on_stdout();
+    let console = if options.json { Console::json() } else { Console::stdout() };
+    let console = console.above(bars.clone());
     let manager = match start(&options, console.clone()).await {
         Ok(manager) => manager,
         Err(problem) => return fail(problem),
     };
-    let each = |reply: &Reply| console.print(&reply.text);
+    let each = |reply: &Reply| match options.json {
+        true => console.print_json(&json!({ "reply": reply.json })),
+        false => console.print(&reply.text),
+    };
     let work = async {
         tokio::select! {
             biased;
@@ -172,11 +229,23 @@ async fn run_lines<R: AsyncBufRead + Unpin + Send>(
         }
         manager.settle().await
     };
+    let has_bars = !options.json && std::io::stdout().is_terminal();
+    let work = async {
+        tokio::select! {
+            done = work => done,
+            () = bars::show(&manager, Awaited::All, Drawn::on(bars)), if has_bars => Ok(()),
+        }
+    };
     let outcome = until_signal(work).await;
     manager.end_children().await;
     match outcome {
         Ok(Ok(())) => printed(&console, ExitCode::SUCCESS),
-        Ok(Err(error)) => fail(error),
+        Ok(Err(error)) => {
+            if options.json {
+                console.print_json(&error.json());
+            }
+            fail(error)
+        }
         Err(code) => code,
     }
 }
@@ -188,6 +257,7 @@ impl Manager {
     /// The first migration that nobody has waited for and that neither completed nor was taken
     /// back.
     pub(crate) async fn settle(&self) -> Result<(), CommandError> {
+        self.tell_of_standstill();
         let quiet = self.until(|state| {
             let busy = state.fleet.is_moving_gangs() || state.fleet.running().next().is_some();
             (state.quitting || !busy).then_some(())

@@ -16,6 +16,7 @@ use lazycopy_protocol::control::{
     ServerReply, SideEnded, SideReport, StartMigration, ToServer, VmSummary, Watch,
 };
 use lazycopy_protocol::frame::JsonCodec;
+use lazycopy_protocol::pace::Pace;
 use lazycopy_results::{load_events, load_run};
 use lazycopy_transport::{Door, Purpose, knock};
 use lazycopy_units::{Duration, Instant, PageNumber};
@@ -41,6 +42,8 @@ impl Laboratory {
         let settings = Settings {
             listen: "127.0.0.1:0".to_owned(),
             out: out.path().to_owned(),
+            state: None,
+            patience: std::time::Duration::ZERO,
             launcher: Launcher { program: PathBuf::from("none"), arguments: Vec::new() },
             level: EventLevel::Off,
             door: Door::default(),
@@ -108,6 +111,7 @@ async fn converse(
                 ToServer::Command { id, command: ServerCommand::Expect(_) } => {
                     Said::Message(Box::new(FromServer::Reply { id, result: Ok(ServerReply::Done) }))
                 }
+                ToServer::Heartbeat => Said::Message(Box::new(FromServer::Heartbeat)),
                 message => {
                     let _ = hear.send(message);
                     continue;
@@ -142,10 +146,13 @@ impl FakeServer {
             address: format!("{name}.example:1"),
             frames: 1_000,
             vms,
+            sides: Vec::new(),
+            pace: Pace::default(),
         };
         opening.send(FirstFrame::Server(hello)).await.unwrap();
         let mut connection = opening.map_codec(JsonCodec::retyped::<ToServer, FromServer>);
-        assert_eq!(connection.next().await.unwrap().unwrap(), ToServer::Welcome);
+        let welcome = connection.next().await.unwrap().unwrap();
+        assert!(matches!(welcome, ToServer::Welcome { .. }), "{welcome:?}");
         laboratory.expect(&format!("Server \"{name}\" is here")).await;
         let ((hear, heard), (says, to_say)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());

@@ -7,7 +7,7 @@ export const SCHEMES = ["lazy-copy", "post-copy", "adaptive-lazy-copy", "pre-cop
 const SCENARIOS = ["paper", "fair", "fault-penalty", "fast-link", "slow-link", "zipf", "writes", "sequential", "recorded", "hybrid", "pre-copy", "pre-paging", "max-lead", "push-order", "large-guest", "whole-memory", "unlimited"];
 const WORDS = ["server start", "server list", "server show", "server stop", "server evacuate", "server drain", "server undrain", "server rebalance",
   "vm create", "vm start", "vm suspend", "vm resume", "vm stop", "vm delete", "vm list", "vm show", "migrate", "migrate cancel",
-  "policy set", "policy show", "status", "results", "events all", "events milestones", "events off", "wait", "help"];
+  "policy set", "policy show", "time", "time freeze", "time go", "time step 1s", "time slow 10", "status", "results", "events all", "events milestones", "events off", "wait", "help"];
 
 const MOST_REMEMBERED = 200;
 

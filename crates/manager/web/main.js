@@ -6,14 +6,18 @@ import { Connection } from "./connection.js";
 import { byId, setAttribute } from "./dom.js";
 import { listen, openHelp } from "./keyboard.js";
 import { Live } from "./live.js";
+import { addPatterns } from "./patterns.js";
 import { Playback } from "./playback.js";
+import { Pace } from "./pace.js";
 import { nextTheme, startTheme } from "./theme.js";
 
 const VIEWS = ["live", "play", "compare"];
 
 startTheme();
+addPatterns(document.body);
 const connection = new Connection();
 const commands = new Commands(connection);
+const pace = new Pace(connection, commands);
 const playback = new Playback();
 const compare = new Compare(playback);
 new Live(connection, {
@@ -54,6 +58,7 @@ listen({
   },
   go: (name) => { location.hash = name; },
   form: (name) => { if (view === "live") commands.open(name); },
+  pace: () => (view === "live" ? pace : null),
   theme: nextTheme,
   search: () => byId(view === "play" ? "runs-filter" : "line").focus(),
   whole: () => shown()?.whole.click(),

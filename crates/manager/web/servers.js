@@ -15,6 +15,9 @@ const PHASES = {
   migrating_out: "migrating out", migrating_in: "migrating in", failed: "failed",
 };
 
+// What a server's state is called, where its own name does not say it.
+const STATES = { silent: "does not answer", away: "away: waited for" };
+
 // What stands on each server: its guests, and what of a running migration is here. Pure.
 export function placesOf(snapshot) {
   const running = new Map(snapshot.migrations.filter((m) => m.phase !== "ended").map((m) => [m.vm, m]));
@@ -106,7 +109,7 @@ function makePanel() {
 export function drawServers(root, snapshot, stalls, actions) {
   keyed(root, placesOf(snapshot), ({ server }) => server.name, makePanel, (panel, { server, places }) => {
     setText(panel.name, server.name);
-    setText(panel.state, server.state);
+    setText(panel.state, STATES[server.state] ?? server.state);
     setAttribute(panel.state, "data-phase", server.state);
     setAttribute(panel.state, "hidden", server.state === "ready");
     setText(panel.address, [server.address, server.pid ? `process ${server.pid}` : ""].filter(Boolean).join(", "));

@@ -114,4 +114,16 @@ export class Transport {
     this.pause();
     this.seek(this.at + (direction * (this.range[1] - this.range[0])) / 50);
   }
+
+  // What keys do to it; `whole` shows the whole run, or the migration alone.
+  keys({ far, onControl, whole }) {
+    return {
+      " ": onControl ? null : () => this.toggle(),
+      ArrowLeft: () => (far ? this.stride(-1) : this.move(-1)),
+      ArrowRight: () => (far ? this.stride(1) : this.move(1)),
+      Home: () => this.seek(this.range[0]), End: () => this.seek(this.range[1]),
+      "+": () => this.shift(1), "=": () => this.shift(1), "-": () => this.shift(-1),
+      w: whole,
+    };
+  }
 }

@@ -140,12 +140,23 @@ impl Background {
         }
     }
 
-    /// The next page of `waiting`.
-    pub(crate) fn next(&mut self, waiting: &PageSet) -> Option<PageNumber> {
+    /// The next page of `waiting`, and how many pages go with it, at most `most` in all: those
+    /// after it that are next in their turn.
+    pub(crate) fn next(&mut self, waiting: &PageSet, most: u32) -> Option<(PageNumber, u32)> {
         match self {
             Background::Ordered { reversed } => {
-                let next =
+                let first =
                     std::iter::from_fn(|| reversed.pop()).find(|page| waiting.contains(*page));
+                let next = first.map(|first| {
+                    let most = waiting.alike(first, most);
+                    let follows = |count: u32| Some(PageNumber(first.0 + count));
+                    let mut count = 1;
+                    while count < most && reversed.last().copied() == follows(count) {
+                        reversed.pop();
+                        count += 1;
+                    }
+                    (first, count)
+                });
                 // What is pushed gives its room to the other side.
                 if reversed.len() < reversed.capacity() / 2 {
                     reversed.shrink_to_fit();
@@ -154,10 +165,11 @@ impl Background {
             }
             Background::ByAddress { from } => {
                 let next = waiting.at_or_after(*from)?;
-                *from = next.0 + 1;
-                Some(next)
+                let count = waiting.alike(next, most);
+                *from = next.0 + count;
+                Some((next, count))
             }
-            Background::Bubbling(bubbling) => bubbling.next(waiting),
+            Background::Bubbling(bubbling) => bubbling.next(waiting).map(|page| (page, 1)),
         }
     }
 }
@@ -180,7 +192,7 @@ mod tests {
                 background.fault_at(PageNumber(*page));
                 waiting.remove(PageNumber(*page));
             }
-            let Some(page) = background.next(&waiting) else { return pushed };
+            let Some((page, 1)) = background.next(&waiting, 9) else { return pushed };
             assert!(waiting.remove(page), "page {page} was pushed twice");
             pushed.push(page.0);
         }

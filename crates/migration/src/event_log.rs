@@ -61,18 +61,20 @@ impl EventRun {
         self.instant(self.count - 1)
     }
 
-    /// Takes in the event that came next, if it continues the run.
-    fn extend(&mut self, next: &Event) -> bool {
+    /// Takes in the events that came next, if they continue the run.
+    fn extend(&mut self, next: &EventRun) -> bool {
         let last_at = self.last_at();
-        let step = next.at.saturating_since(last_at);
-        let goes_on = next.at >= last_at && (self.count == 1 || step == self.step);
-        if !goes_on || self.count == u32::MAX {
+        let step = next.first.at.saturating_since(last_at);
+        let goes_on = next.first.at >= last_at
+            && (self.count == 1 || step == self.step)
+            && (next.count == 1 || step == next.step);
+        let Some(count) = self.count.checked_add(next.count).filter(|_| goes_on) else {
             return false;
-        }
-        let continues = self.first.side == next.side
-            && page_after(&self.first.kind, &next.kind) == Some(self.count);
+        };
+        let continues = self.first.side == next.first.side
+            && page_after(&self.first.kind, &next.first.kind) == Some(self.count);
         if continues {
-            (self.step, self.count) = (step, self.count + 1);
+            (self.step, self.count) = (step, count);
         }
         continues
     }
@@ -125,18 +127,18 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Adds an event. It may be told late: accesses are, which come in runs of their own.
-    pub fn record(&mut self, event: Event) {
-        self.events += 1;
+    /// Adds events. They may be told late: accesses are, which come in runs of their own.
+    pub fn record(&mut self, run: EventRun) {
+        self.events += u64::from(run.count);
         if let Some(last) = self.runs.last_mut() {
-            if last.extend(&event) {
+            if last.extend(&run) {
                 return;
             }
-            if last.last_at() > event.at {
-                return self.insert(event);
+            if last.last_at() > run.first.at {
+                return run.events().for_each(|event| self.insert(event));
             }
         }
-        self.runs.push(event.into());
+        self.runs.push(run);
     }
 
     /// Puts an event behind those of its instant and before; a run that goes on is cut in two.
@@ -189,8 +191,12 @@ mod tests {
 
     fn log(events: &[Event]) -> EventLog {
         let mut log = EventLog::default();
-        events.iter().for_each(|event| log.record(event.clone()));
+        events.iter().for_each(|event| log.record(event.clone().into()));
         log
+    }
+
+    fn run(first: Event, count: u32) -> EventRun {
+        EventRun { first, count, step: Duration::ZERO }
     }
 
     fn expanded(log: EventLog) -> Vec<Event> {
@@ -205,6 +211,30 @@ mod tests {
             assert_eq!((log.entries(), log.events()), (1, 1_000));
             assert_eq!(expanded(log), pushed);
         }
+    }
+
+    #[test]
+    fn what_happens_at_once_is_recorded_at_once() {
+        let mut log = EventLog::default();
+        for (first, count) in [(sent(5, 0), 3), (sent(5, 3), 1), (sent(5, 4), 2)] {
+            log.record(run(first, count));
+        }
+        assert_eq!((log.entries(), log.events()), (1, 6));
+        // At another instant, or of another page, it is another run.
+        for (first, count) in [(sent(6, 6), 2), (sent(6, 9), 2), (sent(7, 11), 1), (sent(8, 12), 2)]
+        {
+            log.record(run(first, count));
+        }
+        log.record(run(sent(6, 20), 2));
+        assert_eq!(log.events(), 15);
+        let at = |at, pages: &[u32]| pages.iter().map(|page| sent(at, *page)).collect::<Vec<_>>();
+        let expected = [
+            at(5, &[0, 1, 2, 3, 4, 5]),
+            at(6, &[6, 7, 9, 10, 20, 21]),
+            at(7, &[11]),
+            at(8, &[12, 13]),
+        ];
+        assert_eq!(expanded(log), expected.concat());
     }
 
     #[test]

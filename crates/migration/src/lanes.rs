@@ -200,9 +200,11 @@ impl Lanes {
         }
     }
 
-    /// Takes the most urgent page.
-    pub(crate) fn pop(&mut self) -> Option<(PageNumber, Cause)> {
-        self.pop_urgent().or_else(|| self.pop_background())
+    /// Takes the most urgent page, and those of the background that go with it: the page, how many
+    /// they are, at most `most`, and why they go.
+    pub(crate) fn pop(&mut self, most: u32) -> Option<(PageNumber, u32, Cause)> {
+        let urgent = self.pop_urgent().map(|(page, cause)| (page, 1, cause));
+        urgent.or_else(|| self.pop_background(most))
     }
 
     /// Takes the most urgent page of those that go before the background.
@@ -211,14 +213,15 @@ impl Lanes {
         demand.or_else(|| self.forward.pop().map(|page| (page, Cause::Forward)))
     }
 
-    fn pop_background(&mut self) -> Option<(PageNumber, Cause)> {
+    fn pop_background(&mut self, most: u32) -> Option<(PageNumber, u32, Cause)> {
         if self.background_left == 0 {
             return None;
         }
-        let next = self.background.next(&self.in_background);
-        let page = next.expect("every push order reaches every page that waits");
-        self.leave_background(page);
-        Some((page, self.background_cause))
+        let next = self.background.next(&self.in_background, most);
+        let (page, count) = next.expect("every push order reaches every page that waits");
+        self.background_left -= self.in_background.remove_run(page, count) as usize;
+        self.background.throw_out_stale(&self.in_background, self.background_left);
+        Some((page, count, self.background_cause))
     }
 }
 
@@ -232,7 +235,7 @@ mod tests {
     }
 
     fn drain(lanes: &mut Lanes) -> Vec<(u32, Cause)> {
-        std::iter::from_fn(|| lanes.pop()).map(|(page, cause)| (page.0, cause)).collect()
+        std::iter::from_fn(|| lanes.pop(1)).map(|(page, _, cause)| (page.0, cause)).collect()
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use lazycopy_guest::{Disk, Registers};
 use lazycopy_units::{HEADER_BYTES, PAGE_MESSAGE_BYTES, PageNumber};
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Why a page was sent: the lane that it left by.
@@ -20,18 +19,37 @@ pub enum Cause {
     Demand,
 }
 
-/// A page on its way. Its content travels as the bytes that the stamp stands for; a driver that
-/// has real bytes sends those.
+/// A page on its way; or several at once, whose numbers follow each other and of which the same is
+/// said, where their contents are real bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageMessage {
-    /// Which page.
+    /// Which page; of several the first.
     pub page: PageNumber,
-    /// Its stamp: as it was at the suspension, or as it was loaded since.
-    pub stamp: u64,
+    /// How many pages, at least 1.
+    pub count: u32,
+    /// Its stamp: as it was at the suspension, or as it was loaded since. `None` where the bytes
+    /// in memory are the content: in that which the pages leave, and, when they have come, in place
+    /// in that which they come to.
+    pub stamp: Option<u64>,
     /// Whether it differs from what the disk has.
     pub dirty: bool,
     /// Why it was sent.
     pub cause: Cause,
+}
+
+impl PageMessage {
+    /// Its pages.
+    pub fn pages(&self) -> impl Iterator<Item = PageNumber> + use<> {
+        (self.page.0..self.page.0 + self.count).map(PageNumber)
+    }
+
+    /// Takes the first `count` of its pages from it, of which it has more.
+    pub fn split_off_first(&mut self, count: u32) -> PageMessage {
+        let first = PageMessage { count, ..*self };
+        self.page.0 += count;
+        self.count -= count;
+        first
+    }
 }
 
 /// An entry of the residency list.
@@ -45,73 +63,87 @@ pub struct Residency {
     pub current: bool,
 }
 
-/// The resident pages from least to most recently used, in little more than four bytes each.
+/// Bits of an entry of the residency list, below its page number.
+const DIRTY: u32 = 2;
+const CURRENT: u32 = 1;
+const FLAG_BITS: u32 = 2;
+
+impl Residency {
+    /// The entry as one word: the page number, times four, and 2 if dirty, and 1 if current.
+    ///
+    /// # Panics
+    /// When the page number has more than 30 bits: no guest of so many pages is migrated.
+    #[inline]
+    pub fn to_word(self) -> u32 {
+        let Residency { page, dirty, current } = self;
+        assert!(page.0 >> (u32::BITS - FLAG_BITS) == 0, "page {page} is too large");
+        let flags = if dirty { DIRTY } else { 0 } | if current { CURRENT } else { 0 };
+        page.0 << FLAG_BITS | flags
+    }
+
+    /// The entry of [`Residency::to_word`].
+    #[inline]
+    pub fn from_word(word: u32) -> Self {
+        Residency {
+            page: PageNumber(word >> FLAG_BITS),
+            dirty: word & DIRTY != 0,
+            current: word & CURRENT != 0,
+        }
+    }
+}
+
+/// The resident pages from least to most recently used, in four bytes each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResidencyList {
-    pages: Vec<PageNumber>,
-    /// One bit per page, 64 to a word.
-    dirty: Vec<u64>,
-    current: Vec<u64>,
+    words: Vec<u32>,
 }
 
 impl ResidencyList {
-    /// The list of `pages`, given in that order, with what is said of each.
-    pub fn new(pages: Vec<PageNumber>, entry: impl Fn(PageNumber) -> Residency) -> Self {
-        let mut list = ResidencyList::default();
-        for (position, page) in pages.iter().enumerate() {
-            list.note(position, entry(*page));
-        }
-        ResidencyList { pages, ..list }
-    }
-
-    /// What is said of the page at `position`, one after another.
-    fn note(&mut self, position: usize, entry: Residency) {
-        if position.is_multiple_of(64) {
-            self.dirty.push(0);
-            self.current.push(0);
-        }
-        self.dirty[position / 64] |= u64::from(entry.dirty) << (position % 64);
-        self.current[position / 64] |= u64::from(entry.current) << (position % 64);
+    /// The list of these pages, given in that order, with what is said of each.
+    pub fn new(
+        pages: impl Iterator<Item = PageNumber>,
+        entry: impl Fn(PageNumber) -> Residency,
+    ) -> Self {
+        // Where the pages come out of a list of their own, this one takes its place.
+        ResidencyList { words: pages.map(|page| entry(page).to_word()).collect() }
     }
 
     /// Its entries.
-    pub fn iter(&self) -> impl Iterator<Item = Residency> + Clone + '_ {
-        self.range(0..self.len())
+    #[inline]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Residency> + Clone + '_ {
+        self.words.iter().copied().map(Residency::from_word)
     }
 
-    /// Its entries at these positions.
-    ///
-    /// # Panics
-    /// When it has not so many.
-    pub fn range(&self, positions: Range<usize>) -> impl Iterator<Item = Residency> + Clone + '_ {
-        let bit = |words: &[u64], position: usize| words[position / 64] >> (position % 64) & 1 == 1;
-        let pages = &self.pages[positions.clone()];
-        positions.zip(pages).map(move |(position, page)| Residency {
-            page: *page,
-            dirty: bit(&self.dirty, position),
-            current: bit(&self.current, position),
-        })
+    /// Its pages of which the destination does not have a copy that is current.
+    #[inline]
+    pub fn outdated(&self) -> impl Iterator<Item = PageNumber> + Clone + '_ {
+        self.iter().filter(|entry| !entry.current).map(|entry| entry.page)
+    }
+
+    /// Its entries as words, see [`Residency::to_word`].
+    pub fn words(&self) -> &[u32] {
+        &self.words
     }
 
     /// Makes room for so many entries at once, so that a long list is not moved while it grows.
     pub fn reserve(&mut self, entries: usize) {
-        self.pages.reserve_exact(entries);
+        self.words.reserve_exact(entries);
     }
 
     /// Adds an entry: the most recently used page so far.
+    #[inline]
     pub fn push(&mut self, entry: Residency) {
-        self.note(self.pages.len(), entry);
-        self.pages.push(entry.page);
+        self.words.push(entry.to_word());
     }
 
     /// How many they are.
     pub fn len(&self) -> usize {
-        self.pages.len()
+        self.words.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.pages.is_empty()
+        self.words.is_empty()
     }
 }
 
@@ -152,7 +184,7 @@ impl Context {
 pub enum LinkMessage {
     /// The context of the guest.
     Context(Arc<Context>),
-    /// A page.
+    /// A page, or several.
     Page(PageMessage),
 }
 
@@ -161,7 +193,7 @@ impl LinkMessage {
     pub fn bytes(&self) -> u64 {
         match self {
             LinkMessage::Context(context) => context.bytes,
-            LinkMessage::Page(_) => PAGE_MESSAGE_BYTES,
+            LinkMessage::Page(message) => PAGE_MESSAGE_BYTES * u64::from(message.count),
         }
     }
 }
@@ -229,8 +261,8 @@ mod tests {
             let list: ResidencyList = entries.iter().copied().collect();
             prop_assert_eq!(list.len(), entries.len());
             prop_assert!(list.iter().eq(entries.iter().copied()));
-            let from = entries.len() / 3;
-            prop_assert!(list.range(from..entries.len()).eq(entries[from..].iter().copied()));
+            let outdated = entries.iter().filter(|entry| !entry.current).map(|entry| entry.page);
+            prop_assert!(list.outdated().eq(outdated));
         }
 
         #[test]
@@ -238,7 +270,7 @@ mod tests {
             let entry = |page: PageNumber| {
                 Residency { page, dirty: page.0.is_multiple_of(3), current: page.0.is_multiple_of(5) }
             };
-            let list = ResidencyList::new((0..pages).map(PageNumber).collect(), entry);
+            let list = ResidencyList::new((0..pages).map(PageNumber), entry);
             prop_assert!(list.iter().eq((0..pages).map(|page| entry(PageNumber(page)))));
         }
     }

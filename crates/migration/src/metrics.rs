@@ -184,19 +184,31 @@ impl Metrics {
         source: &SourceReport,
         destination: &DestinationReport,
     ) -> Result<(), String> {
-        let parts =
-            self.pages_round + self.pages_background + self.pages_forward + self.pages_demand;
-        if self.pages_transferred != parts {
-            return Err(format!("{} pages transferred, {parts} by cause", self.pages_transferred));
+        self.check_parts()?;
+        if self.outcome == Outcome::Completed && source.sent != destination.arrived {
+            return Err(format!("sent {:?}, arrived {:?}", source.sent, destination.arrived));
         }
-        if self.faults != self.faults_remote + self.faults_disk {
+        Ok(())
+    }
+
+    /// Checks that parts add up to their totals.
+    ///
+    /// # Errors
+    /// What does not add up, in words.
+    pub fn check_parts(&self) -> Result<(), String> {
+        // Figures of a file may be any.
+        let sum = |parts: &[u64]| parts.iter().map(|part| u128::from(*part)).sum::<u128>();
+        let causes =
+            [self.pages_round, self.pages_background, self.pages_forward, self.pages_demand];
+        let pages = sum(&causes);
+        if u128::from(self.pages_transferred) != pages {
+            return Err(format!("{} pages transferred, {pages} by cause", self.pages_transferred));
+        }
+        if u128::from(self.faults) != sum(&[self.faults_remote, self.faults_disk]) {
             return Err(format!("{} faults do not split into remote and disk", self.faults));
         }
         if self.outcome != Outcome::Completed {
             return Ok(());
-        }
-        if source.sent != destination.arrived {
-            return Err(format!("sent {:?}, arrived {:?}", source.sent, destination.arrived));
         }
         let (Some(total), Some(preparation), Some(downtime), Some(resume)) = (
             self.total_migration_time_ns,
@@ -206,7 +218,7 @@ impl Metrics {
         ) else {
             return Err("a completed migration lacks one of its times".to_owned());
         };
-        if total != preparation + downtime + resume {
+        if u128::from(total) != sum(&[preparation, downtime, resume]) {
             return Err(format!("{total} ns is not {preparation} + {downtime} + {resume} ns"));
         }
         Ok(())

@@ -83,6 +83,53 @@ impl PageSet {
         *word &= !bit;
         there
     }
+
+    /// How many of the pages from `first` on, at most `most`, are in the set or not, as `first` is.
+    pub(crate) fn alike(&self, first: PageNumber, most: u32) -> u32 {
+        let flipped = if self.contains(first) { u64::MAX } else { 0 };
+        let end = first.0.saturating_add(most).min((self.words.len() * 64) as u32);
+        let mut page = first.0;
+        while page < end {
+            // Ones are of pages that are not as the first is.
+            let other = (self.words[page as usize / 64] ^ flipped) >> (page % 64);
+            page += other.trailing_zeros().min(64 - page % 64);
+            if other != 0 {
+                break;
+            }
+        }
+        page.min(end) - first.0
+    }
+
+    /// Adds the `count` pages from `first` on; how many were new.
+    pub(crate) fn insert_run(&mut self, first: PageNumber, count: u32) -> u32 {
+        let mut new = 0;
+        for (word, bits) in words_of(first, count) {
+            let word = &mut self.words[word];
+            new += (bits & !*word).count_ones();
+            *word |= bits;
+        }
+        new
+    }
+
+    /// Removes the `count` pages from `first` on; how many were there.
+    pub(crate) fn remove_run(&mut self, first: PageNumber, count: u32) -> u32 {
+        let mut there = 0;
+        for (word, bits) in words_of(first, count) {
+            let word = &mut self.words[word];
+            there += (bits & *word).count_ones();
+            *word &= !bits;
+        }
+        there
+    }
+}
+
+/// The words in which the `count` pages from `first` on are, and their bits in each.
+fn words_of(first: PageNumber, count: u32) -> impl Iterator<Item = (usize, u64)> {
+    let (begin, end) = (first.index(), first.index() + count as usize);
+    (begin / 64..end.div_ceil(64)).map(move |word| {
+        let (from, to) = (begin.max(word * 64), end.min(word * 64 + 64));
+        (word, (u64::MAX >> (64 - (to - from))) << (from % 64))
+    })
 }
 
 #[cfg(test)]
@@ -91,6 +138,32 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn a_run_is_its_pages_one_by_one(
+            pages in proptest::collection::btree_set(0u32..300, 0..300),
+            first in 0u32..300,
+            count in 1u32..300,
+        ) {
+            let count = count.min(300 - first);
+            let mut set = PageSet::new(300);
+            for page in &pages {
+                set.insert(PageNumber(*page));
+            }
+            let first = PageNumber(first);
+            let run = (first.0..first.0 + count).map(PageNumber);
+            let alike = run.clone().take_while(|page| set.contains(*page) == set.contains(first));
+            prop_assert_eq!(set.alike(first, count) as usize, alike.count());
+            let (mut with, mut without) = (set.clone(), set.clone());
+            let there = run.clone().filter(|page| set.contains(*page)).count() as u32;
+            prop_assert_eq!(with.insert_run(first, count), count - there);
+            prop_assert_eq!(without.remove_run(first, count), there);
+            for page in (0..300).map(PageNumber) {
+                let in_run = run.clone().any(|other| other == page);
+                prop_assert_eq!(with.contains(page), in_run || set.contains(page));
+                prop_assert_eq!(without.contains(page), !in_run && set.contains(page));
+            }
+        }
+
         #[test]
         fn a_search_finds_what_a_walk_finds(
             pages in proptest::collection::btree_set(0u32..300, 0..20),

@@ -19,14 +19,14 @@ pub struct PageCounts {
 }
 
 impl PageCounts {
-    /// One more page with that cause.
-    pub fn add(&mut self, cause: Cause) {
+    /// So many more pages with that cause.
+    pub fn add(&mut self, cause: Cause, pages: u32) {
         *match cause {
             Cause::Round => &mut self.round,
             Cause::Background => &mut self.background,
             Cause::Forward => &mut self.forward,
             Cause::Demand => &mut self.demand,
-        } += 1;
+        } += u64::from(pages);
     }
 
     /// Pages in all.

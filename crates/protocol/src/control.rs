@@ -1,5 +1,6 @@
 //! Control messages: between the manager and its servers, and between the manager and `ctl`.
 
+use crate::pace::{Pace, Paced};
 use lazycopy_guest::{GuestSnapshot, GuestSpec};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{
@@ -12,9 +13,9 @@ use std::fmt;
 
 /// Version of these messages. Two processes talk only if theirs are equal: they tell each other in
 /// the knock that every connection begins with.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
-/// Identifies a migration within a manager's life.
+/// Identifies a migration among all of one manager, its earlier lives included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MigrationId(pub u64);
@@ -68,6 +69,63 @@ pub struct ServerHello {
     pub frames: u64,
     /// The guests that it hosts (after a reconnection).
     pub vms: Vec<VmSummary>,
+    /// The sides of migrations that it has: those that run, and those that have ended and whose
+    /// reports no manager has acknowledged (after a reconnection).
+    #[serde(default)]
+    pub sides: Vec<SideHeld>,
+    /// How its time goes (after a reconnection).
+    #[serde(default)]
+    pub pace: Pace,
+}
+
+/// One side of a migration, as its server still holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideHeld {
+    /// Which migration.
+    pub migration: MigrationId,
+    /// The guest.
+    pub vm: String,
+    /// Which side.
+    pub side: Side,
+    /// Whether it has ended here: then its report follows.
+    pub ended: bool,
+    /// How far it is, told by a destination while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
+}
+
+/// A sign of life is asked for so often, by the manager of each server. Whoever is silent for some
+/// of these hangs; see [`SERVER_SILENCE`] and [`MANAGER_SILENCE`].
+pub const HEARTBEAT_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// So many heartbeats in a row without a word from a server: the manager says that it does not
+/// answer. Commands then fail at once, and nothing else follows, so a server that is only slow
+/// loses nothing. With ten servers, a thousand guests and a hundred migrations on two cores an
+/// answer took at most some tenths of a second.
+pub const SERVER_SILENCE: u32 = 5;
+
+/// So many heartbeats in a row without a word from the manager: the server connects anew. More than
+/// [`SERVER_SILENCE`], since a connection is given up for it.
+pub const MANAGER_SILENCE: u32 = 10;
+
+/// Counts how long the other side has been silent, in ticks of this process's own clock: one that
+/// was stopped itself, or got no turn, has not ticked, and blames nobody for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Silence {
+    ticks: u32,
+}
+
+impl Silence {
+    /// The other side has said something.
+    pub fn heard(&mut self) {
+        self.ticks = 0;
+    }
+
+    /// A [`HEARTBEAT_PERIOD`] has passed; returns for how many nothing was heard.
+    pub fn tick(&mut self) -> u32 {
+        self.ticks = self.ticks.saturating_add(1);
+        self.ticks
+    }
 }
 
 /// One command line from `ctl`.
@@ -77,6 +135,10 @@ pub struct CtlRequest {
     pub command: String,
     /// Whether the reply is to be JSON.
     pub json: bool,
+    /// A name for this request: sent again under it, the command is answered with what came of it
+    /// the first time, and not carried out twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 /// The manager's answer to a `ctl`.
@@ -93,15 +155,25 @@ pub struct CtlReply {
 #[serde(rename_all = "snake_case", tag = "message")]
 pub enum ToServer {
     /// The server is accepted.
-    Welcome,
+    Welcome {
+        /// Tells this manager's life from every other: its beginning, in nanoseconds since 1970.
+        /// Numbers of commands are unique within it.
+        life: u64,
+        /// How its time goes from now on.
+        pace: Pace,
+    },
+    /// Are you there? Answered by [`FromServer::Heartbeat`], at once and whatever else is done.
+    Heartbeat,
     /// The server is not accepted, and should not try again.
     Refused {
         /// Why.
         reason: String,
     },
-    /// Do this and send a [`FromServer::Reply`] with the same `id`.
+    /// Do this and send a [`FromServer::Reply`] with the same `id`. What changes something is done
+    /// once, however often it is sent within a manager's life: sent again, after a reconnection, it
+    /// is answered with what came of it the first time.
     Command {
-        /// Chosen by the manager.
+        /// Chosen by the manager, unique within its life.
         id: u64,
         /// What to do.
         command: ServerCommand,
@@ -133,8 +205,11 @@ pub enum FromServer {
         /// How far.
         transfer: Transfer,
     },
-    /// This side of a migration has ended; sent once, by each side that took part.
+    /// This side of a migration has ended. Sent by each side that took part, and again after every
+    /// reconnection, until it is acknowledged by [`ServerCommand::ForgetMigration`].
     MigrationEnded(Box<SideEnded>),
+    /// I am here.
+    Heartbeat,
     /// A guest failed by itself (its trace is broken) and was stopped.
     VmFailed {
         /// Which.
@@ -194,8 +269,8 @@ pub enum ServerCommand {
     /// destination has accepted and model time is about to begin; the end comes as
     /// [`FromServer::MigrationEnded`] from both sides.
     Migrate(Box<StartMigration>),
-    /// Take a migration back, before the hand-over. Sent to the source. Answered by `Done`, or by
-    /// an error after the hand-over.
+    /// Take a migration back, before the hand-over. Sent to the source. Answered by `Done`, also
+    /// where it is taken back already, or by an error after the hand-over.
     CancelMigration {
         /// Which.
         migration: MigrationId,
@@ -208,7 +283,13 @@ pub enum ServerCommand {
         /// Number of the first entry, from 0.
         from: u64,
     },
-    /// Forget the events of an ended migration. Answered by `Done`.
+    /// From now on time goes thus. Answered by `Paced`.
+    SetPace {
+        /// How.
+        pace: Pace,
+    },
+    /// The result of an ended migration is written: forget its report and its events. Answered by
+    /// `Done`.
     ForgetMigration {
         /// Which.
         migration: MigrationId,
@@ -218,6 +299,14 @@ pub enum ServerCommand {
         /// Even if guests are lost.
         force: bool,
     },
+}
+
+impl ServerCommand {
+    /// Whether it changes anything: carried out twice, it would do something else than once.
+    pub fn changes_something(&self) -> bool {
+        use ServerCommand::{FetchEvents, ForgetMigration, ShowHost, ShowVm};
+        !matches!(self, ShowHost | ShowVm { .. } | FetchEvents { .. } | ForgetMigration { .. })
+    }
 }
 
 /// The most resident pages that a [`GuestSnapshot`] in a control message lists, so that its frame
@@ -344,6 +433,11 @@ pub enum ServerReply {
         events: Vec<EventRun>,
         /// Whether these are the last.
         last: bool,
+    },
+    /// Time goes otherwise than before.
+    Paced {
+        /// The migrations that leave this server, and from when on theirs does.
+        migrations: Vec<Paced>,
     },
 }
 

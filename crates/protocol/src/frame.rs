@@ -24,8 +24,8 @@ pub const MAX_CONTROL_FRAME: usize = 16 << 20;
 pub const MAX_CTL_FRAME: usize = 128 << 10;
 
 /// The largest payload with which a server introduces itself: four thousand guests with long names
-/// fit.
-pub const MAX_HELLO_FRAME: usize = 4 << 20;
+/// fit, each on the move, and sixteen thousand ended migrations that no manager has heard of.
+pub const MAX_HELLO_FRAME: usize = 8 << 20;
 
 /// The largest payload between two servers: as [`MAX_CONTROL_FRAME`], so that a guest that can be
 /// created can be offered, too. What a context has one of per page comes in parts of

@@ -7,8 +7,10 @@
 //! server                      manager                        ctl
 //!   FirstFrame::Server ------->                <------ FirstFrame::Ctl
 //!   <------- ToServer::Welcome                        ToCtl::Reply -->
-//!   <------- ToServer::Command
+//!   <------- ToServer::Command                again after a reconnection, done once
 //!   FromServer::Reply ------->
+//!   <------- ToServer::Heartbeat              every second
+//!   FromServer::Heartbeat ------->
 //!   FromServer::Event, Progress, MigrationEnded ------->
 //!
 //! source server                                   destination server
@@ -21,11 +23,15 @@
 //!   PeerFrame::Residency, Disk, PeerMessage::Context ----->   and batches on connections of
 //!   <--------------------------------- PeerMessage::Reply     their own (module plane)
 //!   PeerMessage::Released, or Withdrawn ------------------>
+//!
+//!   PeerMessage::Pace ------------------------------------>   whenever time is to go otherwise;
+//!   PeerMessage::Ping, Pong                                   pings before it goes on
 //! ```
 
 pub mod control;
 pub mod frame;
 pub mod lists;
+pub mod pace;
 pub mod page;
 pub mod peer;
 pub mod plane;

@@ -26,9 +26,6 @@ pub const PART_ENTRIES: usize = 1 << 16;
 
 const RESIDENCY_BYTES: usize = 4;
 const WRITTEN_BYTES: usize = 12;
-const DIRTY: u32 = 2;
-const CURRENT: u32 = 1;
-const FLAG_BITS: u32 = 2;
 
 /// What is wrong with a part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,20 +50,16 @@ pub enum ListError {
 
 /// The part of a residency list that begins at entry `from`, and where the next one begins;
 /// `None` at its end.
-///
-/// # Panics
-/// When a page number has more than 30 bits; servers host no such guest.
 pub fn encode_residency(list: &ResidencyList, from: usize) -> Option<(Bytes, usize)> {
     let end = list.len().min(from + PART_ENTRIES);
     if from >= end {
         return None;
     }
-    let mut payload = BytesMut::with_capacity(1 + (end - from) * RESIDENCY_BYTES);
-    payload.put_u8(RESIDENCY_TAG);
-    for entry in list.range(from..end) {
-        assert!(entry.page.0 >> (u32::BITS - FLAG_BITS) == 0, "page {} is too large", entry.page);
-        let flags = if entry.dirty { DIRTY } else { 0 } | if entry.current { CURRENT } else { 0 };
-        payload.put_u32_le(entry.page.0 << FLAG_BITS | flags);
+    let mut payload = BytesMut::zeroed(1 + (end - from) * RESIDENCY_BYTES);
+    payload[0] = RESIDENCY_TAG;
+    let (entries, _) = payload[1..].as_chunks_mut::<RESIDENCY_BYTES>();
+    for (entry, word) in entries.iter_mut().zip(&list.words()[from..end]) {
+        *entry = word.to_le_bytes();
     }
     Some((payload.freeze(), end))
 }
@@ -89,6 +82,7 @@ pub fn encode_disk(written: &[(PageNumber, u64)]) -> impl Iterator<Item = Bytes>
 ///
 /// # Errors
 /// The first thing that is wrong with it; entries before it have been given.
+#[inline]
 pub fn decode_residency(
     part: &[u8],
     pages: u32,
@@ -100,9 +94,9 @@ pub fn decode_residency(
         return Err(ListError::Length { entry: RESIDENCY_BYTES, bytes: part.len() });
     }
     for entry in entries {
-        let word = u32::from_le_bytes(*entry);
-        let page = in_range(word >> FLAG_BITS, pages)?;
-        give(Residency { page, dirty: word & DIRTY != 0, current: word & CURRENT != 0 });
+        let entry = Residency::from_word(u32::from_le_bytes(*entry));
+        in_range(entry.page, pages)?;
+        give(entry);
     }
     Ok(())
 }
@@ -123,13 +117,14 @@ pub fn decode_disk(
         return Err(ListError::Length { entry: WRITTEN_BYTES, bytes: part.len() });
     }
     for entry in entries {
-        let page = in_range(u32::from_le_bytes(std::array::from_fn(|byte| entry[byte])), pages)?;
+        let page = PageNumber(u32::from_le_bytes(std::array::from_fn(|byte| entry[byte])));
+        in_range(page, pages)?;
         give(page, u64::from_le_bytes(std::array::from_fn(|byte| entry[4 + byte])));
     }
     Ok(())
 }
 
-fn in_range(page: u32, pages: u32) -> Result<PageNumber, ListError> {
-    let page = PageNumber(page);
-    if page.0 < pages { Ok(page) } else { Err(ListError::OutOfRange { page, pages }) }
+#[inline]
+fn in_range(page: PageNumber, pages: u32) -> Result<(), ListError> {
+    if page.0 < pages { Ok(()) } else { Err(ListError::OutOfRange { page, pages }) }
 }

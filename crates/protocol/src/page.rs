@@ -74,12 +74,18 @@ fn cause_number(cause: Cause) -> u8 {
 }
 
 /// Appends the bytes of a page of the guest with these `contents`, delivered at `deliver_at`.
+///
+/// # Panics
+/// When the message is of several pages, or gives no stamp: what a modelled link carries is one
+/// page, and is made from its stamp.
 pub fn encode_page(
     contents: &PageContents,
     message: &PageMessage,
     deliver_at: Instant,
     buffer: &mut BytesMut,
 ) {
+    let stamp = message.stamp.filter(|_| message.count == 1);
+    let stamp = stamp.expect("a modelled link carries pages one by one, by their stamps");
     buffer.reserve(FRAME);
     buffer.put_u8(PAGE_TAG);
     buffer.put_u8(cause_number(message.cause));
@@ -88,7 +94,7 @@ pub fn encode_page(
     buffer.put_u32_le(message.page.0);
     buffer.put_u64_le(deliver_at.as_nanos());
     let mut page = [0; PAGE];
-    contents.fill(message.page, message.stamp, &mut page);
+    contents.fill(message.page, stamp, &mut page);
     buffer.put_slice(&page);
 }
 
@@ -122,5 +128,7 @@ pub fn decode_page(
     if !contents.matches(page, stamp, content) {
         return Err(PageError::Filler { page });
     }
-    Ok((PageMessage { page, stamp, dirty: dirty == 1, cause }, Instant::from_nanos(at)))
+    let dirty = dirty == 1;
+    let message = PageMessage { page, count: 1, stamp: Some(stamp), dirty, cause };
+    Ok((message, Instant::from_nanos(at)))
 }

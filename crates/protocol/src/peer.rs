@@ -4,6 +4,7 @@
 //! batches of pages, without frames around them.
 
 use crate::control::{MigrationId, Watch};
+use crate::pace::Pace;
 use lazycopy_guest::{GuestSpec, Registers};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{MigrationParameters, Notice, Reply, Verdict};
@@ -23,7 +24,8 @@ pub enum PeerMessage {
         /// Why.
         reason: String,
     },
-    /// Source: what does your clock say?
+    /// Source: what does your clock say? Before the migration, and before time goes on after a
+    /// standstill, in which the two clocks may have drifted apart.
     Ping {
         /// Number of the ping.
         number: u32,
@@ -41,6 +43,20 @@ pub enum PeerMessage {
         zero_clock_ns: u64,
         /// By how much the two clocks may disagree, in wall time.
         uncertainty_ns: u64,
+        /// How model time goes then: a migration can begin at a standstill.
+        pace: Pace,
+    },
+    /// Source: from then on model time goes otherwise. Both sides read `at` then, and go on from
+    /// there, so that what each of them has done before decides nothing.
+    Pace {
+        /// When, on the destination's wall clock.
+        clock_ns: u64,
+        /// When, in model time.
+        at: Instant,
+        /// The instant that model time does not pass, where it stands still or goes a step.
+        until: Option<Instant>,
+        /// What the manager has asked for.
+        pace: Pace,
     },
     /// The context. What it has one of per page has come before, in binary frames.
     Context(Box<ContextFrame>),

@@ -14,7 +14,6 @@
 //! bodies are sent from the memory that holds the pages and received into the memory that will,
 //! so that this module deals with headers and entries alone.
 
-use bytes::{BufMut, BytesMut};
 use lazycopy_migration::Cause;
 use lazycopy_units::{HEADER_BYTES, PAGE_BYTES, PageNumber};
 
@@ -207,6 +206,7 @@ const CAUSES: [Cause; 4] = [Cause::Round, Cause::Background, Cause::Forward, Cau
 
 impl Encoding {
     /// Whether a body of so many bytes can be of this encoding.
+    #[inline]
     fn takes(self, bytes: u16) -> bool {
         match self {
             Encoding::Whole | Encoding::Kept => usize::from(bytes) == PAGE,
@@ -285,25 +285,37 @@ impl BatchHeader {
 }
 
 impl PageEntry {
-    /// Appends its bytes.
-    pub fn encode(&self, buffer: &mut BytesMut) {
-        let encoding = ENCODINGS.iter().position(|encoding| *encoding == self.encoding);
-        let cause = CAUSES.iter().position(|cause| *cause == self.cause);
-        let number = |position: Option<usize>| position.unwrap_or_default() as u8;
-        buffer.put_u32_le(self.page.0);
-        buffer.put_u16_le(self.body_bytes);
-        buffer.put_u8(number(encoding));
-        buffer.put_u8(number(cause) | if self.dirty { DIRTY } else { 0 });
-        buffer.put_u64_le(self.checksum);
+    /// Its bytes.
+    #[inline]
+    pub fn encode(&self) -> [u8; ENTRY_BYTES] {
+        let cause = match self.cause {
+            Cause::Round => 0,
+            Cause::Background => 1,
+            Cause::Forward => 2,
+            Cause::Demand => 3,
+        };
+        let encoding = match self.encoding {
+            Encoding::Whole => 0,
+            Encoding::Kept => 1,
+            Encoding::Zero => 2,
+            Encoding::Same => 3,
+            Encoding::Lz4 => 4,
+        };
+        let flags = cause | if self.dirty { DIRTY } else { 0 };
+        let [p0, p1, p2, p3] = self.page.0.to_le_bytes();
+        let [b0, b1] = self.body_bytes.to_le_bytes();
+        let [c0, c1, c2, c3, c4, c5, c6, c7] = self.checksum.to_le_bytes();
+        [p0, p1, p2, p3, b0, b1, encoding, flags, c0, c1, c2, c3, c4, c5, c6, c7]
     }
 
+    #[inline]
     fn decode(bytes: &[u8; ENTRY_BYTES], pages: u32) -> Result<PageEntry, BatchError> {
-        let page = PageNumber(u32::from_le_bytes(std::array::from_fn(|byte| bytes[byte])));
+        let [p0, p1, p2, p3, b0, b1, encoding, flags, checksum @ ..] = *bytes;
+        let page = PageNumber(u32::from_le_bytes([p0, p1, p2, p3]));
         if page.0 >= pages {
             return Err(BatchError::OutOfRange { page, pages });
         }
-        let body_bytes = u16::from_le_bytes([bytes[4], bytes[5]]);
-        let (encoding, flags) = (bytes[6], bytes[7]);
+        let body_bytes = u16::from_le_bytes([b0, b1]);
         let Some(encoding) = ENCODINGS.get(usize::from(encoding)).copied() else {
             return Err(BatchError::Encoding { page, encoding });
         };
@@ -312,7 +324,7 @@ impl PageEntry {
         }
         let cause = CAUSES.get(usize::from(flags & !DIRTY)).copied();
         let cause = cause.ok_or(BatchError::Flags { page, flags })?;
-        let checksum = u64::from_le_bytes(std::array::from_fn(|byte| bytes[8 + byte]));
+        let checksum = u64::from_le_bytes(checksum);
         let dirty = flags & DIRTY != 0;
         Ok(PageEntry { page, encoding, body_bytes, cause, dirty, checksum })
     }
@@ -343,24 +355,27 @@ pub fn decode_entries(
         let announced = usize::from(header.pages) * ENTRY_BYTES;
         return Err(BatchError::Length { announced, bytes: bytes.len() });
     }
-    let entries: Result<Vec<PageEntry>, BatchError> =
-        entries.iter().map(|entry| PageEntry::decode(entry, pages)).collect();
-    let entries = entries?;
-    let announced = entries.iter().map(|entry| usize::from(entry.body_bytes)).sum();
+    let mut decoded = Vec::with_capacity(entries.len());
+    let (mut announced, mut ascending, mut last) = (0, true, None);
+    for entry in entries {
+        let entry = PageEntry::decode(entry, pages)?;
+        announced += usize::from(entry.body_bytes);
+        ascending &= last < Some(entry.page);
+        last = Some(entry.page);
+        decoded.push(entry);
+    }
     if announced != header.body_bytes as usize {
         return Err(BatchError::Length { announced, bytes: header.body_bytes as usize });
     }
-    match named_twice(&entries) {
+    // Most batches are in the order of their pages: these have none twice.
+    match if ascending { None } else { named_twice(&decoded) } {
         Some(page) => Err(BatchError::Twice { page }),
-        None => Ok(entries),
+        None => Ok(decoded),
     }
 }
 
-/// A page that has two entries. Most batches are in the order of their pages, and need no sorting.
+/// A page that has two entries.
 fn named_twice(entries: &[PageEntry]) -> Option<PageNumber> {
-    if entries.is_sorted_by(|one, next| one.page < next.page) {
-        return None;
-    }
     let mut pages: Vec<PageNumber> = entries.iter().map(|entry| entry.page).collect();
     pages.sort_unstable();
     pages.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])

@@ -51,7 +51,7 @@ fn header_of(entries: &[PageEntry]) -> BatchHeader {
 
 fn encoded(entries: &[PageEntry]) -> BytesMut {
     let mut bytes = BytesMut::new();
-    entries.iter().for_each(|entry| entry.encode(&mut bytes));
+    entries.iter().for_each(|entry| bytes.extend_from_slice(&entry.encode()));
     bytes
 }
 

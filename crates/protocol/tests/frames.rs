@@ -13,6 +13,7 @@ use lazycopy_protocol::lists::{
     DISK_TAG, ListError, PART_ENTRIES, RESIDENCY_TAG, decode_disk, decode_residency, encode_disk,
     encode_residency,
 };
+use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::page::PAGE_TAG;
 use lazycopy_protocol::peer::{ContextFrame, PeerMessage};
 use lazycopy_protocol::plane::BATCH_TAG;
@@ -59,7 +60,7 @@ fn peer_frames() -> Vec<PeerFrame> {
 
 #[test]
 fn control_messages_are_read_back_wherever_the_stream_is_split() {
-    let messages = [start(1), ToServer::Welcome, start(2)];
+    let messages = [start(1), ToServer::Welcome { life: 7, pace: Pace::default() }, start(2)];
     let mut stream = BytesMut::new();
     for message in &messages {
         AtManager::new().encode(message.clone(), &mut stream).unwrap();
@@ -94,7 +95,7 @@ fn peer_frames_are_read_back_when_they_come_byte_by_byte() {
 
 #[test]
 fn the_first_frame_tells_what_a_connection_is() {
-    let request = CtlRequest { command: "status".into(), json: true };
+    let request = CtlRequest { command: "status".into(), json: true, request: None };
     let mut stream = BytesMut::new();
     let mut ctl = JsonCodec::<CtlReply, FirstFrame>::new();
     ctl.encode(FirstFrame::Ctl(request.clone()), &mut stream).unwrap();

@@ -29,7 +29,8 @@ fn contents(seed: u64) -> PageContents {
 fn message() -> PageMessage {
     PageMessage {
         page: PageNumber(17),
-        stamp: 0x0123_4567_89ab_cdef,
+        count: 1,
+        stamp: Some(0x0123_4567_89ab_cdef),
         dirty: true,
         cause: Cause::Forward,
     }
@@ -48,7 +49,7 @@ fn a_page_takes_the_bytes_that_it_counts_on_the_link() {
 
 #[test]
 fn a_write_changes_the_stamp_words_alone() {
-    let written = PageMessage { stamp: !message().stamp, ..message() };
+    let written = PageMessage { stamp: Some(!0x0123_4567_89ab_cdef), ..message() };
     let (before, after) = (encoded(&message()), encoded(&written));
     let changed: Vec<usize> = (0..before.len()).filter(|at| before[*at] != after[*at]).collect();
     let stamps: Vec<usize> = (HEADER..HEADER + 8).chain(before.len() - 8..before.len()).collect();
@@ -126,7 +127,8 @@ proptest! {
         at in any::<u64>(),
     ) {
         let cause = [Cause::Round, Cause::Background, Cause::Forward, Cause::Demand][cause];
-        let message = PageMessage { page: PageNumber(page), stamp, dirty, cause };
+        let (page, stamp) = (PageNumber(page), Some(stamp));
+        let message = PageMessage { page, count: 1, stamp, dirty, cause };
         let mut buffer = BytesMut::new();
         encode_page(&contents(seed), &message, Instant::from_nanos(at), &mut buffer);
         let read = decode_page(&contents(seed), u32::MAX - 1, &buffer);

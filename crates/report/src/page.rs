@@ -1,14 +1,16 @@
 //! A page that needs nothing but itself.
 
 use crate::figure::Figure;
-use crate::style::page_style;
+use crate::replay::{Player, in_page};
+use crate::style::{REPLAY_STYLE, page_style};
 use crate::svg::escape;
 use std::fmt::Write;
 
 /// A report: the page, and its figures as files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The page: one HTML document that needs no other file, no network and no script.
+    /// The page: one HTML document that needs no other file and no network; without a replay it
+    /// needs no script either.
     pub html: String,
     /// The figures, in the order of the page: name without the ending, and the SVG document.
     pub figures: Vec<(String, String)>,
@@ -20,6 +22,7 @@ pub(crate) struct Page {
     title: String,
     body: String,
     figures: Vec<(String, String)>,
+    replay_style: String,
 }
 
 /// A text of a table with more bytes is given room: on a narrow screen it would become a pillar.
@@ -38,7 +41,12 @@ pub(crate) enum Cell {
 
 impl Page {
     pub fn new(title: &str) -> Page {
-        let mut page = Page { title: title.to_owned(), body: String::new(), figures: Vec::new() };
+        let mut page = Page {
+            title: title.to_owned(),
+            body: String::new(),
+            figures: Vec::new(),
+            replay_style: String::new(),
+        };
         page.element("h1", title);
         page
     }
@@ -147,6 +155,22 @@ impl Page {
         self.body.push_str("</details>\n");
     }
 
+    /// The runs that the player shows, and the player.
+    pub fn replay(&mut self, runs: &[serde_json::Value], player: &Player) {
+        let data = in_page(&serde_json::Value::from(runs));
+        let _ = write!(
+            self.body,
+            "<div class=\"replay\" id=\"replay\" tabindex=\"0\" role=\"group\" \
+             aria-label=\"Replay\"></div>\n<noscript><p>The replay is made by a script of this page, \
+             which may not run here.</p></noscript>\n\
+             <script type=\"application/json\" id=\"replay-data\">{data}</script>\n\
+             <script>/*<![CDATA[*/\n{}/*]]>*/</script>\n",
+            player.script
+        );
+        self.replay_style =
+            format!("{}.replay {{\n{}}}\n{REPLAY_STYLE}", player.colours, player.style);
+    }
+
     /// The report; `origin` says in a line where the figures come from.
     pub fn finish(self, origin: &str) -> Report {
         let mut footer = escape(origin);
@@ -158,9 +182,10 @@ impl Page {
         let html = format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-             <title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n{}</main>\n\
+             <title>{}</title>\n<style>\n{}{}</style>\n</head>\n<body>\n<main>\n{}</main>\n\
              <footer>{footer}</footer>\n</body>\n</html>\n",
             escape(&self.title),
+            self.replay_style,
             page_style(),
             self.body
         );

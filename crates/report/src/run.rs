@@ -1,22 +1,47 @@
 //! The report of one migration.
 
 use crate::history::History;
+use crate::hosts::{Hosts, Moment, hosts_figure, origins};
 use crate::measure::{exact, meaning, quantity};
 use crate::page::{Cell, Page, Report};
 use crate::quantity::{Quantity, counted};
+use crate::replay::{self, MOST_EVENTS, Player};
 use crate::timeline::timeline;
 use lazycopy_migration::{Event, Outcome};
 use lazycopy_results::{Measure, RunRecord};
 use lazycopy_units::Duration;
+use serde_json::Value;
 
 /// Names that simulated ends have.
 const SIMULATED: &str = "simulated";
 
-/// The report of a run from its record and its events, in the order of time.
-pub fn run_report(record: &RunRecord, events: &[Event]) -> Report {
+/// What a run's directory tells besides its record and its events.
+#[derive(Clone, Debug, Default)]
+pub struct RunExtras {
+    /// The text of `before.txt`, for the replay.
+    pub before: Option<String>,
+    /// Both hosts before the migration, and the page numbers that the guest touches next.
+    pub hosts_before: Option<(Hosts, Vec<u32>)>,
+    /// The same, after it.
+    pub hosts_after: Option<(Hosts, Vec<u32>)>,
+    /// The guest's accesses, as the player takes them: `{ first, pages, writes }`.
+    pub accesses: Option<Value>,
+    /// What there is not, and why, in sentences.
+    pub missing: Vec<String>,
+}
+
+/// The report of a run from its record and its events, in the order of time; with a `player` it
+/// has a replay.
+pub fn run_report(
+    record: &RunRecord,
+    events: &[Event],
+    extras: &RunExtras,
+    player: Option<&Player>,
+) -> Report {
     let mut page = Page::new(&headline(record));
     page.sentences(&words(record));
     page.facts(&facts(record));
+    hosts(&mut page, events, extras);
     let history = History::of(events);
     page.section("The migration over time");
     match timeline("timeline", &format!("{}, seed {}", record.scheme, record.seed), &history) {
@@ -28,6 +53,13 @@ pub fn run_report(record: &RunRecord, events: &[Event]) -> Report {
         page.table(&["model time", "what"], &moments(&history));
         page.end_details();
     }
+    if let Some(player) = player {
+        page.section("Replay");
+        replay(&mut page, &[(record, events, extras)], player);
+    }
+    for sentence in &extras.missing {
+        page.remark(sentence);
+    }
     page.section("All metrics");
     page.table(&["metric", "value", "meaning"], &metrics(record));
     page.section("The scenario");
@@ -38,6 +70,82 @@ pub fn run_report(record: &RunRecord, events: &[Event]) -> Report {
         "Run {}, made by lazycopy {}; result schema {}.",
         record.run, record.program_version, record.schema_version
     ))
+}
+
+/// The report of two runs on one axis of time: the replay, and their metrics side by side.
+pub fn pair_report(runs: [(&RunRecord, &[Event], &RunExtras); 2], player: &Player) -> Report {
+    let [first, second] = runs.map(|run| run.0);
+    let mut page =
+        Page::new(&format!("{} and {}", capitalized(first.scheme.name()), second.scheme));
+    for record in [first, second] {
+        page.subsection(&format!("{}, seed {}", capitalized(record.scheme.name()), record.seed));
+        page.sentences(&words(record));
+    }
+    page.section("Replay");
+    replay(&mut page, &runs, player);
+    page.section("All metrics");
+    let rows: Vec<Vec<Cell>> = Measure::ALL
+        .into_iter()
+        .map(|measure| {
+            vec![
+                Cell::Code(measure.name().to_owned()),
+                Cell::Number(exact(measure, &first.metrics)),
+                Cell::Number(exact(measure, &second.metrics)),
+                Cell::Text(meaning(measure).to_owned()),
+            ]
+        })
+        .collect();
+    let names = [first.scheme.name(), second.scheme.name()];
+    page.table(&["metric", names[0], names[1], "meaning"], &rows);
+    for (_, _, extras) in runs {
+        for sentence in &extras.missing {
+            page.remark(sentence);
+        }
+    }
+    page.finish(&format!(
+        "Runs {} and {}, made by lazycopy {}; result schema {}.",
+        first.run, second.run, first.program_version, first.schema_version
+    ))
+}
+
+/// Both hosts before and after, as far as they were told.
+fn hosts(page: &mut Page, events: &[Event], extras: &RunExtras) {
+    let moments = [("before", &extras.hosts_before), ("after", &extras.hosts_after)];
+    if moments.iter().all(|(_, hosts)| hosts.is_none()) {
+        return;
+    }
+    page.section("Before and after");
+    let origins = origins(events);
+    for (when, hosts) in moments {
+        if let Some((hosts, next)) = hosts {
+            page.figure(&hosts_figure(&Moment { when, hosts, next, origins: &origins }));
+        }
+    }
+}
+
+/// The replay, unless a run is too large for a page.
+fn replay(page: &mut Page, runs: &[(&RunRecord, &[Event], &RunExtras)], player: &Player) {
+    if let Some((record, events, _)) = runs.iter().find(|run| run.1.len() > MOST_EVENTS) {
+        page.paragraph(&format!(
+            "The replay is left out: the {} events of {} are more than the {MOST_EVENTS} that a page \
+             holds. The live page (manager --web) plays back more.",
+            events.len(),
+            record.run
+        ));
+        return;
+    }
+    page.remark(
+        "Space plays and pauses, the arrow keys go from event to event (with shift in greater \
+         strides), once the replay is clicked or reached by the tab key. One run takes ten seconds \
+         at speed 1.",
+    );
+    let data: Vec<Value> = runs
+        .iter()
+        .map(|(record, events, extras)| {
+            replay::data(record, events, extras.before.as_deref(), extras.accesses.as_ref())
+        })
+        .collect();
+    page.replay(&data, player);
 }
 
 fn headline(record: &RunRecord) -> String {

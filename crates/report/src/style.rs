@@ -91,7 +91,7 @@ fn figure_colours(style: &mut String, palette: &Palette) {
          .figure .ground {{ fill: {ground} }} .figure .gridline {{ stroke: {grid} }} \
          .figure .axis, .figure .zero, .figure .moment, .figure .mean, .figure .frontier, \
          .figure .frame, .figure .boxed, .figure .hatch {{ stroke: {ink} }} \
-         .figure .none {{ fill: {grid} }} .figure .nobody {{ fill: none; stroke: {grid} }} .figure .capacity {{ stroke: {faint} }} \
+         .figure .none {{ fill: {grid} }} .figure .nobody, .figure .panel {{ fill: none; stroke: {grid} }} .figure .corner {{ fill: {ink} }} .figure .capacity {{ stroke: {faint} }} \
          .figure .lane {{ fill: {grid} }} .figure .flow {{ fill: {faint} }} \
          .figure .dot, .figure .value, .figure .name {{ stroke: {ground} }}"
     );
@@ -103,6 +103,16 @@ fn figure_colours(style: &mut String, palette: &Palette) {
         );
     }
 }
+
+/// What differs where the live page's playback is part of a report.
+pub(crate) const REPLAY_STYLE: &str = "\
+.replay { border: 1px solid var(--grid); border-radius: .5rem; padding: .75rem }
+.replay figure { margin: 0 }
+.replay figure svg { height: 104px; max-width: none }
+.replay .transport { top: 0 }
+.replay ul, .replay p { max-width: none }
+@media print { .replay .transport, .replay .log, .replay .toggle { display: none } }
+";
 
 const FIGURE: &str = "\
 .figure { font: 13px system-ui, -apple-system, \"Segoe UI\", Roboto, \"DejaVu Sans\", sans-serif }
@@ -126,6 +136,7 @@ const FIGURE: &str = "\
 .figure .flow { fill-opacity: .35 }
 .figure .lane { fill-opacity: .35 }
 .figure .value { font-size: 12px }
+.figure .small { font-size: 10px }
 .figure .value, .figure .name { stroke-width: 3; stroke-linejoin: round; paint-order: stroke }
 ";
 

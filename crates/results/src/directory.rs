@@ -1,9 +1,10 @@
 //! The directory of a run. It is written aside and renamed: one that is there is whole.
 
+use crate::event_reader::{EventError, EventReader, EventTally};
 use crate::record::{RecordError, RunRecord};
 use lazycopy_migration::Event;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 pub(crate) const RESULT: &str = "result.json";
@@ -47,7 +48,26 @@ pub enum ResultsError {
         /// Number of the line, from 1.
         line: usize,
         /// What is wrong with it.
-        error: serde_json::Error,
+        error: EventError,
+    },
+    /// A log ends too early.
+    #[error(
+        "{}, line {line}: the file ends before the migration is complete: it is cut off",
+        path.display()
+    )]
+    Ends {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line that is missing, from 1.
+        line: u64,
+    },
+    /// The log of a run does not agree with its result.
+    #[error("{}: {problem}", path.display())]
+    Disagree {
+        /// The log.
+        path: PathBuf,
+        /// What does not add up.
+        problem: String,
     },
     /// A line of a file of records is none.
     #[error("{}, line {line}: {error}", path.display())]
@@ -85,7 +105,7 @@ pub(crate) fn failed(path: &Path) -> impl FnOnce(io::Error) -> ResultsError {
 /// Reads the record in a run's directory.
 ///
 /// # Errors
-/// When it cannot be read, or is no record of this schema version.
+/// When it cannot be read, is no record of this schema version, or its parts do not add up.
 pub fn load_run(directory: &Path) -> Result<RunRecord, ResultsError> {
     let path = directory.join(RESULT);
     let size = fs::metadata(&path).map_err(failed(&path))?.len();
@@ -94,34 +114,29 @@ pub fn load_run(directory: &Path) -> Result<RunRecord, ResultsError> {
         return Err(ResultsError::Io { path, error });
     }
     let text = fs::read_to_string(&path).map_err(failed(&path))?;
-    RunRecord::from_json(&text).map_err(|error| ResultsError::Record { path, error })
+    let record = RunRecord::from_json(&text).and_then(RunRecord::checked);
+    record.map_err(|error| ResultsError::Record { path, error })
 }
 
 /// Reads the events in a run's directory.
 ///
 /// # Errors
-/// When they cannot be read, or the first line that is no event.
+/// When they cannot be read, or the first line that is no event or comes too early.
 pub fn load_events(directory: &Path) -> Result<Vec<Event>, ResultsError> {
-    read_events(&directory.join(EVENTS))
+    EventReader::of_run(directory)?.collect()
 }
 
-/// Reads a file of events.
+/// Reads a run's record and its events, and holds them against each other.
 ///
 /// # Errors
-/// When it cannot be read, or the first line that is no event.
-pub fn read_events(path: &Path) -> Result<Vec<Event>, ResultsError> {
-    let file = File::open(path).map_err(failed(path))?;
-    let mut events = Vec::new();
-    for (index, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.map_err(failed(path))?;
-        let event = serde_json::from_str(&line).map_err(|error| ResultsError::Event {
-            path: path.to_owned(),
-            line: index + 1,
-            error,
-        })?;
-        events.push(event);
-    }
-    Ok(events)
+/// When one of them cannot be read, or what they do not agree on.
+pub fn load_whole_run(directory: &Path) -> Result<(RunRecord, Vec<Event>), ResultsError> {
+    let record = load_run(directory)?;
+    let events = load_events(directory)?;
+    let mut tally = EventTally::default();
+    events.iter().for_each(|event| tally.note(event));
+    tally.check(&directory.join(EVENTS), &record)?;
+    Ok((record, events))
 }
 
 /// The runs below a folder.

@@ -6,6 +6,7 @@ mod analysis;
 mod claims;
 mod comparison;
 mod directory;
+mod event_reader;
 mod events;
 mod measure;
 mod metric;
@@ -24,8 +25,9 @@ pub use analysis::{
 pub use claims::{Finding, FindingKind};
 pub use comparison::{Comparison, Exclusion, SchemeColumn};
 pub use directory::{
-    BrokenRun, MAX_NAME_BYTES, ResultsError, Runs, list_runs, load_events, load_run, read_events,
+    BrokenRun, MAX_NAME_BYTES, ResultsError, Runs, list_runs, load_events, load_run, load_whole_run,
 };
+pub use event_reader::{EventError, EventReader, EventTally};
 pub use events::{ForwardLead, merge_events};
 pub use measure::{Measure, Unit};
 pub use metric::{Metric, MetricValue};

@@ -59,6 +59,9 @@ pub enum RecordError {
     /// It is no JSON, or a field is missing or of the wrong type.
     #[error("it is no result: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// Parts and totals differ.
+    #[error("its parts do not add up: {0}")]
+    Parts(String),
     /// It was written by another version.
     #[error("its schema_version is {found}; this program reads {SCHEMA_VERSION}")]
     UnknownSchema {
@@ -80,6 +83,15 @@ impl RunRecord {
             }
             _ => Ok(serde_json::from_value(value)?),
         }
+    }
+
+    /// The record, if its parts add up to their totals.
+    ///
+    /// # Errors
+    /// What does not add up.
+    pub fn checked(self) -> Result<RunRecord, RecordError> {
+        self.metrics.check_parts().map_err(RecordError::Parts)?;
+        Ok(self)
     }
 
     /// The record as one line of JSON, without a line feed.

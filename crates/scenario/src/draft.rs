@@ -5,6 +5,7 @@ use crate::overrides::{Override, make_way};
 use crate::preset::Preset;
 use crate::scenario::Scenario;
 use crate::shipped;
+use crate::suggestion::with_question;
 use crate::table::ScenarioTable;
 use lazycopy_guest::{TraceSummary, WorkloadError, WorkloadSpec, summarize_trace};
 use std::cell::RefCell;
@@ -25,6 +26,8 @@ pub struct Draft {
     directory: Option<PathBuf>,
     preset: Option<Preset>,
     overrides: Vec<Override>,
+    /// A recorded program that need not be read again for its size.
+    known: Option<(PathBuf, TraceSummary)>,
 }
 
 /// Recordings that were read, so that finding the wrong override reads none twice.
@@ -56,6 +59,7 @@ impl Draft {
             directory: None,
             preset: None,
             overrides: Vec::new(),
+            known: None,
         }
     }
 
@@ -67,6 +71,12 @@ impl Draft {
     /// When there is no scenario of that name, or its recording cannot be unpacked.
     pub fn shipped(name: &str, directory: &Path) -> Result<Draft, ScenarioError> {
         Ok(Draft::from_toml(&shipped::document(name, directory)?, name))
+    }
+
+    /// The recorded program in that file was read before, and that is its size.
+    pub fn knowing(mut self, file: PathBuf, summary: TraceSummary) -> Draft {
+        self.known = Some((file, summary));
+        self
     }
 
     /// Applies a preset, whatever the document says; overrides win over it.
@@ -96,7 +106,8 @@ impl Draft {
         let mut overrides: Vec<&Override> = self.overrides.iter().collect();
         let preset = self.preset.map(Override::preset);
         overrides.splice(0..0, &preset);
-        let recordings = Recordings::default();
+        let known = self.known.iter().map(|(file, summary)| (file.clone(), Ok(*summary)));
+        let recordings = Recordings::new(known.collect());
         match self.build(&overrides, &recordings) {
             Err(error) if !overrides.is_empty() => Err(self.blame(&overrides, error, &recordings)),
             result => result,
@@ -136,9 +147,9 @@ impl Draft {
             toml::from_str(&self.text).map_err(|error| malformed(error.to_string()))?
         } else {
             let document = self.overridden(overrides)?;
-            document
-                .try_into()
-                .map_err(|error: toml::de::Error| malformed(error.message().to_owned()))?
+            document.try_into().map_err(|error: toml::de::Error| {
+                malformed(with_question(error.message().to_owned()))
+            })?
         };
         let mut recording = None;
         if let WorkloadSpec::Trace { file, .. } = &mut table.guest.workload {

@@ -50,12 +50,14 @@ pub enum ScenarioError {
         problem: String,
     },
     /// There is no such preset or shipped scenario.
-    #[error("\"{name}\" is no {what}; there are {known}")]
+    #[error("\"{name}\" is no {what}; {meant}there are {known}")]
     Unknown {
         /// The name.
         name: String,
         /// What it should be one of.
         what: &'static str,
+        /// The question whether one of the closest was meant, or nothing.
+        meant: String,
         /// Those that there are.
         known: String,
     },

@@ -9,11 +9,13 @@ mod draft;
 mod duration_text;
 mod error;
 mod fleet;
+mod keys;
 mod link_table;
 mod overrides;
 mod preset;
 mod scenario;
 mod shipped;
+mod suggestion;
 mod table;
 mod validate;
 mod workload_table;
@@ -25,7 +27,9 @@ pub use fleet::{
     FleetMove, FleetNeighbour, FleetScenario, GuestMove, MAX_FLEET_GUESTS, MAX_FLEET_HOSTS,
     MAX_FLEET_NEIGHBOURS, MAX_FLEET_PAGES,
 };
+pub use keys::{Given, KEYS, Key};
 pub use preset::Preset;
 pub use scenario::{DiskScenario, GuestScenario, MigrationScenario, Scenario};
 pub use shipped::{SHIPPED, ShippedScenario};
+pub use suggestion::{closest, did_you_mean};
 pub use validate::{LEAST_WALL_LATENCY, MAX_GUEST_PAGES, MAX_RUN_TIME, MAX_SPAN, Warning};

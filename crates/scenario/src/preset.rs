@@ -2,6 +2,7 @@
 
 use crate::error::ScenarioError;
 use crate::scenario::Scenario;
+use crate::suggestion::did_you_mean;
 use lazycopy_units::Duration;
 use std::fmt;
 use std::str::FromStr;
@@ -73,6 +74,7 @@ impl FromStr for Preset {
             ScenarioError::Unknown {
                 name: text.to_owned(),
                 what: "preset",
+                meant: did_you_mean(text, Preset::ALL.map(Preset::name)),
                 known: Preset::ALL.map(Preset::name).join(", "),
             }
         })

@@ -157,6 +157,15 @@ pub struct MigrationScenario {
 }
 
 impl Scenario {
+    /// The document that it would be read from, every default written out, without its seed, which
+    /// may be larger than the numbers of a document.
+    ///
+    /// # Errors
+    /// When a file's name is no text.
+    pub fn document(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(&Scenario { seed: 0, ..self.clone() })
+    }
+
     /// Reads a scenario from a file. The file of a recorded program is relative to it.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! works wherever it is started.
 
 use crate::error::ScenarioError;
+use crate::suggestion::did_you_mean;
 use std::path::{Path, PathBuf};
 use toml::Value;
 
@@ -64,6 +65,7 @@ pub(crate) fn document(name: &str, directory: &Path) -> Result<String, ScenarioE
         ScenarioError::Unknown {
             name: name.to_owned(),
             what: "shipped scenario",
+            meant: did_you_mean(name, names.iter().copied()),
             known: names.join(", "),
         }
     })?;

@@ -164,7 +164,10 @@ fn overrides_reach_into_a_fleet_and_make_one() {
     let error = fleet(&["fleet.moves=[{guests=0}]"]).unwrap_err();
     assert!(error.starts_with("--set fleet.moves=[{guests=0}]: fleet.moves.guests: "), "{error}");
     let error = fleet(&["fleet.host=4"]).unwrap_err();
-    assert!(error.contains("unknown field `host`, expected one of `hosts`"), "{error}");
+    assert!(
+        error.contains("unknown field `host`; did you mean \"hosts\"? expected one of `hosts`"),
+        "{error}"
+    );
 }
 
 #[test]

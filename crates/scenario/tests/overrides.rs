@@ -82,16 +82,21 @@ fn another_kind_of_workload_takes_the_keys_of_the_kind_before_along() {
 fn an_unknown_key_is_refused_with_the_names_at_its_level() {
     assert_eq!(
         refused(&["link.bandwith=1Gbit/s"]),
-        "--set link.bandwith=1Gbit/s: unknown field `bandwith`, expected one of `bandwidth`, \
+        "--set link.bandwith=1Gbit/s: unknown field `bandwith`; did you mean \"bandwidth\"? expected one of `bandwidth`, \
          `latency`, `connections`, `compression`, `page_check`, `congestion`"
     );
     let error = refused(&["gest.pages=3"]);
     assert!(
-        error.starts_with("--set gest.pages=3: unknown field `gest`, expected one of `seed`"),
+        error.starts_with("--set gest.pages=3: unknown field `gest`; did you mean \"guest\"? expected one of `seed`"),
         "{error}"
     );
     let error = refused(&["guest.workload.lenght=3"]);
-    assert!(error.contains("unknown field `lenght`, expected one of `kind`, `length`"), "{error}");
+    assert!(
+        error.contains(
+            "unknown field `lenght`; did you mean \"length\"? expected one of `kind`, `length`"
+        ),
+        "{error}"
+    );
 }
 
 #[test]

@@ -121,11 +121,14 @@ fn shipped_scenarios_need_no_files_beside_the_program() {
     }
     let unknown = Draft::shipped("papre", elsewhere.path()).unwrap_err();
     assert!(matches!(unknown, ScenarioError::Unknown { .. }));
-    assert!(
-        unknown.to_string().starts_with("\"papre\" is no shipped scenario; there are paper, fair")
-    );
+    assert!(unknown.to_string().starts_with(
+        "\"papre\" is no shipped scenario; did you mean \"paper\"? there are paper, fair"
+    ));
     let unknown = "papre".parse::<Preset>().unwrap_err();
-    assert_eq!(unknown.to_string(), "\"papre\" is no preset; there are paper, fair");
+    assert_eq!(
+        unknown.to_string(),
+        "\"papre\" is no preset; did you mean \"paper\"? there are paper, fair"
+    );
 }
 
 #[test]

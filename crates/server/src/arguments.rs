@@ -1,9 +1,21 @@
 //! The command line of a server.
 
 use crate::ServerConfig;
-use clap::Args;
+use clap::{Args, Parser};
 use lazycopy_transport::{Door, DoorArguments, DoorError, Role};
 use std::net::SocketAddr;
+
+/// Host guests of a migration laboratory: run them, move them to other servers and take them in,
+/// as a manager commands.
+///
+/// The log goes to standard error; the environment variable RUST_LOG sets its level.
+#[derive(Parser, Debug)]
+#[command(name = "server", version)]
+pub struct ServerProcess {
+    /// What it is told.
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
 
 /// Host guests and obey a manager.
 #[derive(Args, Clone, Debug)]

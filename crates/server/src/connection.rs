@@ -53,6 +53,10 @@ pub(crate) struct Connection {
     place: Option<OwnedSemaphorePermit>,
 }
 
+/// A bulk connection, and its number among those of its migration: the tasks that take them in may
+/// hand them over in any order, and both sides speak of them by their numbers.
+pub(crate) type Numbered = (usize, BulkStream);
+
 /// A connection without frames that no runtime serves yet, and its place among those that are
 /// taken in.
 #[derive(Debug)]

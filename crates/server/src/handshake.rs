@@ -4,11 +4,13 @@
 //! The source asks for the destination's clock several times. The answer with the least round
 //! trip is taken; the destination's clock was read within it, at its middle give or take half.
 
-use crate::connection::{BulkStream, Connection};
+use crate::connection::{BulkStream, Connection, Numbered};
+use crate::host::Host;
 use crate::plane::set_up;
 use lazycopy_link::{LinkSpec, PlaneParameters};
 use lazycopy_protocol::control::MigrationKey;
 use lazycopy_protocol::frame::PeerFrame;
+use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
 use lazycopy_transport::{Door, PageLink, Purpose, Role};
 use std::time::{Duration, Instant};
@@ -24,22 +26,26 @@ pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Round trips from which the least is taken: scheduling seldom delays so many in a row.
-const PINGS: u32 = 8;
+pub(crate) const PINGS: u32 = 8;
 
 /// From the agreement to the beginning of model time: enough for the last message of the
 /// handshake to arrive, and for both sides to be ready, on a busy host.
-const LEAD_TIME: Duration = Duration::from_millis(50);
+pub(crate) const LEAD_TIME: Duration = Duration::from_millis(50);
 
-/// How far from now a source may place the beginning of model time.
-const FARTHEST_ZERO: Duration = Duration::from_secs(10);
+/// How far from now a source may place the beginning of model time, or a change of how it goes.
+pub(crate) const FARTHEST_ZERO: Duration = Duration::from_secs(10);
 
 /// What source and destination have agreed on.
 #[derive(Debug)]
 pub(crate) struct Agreement {
     /// The connection between the two.
     pub(crate) connection: Connection,
+    /// When the destination's wall clock read nothing, on this side's clock.
+    pub(crate) origin: Instant,
     /// When model time begins, on this side's clock.
     pub(crate) zero: Instant,
+    /// How it goes then.
+    pub(crate) pace: Pace,
     /// By how much the clocks may disagree, in nanoseconds of wall time.
     pub(crate) uncertainty_ns: u64,
     /// The bulk connections, where there is no modelled link.
@@ -56,6 +62,7 @@ pub(crate) async fn offer_guest(
     address: &str,
     destination: &str,
     offer: Offer,
+    host: &Host,
 ) -> Result<Agreement, String> {
     let late = |deadline: Duration| {
         let seconds = deadline.as_secs();
@@ -91,7 +98,7 @@ pub(crate) async fn offer_guest(
                 open_bulk(door, key, address, plane, &pages(PageLink::Bulk)).await?
             }
         };
-        agree_on_zero(connection, bulk).await
+        agree_on_zero(connection, bulk, host).await
     };
     timeout(HANDSHAKE_DEADLINE, agreement)
         .await
@@ -125,15 +132,23 @@ async fn open_bulk(
 
 /// A reading of the destination's clock.
 #[derive(Clone, Copy, Debug)]
-struct Reading {
-    asked: Instant,
-    round_trip: Duration,
-    clock_ns: u64,
+pub(crate) struct Reading {
+    pub(crate) asked: Instant,
+    pub(crate) round_trip: Duration,
+    pub(crate) clock_ns: u64,
+}
+
+impl Reading {
+    /// When that clock read nothing, give or take half the round trip.
+    pub(crate) fn origin(&self) -> Option<Instant> {
+        (self.asked + self.round_trip / 2).checked_sub(Duration::from_nanos(self.clock_ns))
+    }
 }
 
 async fn agree_on_zero(
     mut connection: Connection,
     bulk: Vec<BulkStream>,
+    host: &Host,
 ) -> Result<Agreement, String> {
     let mut best: Option<Reading> = None;
     for number in 0..PINGS {
@@ -143,14 +158,13 @@ async fn agree_on_zero(
         }
     }
     let Some(best) = best else { return Err("no clock was read".to_owned()) };
+    let origin = best.origin().ok_or("its clock is no clock")?;
     let zero = Instant::now() + LEAD_TIME;
-    let half = best.round_trip / 2;
-    let since_reading = zero.saturating_duration_since(best.asked + half);
-    let zero_clock_ns = best.clock_ns.saturating_add(nanos(since_reading));
-    let uncertainty_ns = nanos(half);
-    send(&mut connection, PeerMessage::Begin { zero_clock_ns, uncertainty_ns })?;
+    let zero_clock_ns = nanos(zero.saturating_duration_since(origin));
+    let (uncertainty_ns, pace) = (nanos(best.round_trip / 2), host.pace());
+    send(&mut connection, PeerMessage::Begin { zero_clock_ns, uncertainty_ns, pace })?;
     connection.flush().await?;
-    Ok(Agreement { connection, zero, uncertainty_ns, bulk })
+    Ok(Agreement { connection, origin, zero, pace, uncertainty_ns, bulk })
 }
 
 async fn read_clock(connection: &mut Connection, number: u32) -> Result<Reading, String> {
@@ -171,7 +185,7 @@ async fn read_clock(connection: &mut Connection, number: u32) -> Result<Reading,
 /// In words: the source went away, says something unexpected, or is too slow.
 pub(crate) async fn await_beginning(
     mut connection: Connection,
-    mut expected: mpsc::Receiver<BulkStream>,
+    mut expected: mpsc::Receiver<Numbered>,
     connections: usize,
 ) -> Result<Agreement, String> {
     let accepted = Instant::now();
@@ -183,7 +197,11 @@ pub(crate) async fn await_beginning(
                     let clock_ns = nanos(accepted.elapsed());
                     send(&mut connection, PeerMessage::Pong { number, clock_ns })?;
                 }
-                PeerMessage::Begin { zero_clock_ns, uncertainty_ns } => {
+                PeerMessage::Begin { zero_clock_ns, uncertainty_ns, pace } => {
+                    if !pace.is_valid() {
+                        let slower = pace.slower;
+                        return Err(format!("the source's time is {slower} times slower"));
+                    }
                     let zero = accepted.checked_add(Duration::from_nanos(zero_clock_ns));
                     let farthest = Instant::now() + FARTHEST_ZERO;
                     let zero = zero.filter(|zero| *zero <= farthest).ok_or_else(|| {
@@ -191,22 +209,22 @@ pub(crate) async fn await_beginning(
                         format!("the source wants to begin in more than {seconds} s")
                     })?;
                     let bulk = take_bulk(&mut expected, connections).await?;
-                    return Ok((zero, uncertainty_ns, bulk));
+                    return Ok((zero, uncertainty_ns, pace, bulk));
                 }
                 other => return Err(unexpected("Ping or Begin", &other)),
             }
         }
     };
-    let (zero, uncertainty_ns, bulk) = timeout(HANDSHAKE_DEADLINE, handshake)
+    let (zero, uncertainty_ns, pace, bulk) = timeout(HANDSHAKE_DEADLINE, handshake)
         .await
         .unwrap_or_else(|_| Err("the source did not begin in time".to_owned()))?;
-    Ok(Agreement { connection, zero, uncertainty_ns, bulk })
+    Ok(Agreement { connection, origin: accepted, zero, pace, uncertainty_ns, bulk })
 }
 
 /// The bulk connections, all of which were answered before the source said when to begin. Each has
 /// its place since then, though the task that answered may not have handed it over yet.
 async fn take_bulk(
-    expected: &mut mpsc::Receiver<BulkStream>,
+    expected: &mut mpsc::Receiver<Numbered>,
     connections: usize,
 ) -> Result<Vec<BulkStream>, String> {
     let answered = expected.max_capacity() - expected.capacity();
@@ -218,7 +236,8 @@ async fn take_bulk(
         let lost = "a bulk connection was lost before the migration began";
         bulk.push(expected.recv().await.ok_or(lost)?);
     }
-    Ok(bulk)
+    bulk.sort_by_key(|(number, _)| *number);
+    Ok(bulk.into_iter().map(|(_, stream)| stream).collect())
 }
 
 fn send(connection: &mut Connection, message: PeerMessage) -> Result<(), String> {
@@ -235,4 +254,32 @@ pub(crate) fn unexpected(expected: &str, seen: &PeerMessage) -> String {
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lazycopy_transport::Stream;
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn bulk_connections_have_the_source_s_order_whichever_is_handed_over_first() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let bulk = async || {
+            let socket = TcpStream::connect(address).await.unwrap();
+            let port = socket.local_addr().unwrap().port();
+            (BulkStream { stream: Stream::plain(socket).rest().unwrap(), place: None }, port)
+        };
+        let ((first, first_port), (second, second_port)) = (bulk().await, bulk().await);
+        let (handed_over, mut expected) = mpsc::channel::<Numbered>(2);
+        handed_over.send((1, second)).await.unwrap();
+        handed_over.send((0, first)).await.unwrap();
+        let taken = take_bulk(&mut expected, 2).await.unwrap();
+        let ports = taken.into_iter().map(|bulk| {
+            let stream = bulk.stream.awake().unwrap();
+            stream.socket().local_addr().unwrap().port()
+        });
+        assert_eq!(ports.collect::<Vec<_>>(), [first_port, second_port]);
+    }
 }

@@ -1,37 +1,42 @@
 //! What the tasks of a server share, and how a command finds the task that carries it out.
 
 use crate::ServerConfig;
-use crate::connection::{BulkStream, Connection};
+use crate::answered::{Answered, Coming, RequestId};
+use crate::connection::{Connection, Numbered};
 use crate::expected::Expectations;
 use crate::pool::Pool;
 use crate::records::Records;
+use crate::sides::Sides;
 use crate::timer::Timer;
 use crate::vm::{self, Action, Arriving, Definition, Request};
 use lazycopy_guest::Guest;
-use lazycopy_migration::{Event, EventRun};
+use lazycopy_migration::{Event, EventRun, Outcome};
 use lazycopy_protocol::control::{
     FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, ServerCommand, ServerHello,
     ServerReply, SideEnded, Transfer,
 };
+use lazycopy_protocol::pace::{MAX_SLOWER, Pace};
 use lazycopy_protocol::peer::Offer;
 use lazycopy_transport::Door;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tracing::{error, warn};
+use tokio::time::{Instant, timeout_at};
+use tracing::error;
 
 /// Watched events that wait for the manager. Beyond it events are left out, for the watcher alone:
 /// no machine waits for a manager that reads slowly.
 const MAX_WAITING_EVENTS: usize = 8_192;
 
-/// Reports that wait for a manager that is away. Each is of one migration's end or one guest's
-/// failure, and guests that have left do not come back without a manager.
-const MAX_WAITING_REPORTS: usize = 16_384;
+/// How long it is waited for guests to say that they go by another pace: those that are being set
+/// up say so later, and go by it from their beginning on.
+const PACED_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The answer to a command.
 pub(crate) type Answer = Result<ServerReply, String>;
@@ -42,6 +47,8 @@ pub(crate) enum Dispatched {
     Now(Box<Answer>),
     /// A task carries the command out.
     Later(oneshot::Receiver<Answer>),
+    /// It comes once, however often the command was sent.
+    Shared(Coming),
     /// The process is to end.
     Shutdown,
 }
@@ -53,12 +60,14 @@ pub(crate) struct Host {
     address: SocketAddr,
     advertise: Option<String>,
     pool: Mutex<Pool>,
+    pace: Mutex<Pace>,
     records: Mutex<Records>,
     door: Door,
     expectations: Expectations,
     /// Guests that are about to come and await bulk connections, by source and migration.
-    awaiting_bulk: Mutex<BTreeMap<(String, MigrationId), mpsc::Sender<BulkStream>>>,
-    reports: Mutex<VecDeque<FromServer>>,
+    awaiting_bulk: Mutex<BTreeMap<(String, MigrationId), mpsc::Sender<Numbered>>>,
+    sides: Mutex<Sides>,
+    answered: Mutex<Answered>,
     reported: Notify,
     watched: mpsc::Sender<FromServer>,
     /// What guests are woken by.
@@ -114,11 +123,13 @@ impl Host {
             address,
             advertise: config.advertise.clone(),
             pool: Mutex::new(Pool::new(config.name.clone(), config.frames)),
+            pace: Mutex::default(),
             records: Mutex::default(),
             door: config.door.clone(),
             expectations: Expectations::default(),
             awaiting_bulk: Mutex::default(),
-            reports: Mutex::default(),
+            sides: Mutex::default(),
+            answered: Mutex::default(),
             reported: Notify::new(),
             watched,
             timer: Timer::start()?,
@@ -149,6 +160,42 @@ impl Host {
         lock(&self.pool)
     }
 
+    /// How time goes here.
+    pub(crate) fn pace(&self) -> Pace {
+        *lock(&self.pace)
+    }
+
+    /// From now on time goes thus: each guest's task is told, and their answers are put together.
+    ///
+    /// # Errors
+    /// In words, when no time goes so.
+    pub(crate) fn set_pace(&self, pace: Pace) -> Result<oneshot::Receiver<Answer>, String> {
+        if !pace.is_valid() {
+            let slower = pace.slower;
+            return Err(format!("time goes 1 to {MAX_SLOWER} times slower, not {slower} times"));
+        }
+        *lock(&self.pace) = pace;
+        let asked: Vec<_> = {
+            let pool = self.pool();
+            let ask = |vm: &str| ask(&pool.entry(vm)?.requests, vm, Action::Pace);
+            pool.names().into_iter().filter_map(|vm| ask(vm).ok()).collect()
+        };
+        let (reply, answer) = oneshot::channel();
+        self.spawn(async move {
+            let deadline = Instant::now() + PACED_DEADLINE;
+            let mut migrations = Vec::new();
+            for asked in asked {
+                if let Ok(Ok(Ok(ServerReply::Paced { migrations: moved }))) =
+                    timeout_at(deadline, asked).await
+                {
+                    migrations.extend(moved);
+                }
+            }
+            let _ = reply.send(Ok(ServerReply::Paced { migrations }));
+        });
+        Ok(answer)
+    }
+
     /// How the server introduces itself over a connection whose own end has the address `local`.
     pub(crate) fn hello(&self, local: SocketAddr) -> ServerHello {
         let mut reached_at = self.address;
@@ -161,8 +208,16 @@ impl Host {
             pid: std::process::id(),
             address: self.advertise.clone().unwrap_or_else(|| reached_at.to_string()),
             frames: self.frames,
+            // Before the guests: what has ended meanwhile is at worst told to run still.
+            sides: self.sides().held(),
             vms: self.pool().summaries(),
+            pace: *lock(&self.pace),
         }
+    }
+
+    /// The sides of migrations here, and the reports.
+    pub(crate) fn sides(&self) -> MutexGuard<'_, Sides> {
+        lock(&self.sides)
     }
 
     /// The server and its pool.
@@ -202,7 +257,7 @@ impl Host {
         source: &str,
         migration: MigrationId,
         connections: usize,
-    ) -> (mpsc::Receiver<BulkStream>, AwaitsBulk) {
+    ) -> (mpsc::Receiver<Numbered>, AwaitsBulk) {
         let (sender, receiver) = mpsc::channel(connections.max(1));
         let key = (source.to_owned(), migration);
         if connections > 0 {
@@ -216,7 +271,7 @@ impl Host {
         &self,
         source: &str,
         migration: MigrationId,
-    ) -> Option<mpsc::Sender<BulkStream>> {
+    ) -> Option<mpsc::Sender<Numbered>> {
         lock(&self.awaiting_bulk).get(&(source.to_owned(), migration)).cloned()
     }
 
@@ -233,6 +288,7 @@ impl Host {
         if AssertUnwindSafe(task).catch_unwind().await.is_err() {
             error!(vm, "the guest's task ended by an error in this program");
             self.pool().remove(&vm);
+            self.sides().withdraw_guest(&vm);
             let reason = "an error in the server's program; its log tells more".to_owned();
             self.report(FromServer::VmFailed { vm, reason });
         }
@@ -240,38 +296,28 @@ impl Host {
 
     /// Tells the manager something that it must learn, now or when it is back.
     pub(crate) fn report(&self, report: FromServer) {
-        let mut reports = lock(&self.reports);
-        if reports.len() == MAX_WAITING_REPORTS {
-            warn!("{MAX_WAITING_REPORTS} reports wait for the manager: the oldest is given up");
-            reports.pop_front();
-        }
-        reports.push_back(report);
-        drop(reports);
+        self.sides().report(report);
         self.reported.notify_one();
     }
 
-    /// Waits until there is a report.
+    /// Waits until there is a report that has not been sent over this connection.
     pub(crate) async fn await_report(&self) -> FromServer {
         loop {
-            if let Some(report) = lock(&self.reports).front() {
+            if let Some(report) = self.sides().unsent() {
                 return report.clone();
             }
             self.reported.notified().await;
         }
     }
 
-    /// The report of [`Host::await_report`] has been delivered.
-    pub(crate) fn report_delivered(&self) {
-        lock(&self.reports).pop_front();
-    }
-
     /// Shows an event to the manager, if it is not too far behind.
-    pub(crate) fn show_event(&self, migration: MigrationId, event: &Event) {
-        let _ = self.watched.try_send(FromServer::Event { migration, event: event.clone() });
+    pub(crate) fn show_event(&self, migration: MigrationId, event: Event) {
+        let _ = self.watched.try_send(FromServer::Event { migration, event });
     }
 
     /// Shows the manager how far a migration is, as [`Host::show_event`].
     pub(crate) fn show_progress(&self, migration: MigrationId, transfer: Transfer) {
+        self.sides().progressed(migration, transfer);
         let _ = self.watched.try_send(FromServer::Progress { migration, transfer });
     }
 
@@ -291,18 +337,54 @@ impl Host {
         vm::admit_arriving(self, definition, offer, underway)
     }
 
-    /// Carries a command out, or hands it to the task that does. Commands reach a guest's task in
-    /// the order of these calls.
-    pub(crate) fn dispatch(self: &Arc<Self>, command: ServerCommand) -> Dispatched {
+    /// Carries a command out, or finds what came of it where it was sent before. Commands reach a
+    /// guest's task in the order of these calls.
+    pub(crate) fn carry_out(self: &Arc<Self>, id: RequestId, command: ServerCommand) -> Dispatched {
+        if !command.changes_something() {
+            return self.dispatch(command);
+        }
+        let mut answered = lock(&self.answered);
+        if let Some(coming) = answered.find(id) {
+            return Dispatched::Shared(coming);
+        }
+        let cancelled = match &command {
+            ServerCommand::CancelMigration { migration } => Some(*migration),
+            _ => None,
+        };
+        let (came, coming) = watch::channel(None);
+        match self.dispatch(command) {
+            Dispatched::Now(answer) => {
+                came.send_replace(Some(*answer));
+            }
+            Dispatched::Later(answer) => {
+                let host = Arc::clone(self);
+                self.spawn(async move {
+                    let answer = answer.await.unwrap_or_else(|_| match cancelled {
+                        Some(migration) => host.has_ended(migration),
+                        None => vanished(),
+                    });
+                    came.send_replace(Some(answer));
+                });
+            }
+            decided => return decided,
+        }
+        answered.remember(id, coming.clone());
+        Dispatched::Shared(coming)
+    }
+
+    /// Carries a command out, or hands it to the task that does.
+    fn dispatch(self: &Arc<Self>, command: ServerCommand) -> Dispatched {
         let (vm, action) = match command {
             ServerCommand::CreateVm(create) => {
                 return later(Definition::of_command(create).and_then(|it| vm::create(self, it)));
             }
             ServerCommand::ShowHost => return now(Ok(ServerReply::Host(self.state()))),
+            ServerCommand::SetPace { pace } => return later(self.set_pace(pace)),
             ServerCommand::FetchEvents { migration, from } => {
                 return now(lock(&self.records).fetch(migration, from));
             }
             ServerCommand::ForgetMigration { migration } => {
+                self.sides().acknowledge(migration);
                 lock(&self.records).forget(migration);
                 return now(Ok(ServerReply::Done));
             }
@@ -310,7 +392,7 @@ impl Host {
                 self.expectations.expect(told);
                 return now(Ok(ServerReply::Done));
             }
-            ServerCommand::CancelMigration { migration } => return later(self.cancel(migration)),
+            ServerCommand::CancelMigration { migration } => return self.cancel(migration),
             ServerCommand::Shutdown { force } => return self.shutdown(force),
             ServerCommand::StartVm { vm } => (vm, Action::Start),
             ServerCommand::SuspendVm { vm } => (vm, Action::Suspend),
@@ -326,16 +408,25 @@ impl Host {
         later(pool.entry(&vm).and_then(|entry| ask(&entry.requests, &vm, action)))
     }
 
-    fn cancel(&self, migration: MigrationId) -> Result<oneshot::Receiver<Answer>, String> {
-        if let Some(entry) = self.pool().departing_by(migration) {
-            return ask(&entry.requests, &entry.status.summary().vm, Action::Cancel);
-        }
+    fn cancel(&self, migration: MigrationId) -> Dispatched {
+        let leaving = self.sides().leaving_by(migration).map(str::to_owned);
+        let Some(vm) = leaving else { return now(self.has_ended(migration)) };
+        let pool = self.pool();
+        let action = Action::Cancel { migration };
+        later(pool.entry(&vm).and_then(|entry| ask(&entry.requests, &vm, action)))
+    }
+
+    /// What a migration is told that is to be taken back and does not run here: it is what was
+    /// wished where it was taken back already.
+    pub(crate) fn has_ended(&self, migration: MigrationId) -> Answer {
         let (number, name) = (migration.0, &self.name);
-        Err(if lock(&self.records).has(migration) {
-            format!("migration {number} has ended on server \"{name}\"")
-        } else {
-            format!("no guest leaves server \"{name}\" by a migration {number}")
-        })
+        match self.sides().ended(migration) {
+            Some(Outcome::Cancelled) => Ok(ServerReply::Done),
+            Some(outcome) => Err(format!(
+                "migration {number} cannot be taken back: it has ended on server \"{name}\": {outcome}"
+            )),
+            None => Err(format!("no guest leaves server \"{name}\" by a migration {number}")),
+        }
     }
 
     fn shutdown(&self, force: bool) -> Dispatched {
@@ -390,4 +481,9 @@ fn ask(
         mpsc::error::TrySendError::Closed(_) => format!("guest \"{vm}\" is just being deleted"),
     })?;
     Ok(answer)
+}
+
+/// A guest's task ended before it answered.
+pub(crate) fn vanished() -> Answer {
+    Err("the guest ended before it could be done".to_owned())
 }

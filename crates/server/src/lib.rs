@@ -3,12 +3,14 @@
 //!
 //! Every guest has a task of its own, which alone holds its state: it awaits in a `select` and
 //! decides in synchronous calls. What all share is small and behind short locks: the pool's
-//! accounts, the events of ended migrations, the reports for the manager.
+//! accounts, the sides of migrations and their reports for the manager, the events of those that have
+//! ended, and what came of the last commands.
 //!
 //! While a migration lasts, the machines of `lazycopy-migration` are given scheduled instants and
 //! never the clock's reading: their driver handles everything that is due by the
 //! clock in the order of its instants, and measures how late it is.
 
+mod answered;
 mod arguments;
 mod clock;
 mod connection;
@@ -22,10 +24,11 @@ mod plane;
 mod pool;
 mod records;
 mod room;
+mod sides;
 mod timer;
 mod vm;
 
-pub use arguments::ServerArguments;
+pub use arguments::{ServerArguments, ServerProcess};
 
 use host::Host;
 use lazycopy_transport::{Door, DoorError, raise_descriptor_limit};

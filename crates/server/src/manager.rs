@@ -1,16 +1,18 @@
 //! The connection to the manager.
 
-use crate::host::{Answer, Dispatched, Host};
+use crate::host::{Dispatched, Host, vanished};
 use crate::{ServerConfig, ServerError};
 use futures_util::stream::FuturesUnordered;
-use futures_util::{SinkExt, StreamExt};
-use lazycopy_protocol::control::{FirstFrame, FromServer, ServerReply, ToServer};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use lazycopy_protocol::control::{
+    FirstFrame, FromServer, HEARTBEAT_PERIOD, MANAGER_SILENCE, ServerReply, Silence, ToServer,
+};
 use lazycopy_protocol::frame::{FrameError, JsonCodec};
 use lazycopy_transport::{DoorError, Purpose, Role, Stream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::codec::Framed;
 use tracing::{info, warn};
 
@@ -56,12 +58,13 @@ pub(crate) async fn obey(
     let mut was_welcome = false;
     loop {
         let parted = match connect(host, &config.manager).await {
-            Ok(mut connection) => {
+            Ok((mut connection, life)) => {
                 info!(manager = config.manager, "connected");
                 pause = FIRST_PAUSE;
                 was_welcome = true;
                 while events.try_recv().is_ok() {}
-                serve(host, &mut connection, &mut events).await
+                host.sides().send_again();
+                serve(host, &mut connection, life, &mut events).await
             }
             Err(parted) => parted,
         };
@@ -97,7 +100,8 @@ fn at_door(error: DoorError) -> Parted {
     }
 }
 
-async fn connect(host: &Host, manager: &str) -> Result<ToManager, Parted> {
+/// Connects to the manager. Its welcome tells which of its lives it is.
+async fn connect(host: &Host, manager: &str) -> Result<(ToManager, u64), Parted> {
     let welcome = async {
         let door = host.door();
         let socket = door.reach(manager).await.map_err(at_door)?;
@@ -108,9 +112,15 @@ async fn connect(host: &Host, manager: &str) -> Result<ToManager, Parted> {
         framed.send(FirstFrame::Server(hello)).await.map_err(lost)?;
         let mut framed = framed.map_codec(JsonCodec::retyped::<ToServer, FromServer>);
         match receive(framed.next().await)? {
-            ToServer::Welcome => Ok(framed),
+            ToServer::Welcome { life, pace } => {
+                // Nobody waits for what the guests say to it.
+                host.set_pace(pace).map_err(lost)?;
+                Ok((framed, life))
+            }
             ToServer::Refused { reason } => Err(Parted::Refused(reason)),
-            ToServer::Command { .. } => Err(lost("a command came before the welcome")),
+            ToServer::Command { .. } | ToServer::Heartbeat => {
+                Err(lost("something came before the welcome"))
+            }
         }
     };
     timeout(WELCOME_DEADLINE, welcome)
@@ -123,6 +133,15 @@ fn receive(frame: Option<Result<ToServer, FrameError>>) -> Result<ToServer, Part
         Some(frame) => frame.map_err(lost),
         None => Err(lost("it closed the connection")),
     }
+}
+
+/// A frame came: the manager is there.
+fn heard(
+    silence: &mut Silence,
+    frame: Option<Result<ToServer, FrameError>>,
+) -> Result<ToServer, Parted> {
+    silence.heard();
+    receive(frame)
 }
 
 async fn send(connection: &mut ToManager, message: FromServer) -> Result<(), Parted> {
@@ -146,23 +165,43 @@ async fn send(connection: &mut ToManager, message: FromServer) -> Result<(), Par
 async fn serve(
     host: &Arc<Host>,
     connection: &mut ToManager,
+    life: u64,
     events: &mut mpsc::Receiver<FromServer>,
 ) -> Parted {
     let mut answers = FuturesUnordered::new();
+    let mut silence = Silence::default();
+    let mut ticks = interval(HEARTBEAT_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let listens = answers.len() < MAX_COMMANDS;
         let step = tokio::select! {
             Some((id, result)) = answers.next() => {
                 send(connection, FromServer::Reply { id, result }).await
             }
             Some(event) = events.recv() => send(connection, event).await,
             report = host.await_report() => deliver(host, connection, events, report).await,
-            frame = connection.next(), if answers.len() < MAX_COMMANDS => match receive(frame) {
-                Ok(ToServer::Command { id, command }) => match host.dispatch(command) {
+            _ = ticks.tick(), if listens => match silence.tick() > MANAGER_SILENCE {
+                true => Err(lost(format!("nothing was heard of it for {MANAGER_SILENCE} s"))),
+                false => Ok(()),
+            },
+            frame = connection.next(), if listens => match heard(&mut silence, frame) {
+                Ok(ToServer::Heartbeat) => send(connection, FromServer::Heartbeat).await,
+                Ok(ToServer::Command { id, command }) => match host.carry_out((life, id), command) {
                     Dispatched::Now(answer) => {
                         send(connection, FromServer::Reply { id, result: *answer }).await
                     }
                     Dispatched::Later(answer) => {
-                        answers.push(async move { (id, answer.await.unwrap_or_else(|_| vanished())) });
+                        let answer = async move { (id, answer.await.unwrap_or_else(|_| vanished())) };
+                        answers.push(answer.boxed());
+                        Ok(())
+                    }
+                    Dispatched::Shared(mut coming) => {
+                        let answer = async move {
+                            let came = coming.wait_for(Option::is_some).await;
+                            let came = came.ok().and_then(|came| (*came).clone());
+                            (id, came.unwrap_or_else(vanished))
+                        };
+                        answers.push(answer.boxed());
                         Ok(())
                     }
                     Dispatched::Shutdown => {
@@ -172,7 +211,7 @@ async fn serve(
                     }
                 },
                 Ok(ToServer::Refused { reason }) => Err(Parted::Refused(reason)),
-                Ok(ToServer::Welcome) => Ok(()),
+                Ok(ToServer::Welcome { .. }) => Ok(()),
                 Err(parted) => Err(parted),
             },
         };
@@ -193,11 +232,6 @@ async fn deliver(
         send(connection, event).await?;
     }
     send(connection, report).await?;
-    host.report_delivered();
+    host.sides().note_sent();
     Ok(())
-}
-
-/// A guest's task ended before it answered.
-fn vanished() -> Answer {
-    Err("the guest ended before it could be done".to_owned())
 }

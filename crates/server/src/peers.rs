@@ -136,12 +136,14 @@ async fn take_in_bulk(
         connection.refuse(reason.clone()).await;
         return Err(reason);
     };
+    // The source opens the next one when this one is accepted: so they have the same numbers there.
+    let number = awaiting.max_capacity() - awaiting.capacity();
     let permit = awaiting.try_reserve().map_err(|_| "more bulk connections than agreed")?;
     connection.send(PeerFrame::Message(PeerMessage::Accept)).map_err(|error| error.to_string())?;
     let stream = timeout(HANDSHAKE_DEADLINE, connection.into_stream())
         .await
         .map_err(|_| "the source does not read".to_owned())??;
-    permit.send(stream);
+    permit.send((number, stream));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The pool: which guests are here, and whose frames are taken.
 
 use crate::vm::{Request, Status};
-use lazycopy_protocol::control::{MigrationId, VmSummary};
+use lazycopy_protocol::control::VmSummary;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -106,11 +106,6 @@ impl Pool {
         self.entries
             .get(vm)
             .ok_or_else(|| format!("server \"{}\" has no guest \"{vm}\"", self.server))
-    }
-
-    /// The place of the guest that leaves by that migration.
-    pub(crate) fn departing_by(&self, migration: MigrationId) -> Option<&Entry> {
-        self.entries.values().find(|entry| entry.status.departs_by() == Some(migration))
     }
 
     /// All guests, by name.

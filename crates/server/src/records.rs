@@ -28,7 +28,8 @@ impl Records {
     }
 
     /// Whether a migration's events are here.
-    pub(crate) fn has(&self, migration: MigrationId) -> bool {
+    #[cfg(test)]
+    fn has(&self, migration: MigrationId) -> bool {
         self.kept.iter().any(|(kept, _)| *kept == migration)
     }
 

@@ -84,6 +84,59 @@ async fn guests_survive_their_manager_and_reports_wait_for_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_migration_is_told_until_it_is_acknowledged() {
+    let Fleet { listener, mut a, b, server_a, server_b } = Fleet::start().await;
+    a.done(create("moves", 2)).await;
+    let parameters = parameters(Scheme::PostCopy);
+    a.done(common::migration(9, "moves", &b.hello.address, &parameters)).await;
+    let migration = MigrationId(9);
+    a.ended(migration).await;
+    for _ in 0..2 {
+        drop(a);
+        a = welcome_when(&listener, |hello| hello.name == "a").await;
+        let side = &a.hello.sides[0];
+        assert_eq!((side.migration, &*side.vm, side.ended), (migration, "moves", true));
+        assert_eq!(a.ended(migration).await.verdict.outcome, Outcome::Completed);
+    }
+    a.done(ServerCommand::ForgetMigration { migration }).await;
+    drop(a);
+    let a = welcome_when(&listener, |hello| hello.name == "a").await;
+    assert_eq!(a.hello.sides, []);
+    drop((b, server_a, server_b));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_sent_again_is_answered_again_and_not_done_twice() {
+    let Fleet { listener, a, server_a, server_b, .. } = Fleet::start().await;
+    drop(a);
+    let welcome_in = async |life| loop {
+        let (hello, framed) = accept(&listener).await;
+        if hello.name == "a" {
+            return Attached::welcome_in(life, hello, framed).await;
+        }
+    };
+    let life = u64::MAX;
+    for _ in 0..2 {
+        // The first of its life each time, and so under the same number.
+        let mut a = welcome_in(life).await;
+        a.done(create("g", 1)).await;
+    }
+    let mut a = welcome_in(life - 1).await;
+    assert!(a.refusal(create("g", 1)).await.contains("\"g\" already"));
+    drop((server_a, server_b));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_that_hangs_is_left_and_tried_again() {
+    let Fleet { listener, mut a, server_a, server_b, .. } = Fleet::start().await;
+    a.done(create("g", 1)).await;
+    // From here on it says nothing, and its connection stands.
+    let again = welcome_when(&listener, |hello| hello.name == "a").await;
+    assert_eq!(again.hello.vms.len(), 1);
+    drop((a, server_a, server_b));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_manager_that_talks_nonsense_is_left_and_tried_again() {
     let Fleet { listener, mut a, server_a, .. } = Fleet::start().await;
     a.done(create("g", 1)).await;

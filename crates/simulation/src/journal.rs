@@ -1,7 +1,7 @@
 //! What is kept of the events of a run.
 
 use lazycopy_guest::{MeanLead, ProgressRun};
-use lazycopy_migration::{Event, EventKind, Side};
+use lazycopy_migration::{Event, EventKind, EventRun, Side};
 
 /// The events of one migration, or as much of them as its metrics need.
 #[derive(Clone, Debug)]
@@ -17,16 +17,16 @@ impl Journal {
     }
 
     /// Something happened.
-    pub(crate) fn note(&mut self, event: Event) {
-        if let EventKind::Progress { step, count } = event.kind {
-            let run = ProgressRun { first: event.at, step, count };
-            match event.side {
-                Side::Source => self.lead.forward(run),
-                Side::Destination => self.lead.following(run),
+    pub(crate) fn note(&mut self, run: EventRun) {
+        if let EventKind::Progress { step, count } = run.first.kind {
+            let progress = ProgressRun { first: run.first.at, step, count };
+            match run.first.side {
+                Side::Source => self.lead.forward(progress),
+                Side::Destination => self.lead.following(progress),
             }
         }
         if self.keeps_events {
-            self.events.push(event);
+            self.events.extend(run.events());
         }
     }
 

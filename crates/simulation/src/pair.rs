@@ -169,7 +169,7 @@ impl Pair {
                 let limit = self.destination_limit(now, network).min(latest);
                 bounds.accesses.add(self.destination.run(limit.max(now), budget));
             }
-            Kind::LinkChoice => self.source.handle_input(now, SourceInput::LinkFree),
+            Kind::LinkChoice => self.source.handle_input(now, SourceInput::LinkFree { room: 1 }),
         }
         self.drain(network);
     }

@@ -157,3 +157,23 @@ fn resident_bytes(process: u32) -> usize {
     let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kib * 1024
 }
+
+#[test]
+fn viewers_are_told_how_time_goes_and_where_a_migration_stands() {
+    let page = Page::with_servers();
+    let shown = page.awaits(|shown| shown["servers"].as_array().is_some_and(|it| it.len() == 2));
+    assert_eq!(shown["pace"], json!({ "frozen": false, "slower": 1 }));
+    page.commands("time slow 2");
+    page.commands("time freeze");
+    page.commands(&format!("vm create v --on a {SEEN}"));
+    page.commands("migrate v --to b --scheme lazy-copy");
+    let stands_at =
+        |at: u64| move |shown: &Value| shown["migrations"][0]["model_ns"].as_u64() == Some(at);
+    let shown = page.awaits(stands_at(0));
+    assert_eq!(shown["pace"], json!({ "frozen": true, "slower": 2 }));
+    let stepped = page.commands("time step 700ms");
+    assert_eq!(stepped["migrations"][0]["until_ns"], 700_000_000);
+    let shown = page.awaits(stands_at(700_000_000));
+    assert_eq!(shown["migrations"][0]["phase"], "down");
+    page.end();
+}

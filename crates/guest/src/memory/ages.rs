@@ -14,7 +14,6 @@ const END: u32 = 1 << (u32::BITS - FLAG_BITS);
 #[derive(Debug)]
 pub(super) struct Ages<E> {
     pub(super) entries: E,
-    resident: usize,
     /// The time of the least recent page, at most.
     oldest: u32,
     /// The time of the next touch.
@@ -77,18 +76,22 @@ impl Entries for Vec<Entry> {
     }
 }
 
+/// The pages are sorted by time in so many buckets: each is written to in turn, so that they are
+/// not many more than a cache has lines.
+const BUCKETS: usize = 1 << 11;
+
 /// So many pages leave three quarters of all times free when they are numbered anew.
 pub(super) const MOST_PAGES: u32 = END / 4;
 
 impl<E: Entries> Ages<E> {
     /// Of pages none of which is resident yet.
     pub(super) fn new(entries: E) -> Self {
-        Ages { entries, resident: 0, oldest: END / 2, next: END / 2 }
+        Ages { entries, oldest: END / 2, next: END / 2 }
     }
 
     #[cfg(test)]
     pub(super) fn with_room_for(self, older: u32, newer: u32) -> Self {
-        assert!(self.resident == 0);
+        assert!(self.entries.marks().all(|mark| flags_in(mark) & RESIDENT == 0));
         let time = if older < newer { older } else { END - newer };
         Ages { oldest: time, next: time, ..self }
     }
@@ -148,17 +151,18 @@ impl<E: Entries> LruOrder for Ages<E> {
             self.entries.bring(page, stamp);
         }
         self.touch(page, flags);
-        self.resident += 1;
     }
 
-    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
+    #[inline]
+    fn insert_oldest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
         if self.oldest == 0 {
             self.renumber();
         }
         self.oldest -= 1;
         self.set(page, self.oldest, flags);
-        self.entries.bring(page, stamp);
-        self.resident += 1;
+        if let Some(stamp) = stamp {
+            self.entries.bring(page, stamp);
+        }
     }
 
     #[inline(always)]
@@ -169,7 +173,6 @@ impl<E: Entries> LruOrder for Ages<E> {
     #[inline]
     fn remove(&mut self, page: u32) {
         self.set(page, 0, 0);
-        self.resident -= 1;
     }
 
     #[inline]
@@ -192,15 +195,41 @@ impl<E: Entries> LruOrder for Ages<E> {
         u64::from(self.entries.mark(page)) ^ self.stamp(page)
     }
 
+    /// A large guest's migration begins with this, and the guest waits for it: the pages are
+    /// distributed by their times over buckets that fit a near cache, and sorted there. No more
+    /// room is taken than that of the list.
     fn oldest_first(&self) -> Vec<u32> {
-        let mut times: Vec<u64> = Vec::with_capacity(self.resident);
-        let marks = (0u64..).zip(self.entries.marks());
-        let resident = marks.filter(|(_, mark)| flags_in(*mark) & RESIDENT != 0);
-        times.extend(resident.map(|(page, mark)| u64::from(mark >> FLAG_BITS) << 32 | page));
-        times.sort_unstable();
-        // In place: a large guest's migration begins with this.
-        let mut pages: Vec<u32> = times.into_iter().map(|time| time as u32).collect();
-        pages.shrink_to_fit();
+        let shift = (self.next - self.oldest).checked_ilog2().unwrap_or(0);
+        let shift = shift.saturating_sub(BUCKETS.ilog2() - 1);
+        let resident = || {
+            let marks = (0u32..).zip(self.entries.marks());
+            let resident = marks.filter(|(_, mark)| flags_in(*mark) & RESIDENT != 0);
+            resident.map(|(page, mark)| (mark >> FLAG_BITS, page))
+        };
+        let bucket = |time: u32| (time - self.oldest) as usize >> shift;
+        let mut ends = [0; BUCKETS];
+        resident().for_each(|(time, _)| ends[bucket(time)] += 1);
+        let mut end = 0;
+        for begin in &mut ends {
+            end += std::mem::replace(begin, end);
+        }
+        let mut pages = vec![0; end];
+        for (time, page) in resident() {
+            let next = &mut ends[bucket(time)];
+            pages[*next] = page;
+            *next += 1;
+        }
+        let mut times: Vec<u64> = Vec::new();
+        let mut begin = 0;
+        for end in ends {
+            let pages = &mut pages[begin..end];
+            let timed = |page: &u32| u64::from(self.entries.mark(*page) >> FLAG_BITS) << 32;
+            times.clear();
+            times.extend(pages.iter().map(|page| timed(page) | u64::from(*page)));
+            times.sort_unstable();
+            pages.iter_mut().zip(&times).for_each(|(page, time)| *page = *time as u32);
+            begin = end;
+        }
         pages
     }
 }

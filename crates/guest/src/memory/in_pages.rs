@@ -7,6 +7,7 @@ use super::stamps::Stamps;
 use crate::content::PageContents;
 use lazycopy_pages::Pages;
 use lazycopy_units::PageNumber;
+use std::ops::Range;
 
 /// Pages that tell their stamps. The bytes of every resident page are its content. A page that
 /// comes into memory brings its bytes along where somebody has put them in place, and else they
@@ -234,8 +235,16 @@ impl LruOrder for InPages {
 
     #[cold]
     #[inline(never)]
-    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
+    fn insert_oldest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
         with_either!(self, lru => lru.insert_oldest(page, stamp, flags));
+    }
+
+    fn insert_oldest_run(&mut self, pages: Range<u32>, flags: u8) {
+        with_either!(self, lru => lru.insert_oldest_run(pages, flags));
+    }
+
+    fn alike(&self, pages: Range<u32>, mask: u8) -> u32 {
+        with_either!(self, lru => lru.alike(pages, mask))
     }
 
     #[cold]

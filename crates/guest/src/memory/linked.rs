@@ -92,8 +92,10 @@ impl<S: Stamps> LruOrder for Linked<S> {
         }
     }
 
-    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
-        self.stamps.bring(page, stamp);
+    fn insert_oldest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
+        if let Some(stamp) = stamp {
+            self.stamps.bring(page, stamp);
+        }
         self.flags[page as usize] = flags;
         let newer = self.oldest;
         self.links[page as usize] = Links { older: NONE, newer };

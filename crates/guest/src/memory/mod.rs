@@ -18,6 +18,7 @@ use in_pages::StampedPages;
 use lazycopy_pages::Pages;
 use lazycopy_units::PageNumber;
 use order::{DIRTY, LEFT, LruOrder, Order, Other, RESIDENT, WATCH_TOUCH, WATCH_WRITE, with_order};
+use stamps::Stamps as _;
 use std::io;
 
 /// A page that had to leave memory.
@@ -148,6 +149,19 @@ impl Memory {
         self.contains(page).then(|| with_order!(&self.order, lru => lru.stamp(page.0)))
     }
 
+    /// The stamp that the bytes of `page` tell, whether it is resident or not; `None` in a memory
+    /// without real bytes.
+    pub fn stamp_in_place(&self, page: PageNumber) -> Option<u64> {
+        self.order.pages().map(|stamped| stamped.stamp(page.0))
+    }
+
+    /// How many of the `count` pages from `first` on, one after another, are in memory or not, and
+    /// dirty or not, as `first` is.
+    pub fn alike(&self, first: PageNumber, count: u32) -> u32 {
+        let pages = first.0..first.0 + count;
+        with_order!(&self.order, lru => lru.alike(pages, RESIDENT | DIRTY))
+    }
+
     /// Resident pages from least to most recently used. Where every page has a frame, a large
     /// memory sorts them for it: [`Memory::iter`] does without.
     pub fn iter_lru(&self) -> impl ExactSizeIterator<Item = PageNumber> + use<> {
@@ -156,7 +170,20 @@ impl Memory {
 
     /// Resident pages in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = PageNumber> + '_ {
-        (0..self.pages).map(PageNumber).filter(|page| self.contains(*page))
+        self.runs().flat_map(|(first, count)| (first.0..first.0 + count).map(PageNumber))
+    }
+
+    /// Resident pages in the order of their numbers, those that follow each other together: the
+    /// first, and how many. None of them is dirty, or all are.
+    pub fn runs(&self) -> impl Iterator<Item = (PageNumber, u32)> + '_ {
+        let mut next = 0;
+        let alike = std::iter::from_fn(move || {
+            let first = PageNumber(next);
+            let count = self.alike(first, self.pages - next);
+            next += count;
+            (count > 0).then_some((first, count))
+        });
+        alike.filter(|(first, _)| self.contains(*first))
     }
 
     /// Asks that the next hit of `page` be reported, once.
@@ -268,7 +295,21 @@ impl Memory {
         assert!(!self.is_full(), "page {page} was to be installed in a full memory");
         assert!(!self.contains(page), "page {page} was installed twice");
         self.free -= 1;
-        with_order!(&mut self.order, lru => lru.insert_oldest(page.0, stamp, flags_of(dirty)));
+        with_order!(&mut self.order, lru => lru.insert_oldest(page.0, Some(stamp), flags_of(dirty)));
+    }
+
+    /// In a memory of real bytes, puts the `count` pages from `first` on, none of which is resident
+    /// and all of whose bytes are in place, into free frames: each in its turn as the least recent
+    /// one. With `watched` their next hits are reported, see [`Memory::watch_touch`].
+    ///
+    /// # Panics
+    /// When memory has not so many free frames.
+    pub fn install_in_place(&mut self, first: PageNumber, count: u32, dirty: bool, watched: bool) {
+        assert!(count <= self.free, "{count} pages from {first} on for {} frames", self.free);
+        self.free -= count;
+        let flags = flags_of(dirty) | if watched { WATCH_TOUCH } else { 0 };
+        let pages = first.0..first.0 + count;
+        with_order!(&mut self.order, lru => lru.insert_oldest_run(pages, flags));
     }
 
     /// Takes over a page from another memory: most recent, in place of what is here of it.

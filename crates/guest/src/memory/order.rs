@@ -5,6 +5,7 @@ use super::ages::{Ages, Entry, MOST_PAGES};
 use super::in_pages::{InPages, StampedPages};
 use super::linked::Linked;
 use super::ring::Ring;
+use std::ops::Range;
 
 /// The page is in memory.
 pub(super) const RESIDENT: u8 = 1;
@@ -35,8 +36,25 @@ pub(super) trait LruOrder {
     /// that it left with.
     fn insert_newest(&mut self, page: u32, stamp: Option<u64>, flags: u8);
 
-    /// A page that was not resident becomes the least recent one.
-    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8);
+    /// A page that was not resident becomes the least recent one; without a stamp it has the one
+    /// that it left with.
+    fn insert_oldest(&mut self, page: u32, stamp: Option<u64>, flags: u8);
+
+    /// Pages that were not resident become the least recent one, one after another; each has the
+    /// stamp that is in place.
+    fn insert_oldest_run(&mut self, pages: Range<u32>, flags: u8) {
+        for page in pages {
+            assert!(self.flags(page) & RESIDENT == 0, "page {page} was installed twice");
+            self.insert_oldest(page, None, flags);
+        }
+    }
+
+    /// How many of these pages, from the first on, have the same of the flags in `mask` as it.
+    fn alike(&self, pages: Range<u32>, mask: u8) -> u32 {
+        let mut flags = pages.map(|page| self.flags(page) & mask);
+        let first = flags.next();
+        flags.take_while(|flags| Some(*flags) == first).count() as u32 + u32::from(first.is_some())
+    }
 
     /// A resident page with the flags `had` becomes the most recent one, with the flags `flags`.
     fn make_newest(&mut self, page: u32, had: u8, flags: u8);
@@ -239,7 +257,7 @@ mod tests {
                 Step::InsertOldest(page, other) => {
                     flags[page as usize] = other << 1 | RESIDENT;
                     stamps[page as usize] = number;
-                    order.insert_oldest(page, number, other << 1 | RESIDENT);
+                    order.insert_oldest(page, Some(number), other << 1 | RESIDENT);
                     queue.push_front(page);
                 }
                 Step::MakeNewest(page, other) => {

@@ -124,10 +124,12 @@ impl LruOrder for Ring {
         self.next = self.next.wrapping_add(1);
     }
 
-    fn insert_oldest(&mut self, page: u32, stamp: u64, flags: u8) {
+    fn insert_oldest(&mut self, page: u32, stamp: Option<u64>, flags: u8) {
         self.make_room();
         self.first = self.first.wrapping_sub(1);
-        self.stamps[page as usize] = stamp;
+        if let Some(stamp) = stamp {
+            self.stamps[page as usize] = stamp;
+        }
         self.put(self.first, page, flags);
     }
 

@@ -33,6 +33,7 @@ impl Manager {
             }
             Ok::<_, FleetError>(plan)
         })?;
+        self.kept().await;
         let report = self.carry_out(from, to, options, plan).await;
         self.change(|state| state.fleet.end_evacuation(from));
         let json = json!({ "server": from, "draining": drain });
@@ -89,8 +90,9 @@ impl Manager {
         })
     }
 
-    pub(super) fn undrain(&self, name: &str) -> Result<Reply, CommandError> {
+    pub(super) async fn undrain(&self, name: &str) -> Result<Reply, CommandError> {
         self.change(|state| state.fleet.undrain(name))?;
+        self.kept().await;
         Ok(Reply::message(format!("Server \"{name}\" takes guests again.")))
     }
 

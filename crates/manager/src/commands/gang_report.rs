@@ -2,7 +2,7 @@
 
 use super::journey::{Attempt, Fate, Gang, Journey};
 use crate::fleet::{Evacuation, Move};
-use crate::render::{table, table_or, time};
+use crate::render::{aligned, table, table_or, time};
 use crate::reply::{CommandError, Reply};
 use lazycopy_migration::{Metrics, Outcome};
 use serde_json::{Value, json};
@@ -191,7 +191,7 @@ fn journeys_table(journeys: &[Journey]) -> String {
             journey.failure().map_or(tries, str::to_owned),
         ]);
     }
-    guests.trim_fmt()
+    aligned(guests)
 }
 
 fn journey_json(journey: &Journey) -> Value {
@@ -266,5 +266,5 @@ pub(super) fn plan_reply(from: &str, plan: &Evacuation) -> Reply {
         },
     });
     let nothing = format!("No guest of server \"{from}\" is to be moved.");
-    Reply::new(table_or(&guests, &nothing), json)
+    Reply::new(table_or(guests, &nothing), json)
 }

@@ -1,18 +1,24 @@
 //! `migrate`, `migrate cancel`, `wait`.
 
-use crate::connection::AskError;
+use crate::connection::{ANSWER_DEADLINE, AskError};
 use crate::definition::{Definition, is_of_migration};
 use crate::fleet::{Ended, FleetError, Request, full_key};
 use crate::grammar::{KeyValue, Migrate, MigrateAction};
 use crate::manager::Manager;
+use crate::presence::unix_ms;
 use crate::render::run_table;
 use crate::reply::{CommandError, Reply};
 use lazycopy_migration::{Outcome, Scheme};
-use lazycopy_protocol::control::{ExpectMigration, MigrationId, ServerCommand};
+use lazycopy_protocol::control::{ExpectMigration, MigrationId, ServerCommand, StartMigration};
 use lazycopy_scenario::Scenario;
 use lazycopy_transport::new_migration_key;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long `migrate cancel` waits for the source: it answers within a burst of its guest's
+/// accesses, so that only one that hangs takes longer, which is said then.
+const CANCEL_DEADLINE: Duration = Duration::from_secs(5);
 
 impl Manager {
     pub(super) async fn migrate_command(&self, migrate: Migrate) -> Result<Reply, CommandError> {
@@ -24,21 +30,28 @@ impl Manager {
         let (vm, to) = (vm.unwrap_or_default(), to.unwrap_or_default());
         let id = self.migrate(&vm, &to, &explicit_settings(scheme, &set)).await?;
         if wait {
+            self.tell_of_standstill();
             return self.wait_for(id).await;
         }
-        let json = self.read(|state| {
-            let migration = state.fleet.migration(id);
-            json!({
+        Ok(self.begun_reply(id))
+    }
+
+    /// What is said of a migration that has begun.
+    pub(crate) fn begun_reply(&self, id: MigrationId) -> Reply {
+        self.read(|state| {
+            let Some(migration) = state.fleet.migration(id) else { return Reply::default() };
+            let (vm, to) = (&migration.vm, &migration.destination);
+            let json = json!({
                 "migration": id,
                 "vm": vm,
-                "source": migration.map(|migration| &migration.source),
+                "source": migration.source,
                 "destination": to,
-                "parameters": migration.map(|migration| &migration.parameters),
-            })
-        });
-        let scheme = json["parameters"]["scheme"].as_str().unwrap_or_default();
-        let text = format!("Migration {} of \"{vm}\" to \"{to}\" runs: {scheme}.", id.0);
-        Ok(Reply::new(text, json))
+                "parameters": migration.parameters,
+            });
+            let scheme = migration.parameters.scheme;
+            let text = format!("Migration {} of \"{vm}\" to \"{to}\" runs: {scheme}.", id.0);
+            Reply::new(text, json)
+        })
     }
 
     /// Begins a migration: the guest's scenario, the policy over it, and `settings` over both.
@@ -89,68 +102,131 @@ impl Manager {
         scenario: Scenario,
     ) -> Result<MigrationId, CommandError> {
         let scenario = Arc::new(scenario);
+        let source = self.read(|state| Some(state.fleet.vm(vm).ok()?.server.clone()));
+        [source.as_deref(), Some(to)].into_iter().flatten().try_for_each(|it| self.answers(it))?;
         let request = Request {
             vm: vm.to_owned(),
             destination: to.to_owned(),
             parameters: scenario.migration_parameters(),
             link: scenario.link(),
             scenario,
+            began_unix_ms: unix_ms(),
             watch: self.read(|state| {
                 let pages = state.fleet.vm(vm).map_or(0, |vm| vm.pages);
                 self.watch(state.level, pages)
             }),
             key: new_migration_key(),
         };
-        let (message, expected, source, destination) =
-            self.change(|state| -> Result<_, FleetError> {
-                let scheme = request.parameters.scheme;
-                let message = state.fleet.begin_migration(request)?;
-                if let Some(hub) = self.hub() {
-                    hub.began(message.migration, vm, to, scheme);
-                }
-                let source = state.fleet.vm(vm)?.server.clone();
-                let expected = ExpectMigration {
-                    migration: message.migration,
-                    vm: vm.to_owned(),
-                    source: source.clone(),
-                    key: message.key.clone(),
-                };
-                let connection = |server: &str| {
-                    let gone = || AskError::Gone { server: server.to_owned() };
-                    state.connections.get(server).cloned().ok_or_else(gone)
-                };
-                Ok((message, expected, connection(&source), connection(to)))
-            })?;
-        let id = message.migration;
-        let told = async {
-            // Nobody is let in whom the manager has not told of.
-            destination?.tell(ServerCommand::Expect(expected)).await?;
-            source?.tell(ServerCommand::Migrate(Box::new(message))).await
-        };
-        if let Err(error) = told.await {
-            self.change(|state| state.fleet.migration_refused(id));
-            if let Some(hub) = self.hub() {
-                hub.refused(id);
+        let of_request = crate::requests::current();
+        let (message, expected) = self.change(|state| -> Result<_, FleetError> {
+            let scheme = request.parameters.scheme;
+            let message = state.fleet.begin_migration(request)?;
+            if let Some(name) = &of_request {
+                state.requests.begins(name, message.migration);
             }
-            return Err(error.into());
-        }
+            if let Some(hub) = self.hub() {
+                hub.began(message.migration, vm, to, scheme);
+            }
+            let expected = ExpectMigration {
+                migration: message.migration,
+                vm: vm.to_owned(),
+                source: state.fleet.vm(vm)?.server.clone(),
+                key: message.key.clone(),
+            };
+            Ok((message, expected))
+        })?;
+        let id = message.migration;
+        // Should the manager end now, the next one knows what it has asked for.
+        self.kept().await;
+        // Whoever waits for this may go away: both are told all the same.
+        let manager = self.clone();
+        let told = tokio::spawn(async move { manager.tell_both(expected, message).await });
+        told.await.map_err(|_| CommandError::Ending)??;
         Ok(id)
     }
 
+    /// Tells the destination whom to let in, then the source to begin.
+    ///
+    /// # Errors
+    /// When one of them refuses or does not answer.
+    async fn tell_both(
+        &self,
+        expected: ExpectMigration,
+        message: StartMigration,
+    ) -> Result<(), AskError> {
+        let (id, source, to) =
+            (message.migration, expected.source.clone(), message.destination.clone());
+        let settle = move |manager: &Manager, told: Result<(), AskError>| {
+            if told.is_err() {
+                manager.change(|state| state.fleet.migration_refused(id));
+                if let Some(hub) = manager.hub() {
+                    hub.refused(id);
+                }
+            }
+            told
+        };
+        let expect = ServerCommand::Expect(expected);
+        // Nobody is let in whom the manager has not told of.
+        match self.have_done(&to, expect, ANSWER_DEADLINE, |_, told| told).await.flatten() {
+            Ok(()) => {
+                let migrate = ServerCommand::Migrate(Box::new(message));
+                self.have_done(&source, migrate, ANSWER_DEADLINE, settle).await.flatten()
+            }
+            // The source knows nothing of it; what the destination expects, it forgets.
+            Err(error) => settle(self, Err(error)),
+        }
+    }
+
+    /// Whether a server answers, as far as it is connected.
+    ///
+    /// # Errors
+    /// When it hangs.
+    fn answers(&self, server: &str) -> Result<(), AskError> {
+        match self.connection(server) {
+            Err(silent @ AskError::Silent { .. }) => Err(silent),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a guest's migration back. Bounded by [`CANCEL_DEADLINE`]; once it is taken back it is
+    /// however often this is asked for.
     async fn cancel(&self, vm: &str) -> Result<Reply, CommandError> {
-        let (id, source) = self.read(|state| {
-            state.fleet.vm(vm)?;
-            let (id, migration) = state
-                .fleet
-                .migration_of(vm)
-                .ok_or_else(|| FleetError::NotMigrating { vm: vm.to_owned() })?;
-            Ok::<_, FleetError>((id, migration.source.clone()))
+        let taken_back = |id: MigrationId, source: &str| {
+            Reply::message(format!(
+                "Migration {} of \"{vm}\" is taken back; the guest stays on server \"{source}\".",
+                id.0
+            ))
+        };
+        let running = self.change(|state| {
+            let server = state.fleet.vm(vm)?.server.clone();
+            let Some((id, migration)) = state.fleet.migration_of(vm) else {
+                let before = state.fleet.taken_back(vm);
+                return before.map(|id| Err((id, server))).ok_or(state.fleet.not_migrating(vm));
+            };
+            let source = migration.source.clone();
+            if migration.has_arrived() || migration.transfer.expected.is_some() {
+                let to = migration.destination.clone();
+                return Err(FleetError::HandedOver { vm: vm.to_owned(), to, id });
+            }
+            let again = migration.cancelling;
+            state.fleet.cancelling(id);
+            Ok(Ok((id, source, again)))
         })?;
-        self.connection(&source)?.tell(ServerCommand::CancelMigration { migration: id }).await?;
-        Ok(Reply::message(format!(
-            "Migration {} of \"{vm}\" is taken back; the guest stays on server \"{source}\".",
-            id.0
-        )))
+        let (id, source, again) = match running {
+            Ok(running) => running,
+            Err((id, server)) => return Ok(taken_back(id, &server)),
+        };
+        let unanswered =
+            |why: AskError| CommandError::CancelUnanswered { id, vm: vm.to_owned(), why };
+        if again {
+            // It has been told, and will see to it when it goes on.
+            self.answers(&source).map_err(unanswered)?;
+        }
+        let cancel = ServerCommand::CancelMigration { migration: id };
+        match self.have_done(&source, cancel, CANCEL_DEADLINE, |_, told| told).await {
+            Ok(told) => told.map(|()| taken_back(id, &source)).map_err(CommandError::from),
+            Err(why) => Err(unanswered(why)),
+        }
     }
 
     /// Waits until a migration is over and its result is written.
@@ -190,6 +266,9 @@ impl Manager {
                 _ => Ok(ids),
             }
         })?;
+        if !ids.is_empty() {
+            self.tell_of_standstill();
+        }
         let mut failure = None;
         let (mut texts, mut results) = (Vec::new(), Vec::new());
         for id in &ids {

@@ -9,12 +9,13 @@ use crate::reply::{CommandError, Reply};
 use serde_json::{Value, json};
 
 impl Manager {
-    pub(super) fn policy_command(&self, action: PolicyAction) -> Result<Reply, CommandError> {
+    pub(super) async fn policy_command(&self, action: PolicyAction) -> Result<Reply, CommandError> {
         match action {
             PolicyAction::Show => {}
             PolicyAction::Set { settings } => {
                 let policy = changed(self.read(|state| state.fleet.policy.clone()), &settings)?;
-                self.change(|state| state.fleet.policy = policy);
+                self.change(|state| state.fleet.set_policy(policy));
+                self.kept().await;
             }
         }
         Ok(self.read(|state| show(&state.fleet.policy)))
@@ -43,7 +44,7 @@ fn show(policy: &Policy) -> Reply {
         settings.add_row([key, value]);
         json.insert(key.to_owned(), Value::from(value));
     }
-    let text = table_or(&settings, "Nothing is set: each migration goes by its guest's scenario.");
+    let text = table_or(settings, "Nothing is set: each migration goes by its guest's scenario.");
     Reply::new(text, json!({ "policy": json }))
 }
 

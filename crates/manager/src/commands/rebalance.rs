@@ -5,7 +5,7 @@ use super::journey::{Errand, Gang};
 use crate::fleet::{Rebalancing, Room};
 use crate::grammar::GangOptions;
 use crate::manager::Manager;
-use crate::render::{percent, table};
+use crate::render::{aligned, percent, table};
 use crate::reply::{CommandError, Reply};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ fn plan_text(plan: &Rebalancing) -> String {
     }
     if plan.moves.is_empty() {
         let why = "Nothing to move: no single guest's move would make the servers more even.";
-        return format!("{why}\n{}", servers.trim_fmt());
+        return format!("{why}\n{}", aligned(servers));
     }
     let shares = |(before, after): (f64, f64)| {
         format!("{} to {}", percent(Some(before)), percent(Some(after)))
@@ -73,7 +73,7 @@ fn plan_text(plan: &Rebalancing) -> String {
             shares(step.to_share),
         ]);
     }
-    format!("{}\n\n{}", moves.trim_fmt(), servers.trim_fmt())
+    format!("{}\n\n{}", aligned(moves), aligned(servers))
 }
 
 fn plan_json(plan: &Rebalancing) -> Value {

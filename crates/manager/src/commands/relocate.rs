@@ -33,6 +33,7 @@ impl Manager {
             return Err(error.into());
         }
         self.change(|state| state.fleet.relocated(vm, to));
+        self.kept().await;
         Ok(())
     }
 }

@@ -85,7 +85,7 @@ impl Manager {
         while let Some(line) = source.next().await? {
             let reply = match parse_line(&line) {
                 Ok(Parsed::Nothing) => continue,
-                Ok(Parsed::Help(text)) => Ok(Reply::new(text, Value::Null)),
+                Ok(Parsed::Help(text)) => Ok(Reply::help(text)),
                 Ok(Parsed::Command(command)) => self.execute(command, depth).await,
                 Err(error) => Err(error.into()),
             };

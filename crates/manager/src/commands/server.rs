@@ -1,9 +1,11 @@
 //! `server start|list|show|stop`, and `quit`; the others have files of their own.
 
 use crate::children::{INTRODUCTION_DEADLINE, LaunchError};
+use crate::connection::AskError;
 use crate::fleet::{FleetError, Server};
 use crate::grammar::ServerAction;
 use crate::manager::{Manager, State};
+use crate::presence::instant_text;
 use crate::render::{host_figure, table, table_or};
 use crate::reply::{CommandError, Reply};
 use lazycopy_protocol::control::{ServerCommand, ServerReply};
@@ -22,7 +24,7 @@ impl Manager {
             ServerAction::Drain { name, to, options } => {
                 self.evacuate(&name, to, &options, true).await
             }
-            ServerAction::Undrain { name } => self.undrain(&name),
+            ServerAction::Undrain { name } => self.undrain(&name).await,
             ServerAction::Rebalance { options } => self.rebalance(&options).await,
         }
     }
@@ -106,8 +108,9 @@ impl Manager {
         })?;
         if let Some(connection) = connection {
             match connection.tell(ServerCommand::Shutdown { force }).await {
-                // It may be gone before its answer is read.
-                Ok(()) | Err(crate::connection::AskError::Gone { .. }) => {}
+                // It may be gone before its answer is read. One that hangs is killed, if that may be.
+                Ok(()) | Err(AskError::Gone { .. }) => {}
+                Err(AskError::Silent { .. }) if force && self.is_child(name) => {}
                 Err(refused) => {
                     self.change(|state| state.stopping.remove(name));
                     return Err(refused.into());
@@ -120,6 +123,11 @@ impl Manager {
         let gone = self.until(|state| (!state.connections.contains_key(name)).then_some(()));
         let _ = tokio::time::timeout(crate::children::END_DEADLINE, gone).await;
         Ok(Reply::message(format!("Server \"{name}\" has ended.")))
+    }
+
+    /// Whether this manager has started a server.
+    fn is_child(&self, server: &str) -> bool {
+        self.read(|state| state.children.contains_key(server))
     }
 
     pub(super) fn quit_command(&self, force: bool) -> Result<Reply, CommandError> {
@@ -151,6 +159,7 @@ impl Manager {
             child.end_or_kill().await;
         });
         futures_util::future::join_all(endings).await;
+        self.kept().await;
         if let Some(web) = self.web() {
             web.close().await;
         }
@@ -165,7 +174,7 @@ pub(super) fn servers_table(state: &State) -> String {
         let guests = state.fleet.vms().filter(|(_, vm)| vm.server == name).count();
         servers.add_row([
             name.to_owned(),
-            state_name(server, guests).to_owned(),
+            state_name(server, guests),
             server.address.clone(),
             server.pid.to_string(),
             server.frames.to_string(),
@@ -173,18 +182,25 @@ pub(super) fn servers_table(state: &State) -> String {
             guests.to_string(),
         ]);
     }
-    table_or(&servers, "No servers. Start one with: server start NAME")
+    table_or(servers, "No servers. Start one with: server start NAME")
 }
 
 /// Whether a server is there, and takes guests, in words.
-fn state_name(server: &Server, guests: usize) -> &'static str {
-    match (server.connected, server.draining, guests) {
+fn state_name(server: &Server, guests: usize) -> String {
+    if let Some(since) = server.silent_since_unix_ms {
+        return format!("not answering since {}", instant_text(since));
+    }
+    if server.awaited {
+        return "away".to_owned();
+    }
+    let state = match (server.connected, server.draining, guests) {
         (true, false, _) => "connected",
         (true, true, 0) => "drained",
         (true, true, _) => "draining",
         (false, false, _) => "gone",
         (false, true, _) => "gone, drained",
-    }
+    };
+    state.to_owned()
 }
 
 /// A server for machines.
@@ -195,6 +211,8 @@ pub(super) fn server_json(state: &State, name: &str) -> Value {
     json!({
         "name": name,
         "connected": server.connected,
+        "awaited": server.awaited,
+        "silent_since_unix_ms": server.silent_since_unix_ms,
         "draining": server.draining,
         "evacuating": state.fleet.evacuating().any(|evacuating| evacuating == name),
         "address": server.address,

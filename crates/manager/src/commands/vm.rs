@@ -1,5 +1,6 @@
 //! `vm create|start|suspend|resume|stop|delete|list|show`.
 
+use crate::connection::{ANSWER_DEADLINE, AskError, deadline_of};
 use crate::definition::Definition;
 use crate::fleet::FleetError;
 use crate::grammar::{KeyValue, VmAction};
@@ -55,18 +56,23 @@ impl Manager {
         let definition = Arc::new(definition);
         let create = definition.create_vm(name);
         let (pages, frames) = (create.spec.pages, create.spec.frames);
-        let connection = self.change(|state| -> Result<_, CommandError> {
-            state.fleet.create_vm(name, server, definition)?;
-            Ok(state.connections.get(server).cloned())
-        })?;
-        let told = match connection {
-            Some(connection) => connection.tell(ServerCommand::CreateVm(create)).await,
-            None => self.connection(server).map(|_| ()),
+        self.change(|state| state.fleet.create_vm(name, server, definition))?;
+        let vm = name.to_owned();
+        let settle = move |manager: &Manager, told: Result<(), AskError>| {
+            if told.is_err() {
+                manager.change(|state| state.fleet.forget_vm(&vm));
+            }
+            told
         };
-        if let Err(error) = told {
-            self.change(|state| state.fleet.forget_vm(name));
-            return Err(error.into());
+        let create = ServerCommand::CreateVm(create);
+        let within = deadline_of(&create);
+        let answers = self.connection(server).map(drop);
+        match answers {
+            Ok(()) => self.have_done(server, create, within, settle).await??,
+            refused => settle(self, refused)?,
         }
+        // Neither is the guest without its definition.
+        self.kept().await;
         let mut text =
             format!("Guest \"{name}\" is on server \"{server}\": {pages} pages, {frames} frames.");
         for warning in &warnings {
@@ -87,8 +93,12 @@ impl Manager {
         now: &str,
     ) -> Result<Reply, CommandError> {
         let server = self.settled_on(&name)?;
-        self.connection(&server)?.tell(command(name.clone())).await?;
-        self.change(|state| state.fleet.set_phase(&name, phase));
+        self.connection(&server)?;
+        let vm = name.clone();
+        let settle = move |manager: &Manager, told: Result<(), AskError>| {
+            told.map(|()| manager.change(|state| state.fleet.set_phase(&vm, phase)))
+        };
+        self.have_done(&server, command(name.clone()), ANSWER_DEADLINE, settle).await??;
         let text = format!("Guest \"{name}\" {now} on server \"{server}\".");
         let json = json!({ "vm": name, "server": server, "phase": phase });
         Ok(Reply::new(text, json))
@@ -102,8 +112,13 @@ impl Manager {
     async fn delete_vm(&self, name: String, force: bool) -> Result<Reply, CommandError> {
         let server = self.settled_on(&name)?;
         let delete = ServerCommand::DeleteVm { vm: name.clone(), force };
-        self.connection(&server)?.tell(delete).await?;
-        self.change(|state| state.fleet.forget_vm(&name));
+        self.connection(&server)?;
+        let vm = name.clone();
+        let settle = move |manager: &Manager, told: Result<(), AskError>| {
+            told.map(|()| manager.change(|state| state.fleet.forget_vm(&vm)))
+        };
+        self.have_done(&server, delete, ANSWER_DEADLINE, settle).await??;
+        self.kept().await;
         Ok(Reply::message(format!("Guest \"{name}\" is deleted.")))
     }
 
@@ -142,17 +157,28 @@ impl Manager {
         Ok(Reply::new(text.trim_end(), json))
     }
 
-    /// The guests of all servers, as these tell of them now.
+    /// The guests of all servers, as these tell of them now; those of a server that does not
+    /// answer are left out, and that is said.
     async fn list_vms(&self) -> Reply {
         let connections = self.read(|state| state.connections.clone());
-        let mut pools = Vec::new();
-        for (server, connection) in connections {
-            if let Ok(ServerReply::Host(host)) = connection.ask(ServerCommand::ShowHost).await {
-                pools.push((server, host.vms));
+        let asked = connections.into_iter().map(|(server, connection)| async move {
+            (server, connection.ask(ServerCommand::ShowHost).await)
+        });
+        let (mut pools, mut left_out) = (Vec::new(), Vec::new());
+        for (server, answer) in futures_util::future::join_all(asked).await {
+            match answer {
+                Ok(ServerReply::Host(host)) => pools.push((server, host.vms)),
+                Ok(_) | Err(AskError::Gone { .. }) => {}
+                Err(error) => left_out.push((server, error)),
             }
         }
-        let (text, json) = list(&pools);
-        Reply::new(text, json!({ "vms": json }))
+        let (mut text, json) = list(&pools);
+        for (server, error) in &left_out {
+            let left_out = format!("The guests of server \"{server}\" are not listed: {error}");
+            text = if pools.is_empty() { left_out } else { format!("{text}\n\n{left_out}") };
+        }
+        let left_out: Vec<String> = left_out.into_iter().map(|(server, _)| server).collect();
+        Reply::new(text, json!({ "vms": json, "left_out": left_out }))
     }
 }
 
@@ -185,11 +211,13 @@ pub(super) fn vms_table(state: &State) -> String {
     let mut vms = table(&["guest", "server", "phase", "pages", "frames"]);
     for (name, vm) in state.fleet.vms() {
         let phase = match state.fleet.migration_of(name) {
-            Some((_, migration)) => format!("migrating to {}", migration.destination),
-            None => phase_name(vm.phase).to_owned(),
+            Some((_, migration)) if !migration.has_arrived() => {
+                format!("migrating to {}", migration.destination)
+            }
+            _ => phase_name(vm.phase).to_owned(),
         };
         let (pages, frames) = (vm.pages.to_string(), vm.frames.to_string());
         vms.add_row([name.to_owned(), vm.server.clone(), phase, pages, frames]);
     }
-    table_or(&vms, "No guests.")
+    table_or(vms, "No guests.")
 }

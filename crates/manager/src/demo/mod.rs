@@ -11,13 +11,14 @@ use crate::console::Console;
 use crate::grammar::EventLevel;
 use crate::manager::Manager;
 use crate::reply::CommandError;
-use crate::session::{fail, page_line, printed, start, until_signal};
+use crate::session::{fail, page_line, print, start, until_signal};
 use futures_util::StreamExt;
 use futures_util::stream;
 use lazycopy_migration::Scheme;
 use lazycopy_results::{Comparison, RunRecord};
 use lazycopy_scenario::Preset;
 use progress::Progress;
+use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 use tokio::sync::Semaphore;
@@ -78,6 +79,7 @@ pub(crate) async fn run(options: &Options, arguments: DemoArguments) -> ExitCode
         // Its own: a manager that runs already is none of its business.
         listen: "127.0.0.1:0".to_owned(),
         events: EventLevel::Off,
+        state: None,
         ..options.clone()
     };
     let manager = match start(&options, Console::silent()).await {
@@ -150,20 +152,33 @@ async fn migrate(
 
 /// Prints the comparisons; fails when a run has failed.
 fn report(options: &Options, plan: &Plan, outcomes: &[Outcome]) -> ExitCode {
-    let console = Console::stdout();
     let mut outcomes = outcomes.iter();
-    let mut failures = 0;
+    let (mut texts, mut groups, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for group in &plan.groups {
         let of_group: Vec<&Outcome> = outcomes.by_ref().take(group.runs.len()).collect();
-        let records = of_group.iter().filter_map(|outcome| outcome.as_ref().ok());
-        console.print(&Comparison::of(&group.title, records).to_string());
-        failures += of_group.iter().filter(|outcome| outcome.is_err()).count();
+        let records = || of_group.iter().filter_map(|outcome| outcome.as_ref().ok());
+        let comparison = Comparison::of(&group.title, records());
+        texts.push(comparison.to_string());
+        groups.push(json!({ "comparison": comparison, "runs": records().collect::<Vec<_>>() }));
+        for (run, outcome) in group.runs.iter().zip(of_group) {
+            if let Err(problem) = outcome {
+                failures.push(json!({ "run": run.vm, "error": problem }));
+            }
+        }
     }
     let total: usize = plan.groups.iter().map(|group| group.runs.len()).sum();
-    console.print(&format!(
+    texts.push(format!(
         "{} of {total} migrations completed; each has a directory below {}.",
-        total - failures,
+        total - failures.len(),
         options.out.display()
     ));
-    printed(&console, if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let has_failed = !failures.is_empty();
+    let json = options.json.then(|| {
+        json!({
+            "groups": groups, "failures": failures, "completed": total - failures.len(),
+            "migrations": total, "directory": options.out,
+        })
+    });
+    let code = print(&texts.join("\n"), json);
+    if has_failed { ExitCode::FAILURE } else { code }
 }

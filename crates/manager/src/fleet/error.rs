@@ -2,6 +2,7 @@
 
 use super::MAX_GUESTS;
 use crate::grammar::MAX_NAME_BYTES;
+use lazycopy_migration::Outcome;
 use lazycopy_protocol::control::MigrationId;
 
 /// Why the fleet refuses something. Each names the thing and says what would be right.
@@ -110,6 +111,29 @@ pub enum FleetError {
     NotMigrating {
         /// The guest.
         vm: String,
+    },
+    /// The guest has been handed over.
+    #[error(
+        "migration {} cannot be taken back: guest \"{vm}\" was handed over and is the \
+         destination's, server \"{to}\"; wait for the end with: wait {vm}", id.0
+    )]
+    HandedOver {
+        /// The guest.
+        vm: String,
+        /// The destination.
+        to: String,
+        /// The migration.
+        id: MigrationId,
+    },
+    /// The guest's last migration is over.
+    #[error("guest \"{vm}\" is not migrating: migration {} has ended: {outcome}", id.0)]
+    HasEnded {
+        /// The guest.
+        vm: String,
+        /// The migration.
+        id: MigrationId,
+        /// How it ended.
+        outcome: Outcome,
     },
     /// The server takes no guests.
     #[error(

@@ -1,6 +1,7 @@
 //! One migration, as the manager follows it.
 
 use super::verdict::{self, Whereabouts, compose};
+use crate::state::KeptScenario;
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{MigrationParameters, Outcome, Verdict};
 use lazycopy_protocol::control::{MigrationKey, SideEnded, Transfer, Watch};
@@ -29,6 +30,8 @@ pub struct Request {
     pub watch: Watch,
     /// What its two servers prove to each other.
     pub key: MigrationKey,
+    /// When it was asked for, in milliseconds since 1970.
+    pub began_unix_ms: u64,
 }
 
 /// What is known of one side.
@@ -94,6 +97,10 @@ pub struct Migration {
     pub link: LinkSpec,
     /// The scenario that both are from.
     pub scenario: Arc<Scenario>,
+    /// The scenario as it outlives the manager.
+    pub(crate) kept: Option<Arc<KeptScenario>>,
+    /// When it was asked for, in milliseconds since 1970.
+    pub began_unix_ms: u64,
     /// How far it is.
     pub progress: Progress,
     /// What has been transferred, as last told while it runs.
@@ -102,22 +109,38 @@ pub struct Migration {
     pub started_anew: BTreeSet<Side>,
     /// Whether somebody who waited for it has been told how it ended.
     pub told: bool,
+    /// Whether an earlier life of the manager has asked for it, and its source has not said since
+    /// that it has begun.
+    pub in_doubt: bool,
+    /// Whether a user has asked to take it back.
+    pub cancelling: bool,
+}
+
+impl Progress {
+    /// Nobody has reported.
+    pub(super) fn awaited() -> Progress {
+        Progress::Running { source: Account::Awaited, destination: Account::Awaited }
+    }
 }
 
 impl Migration {
     pub(super) fn new(request: Request, source: String) -> Self {
-        let Request { vm, destination, parameters, link, scenario, .. } = request;
+        let Request { vm, destination, parameters, link, scenario, began_unix_ms, .. } = request;
         Migration {
             vm,
             source,
             destination,
             parameters,
             link,
+            kept: super::kept::kept(&scenario),
             scenario,
-            progress: Progress::Running { source: Account::Awaited, destination: Account::Awaited },
+            began_unix_ms,
+            progress: Progress::awaited(),
             transfer: Transfer::default(),
             started_anew: BTreeSet::new(),
             told: false,
+            in_doubt: false,
+            cancelling: false,
         }
     }
 
@@ -139,6 +162,13 @@ impl Migration {
     /// What is left of the run, the measured accesses above all, needs the link no longer.
     pub fn has_left_the_link(&self) -> bool {
         !self.awaits(Side::Source)
+    }
+
+    /// Whether the guest is the destination's for good: the source has given it away, and nothing
+    /// of it is missing there. Its run may still be measured.
+    pub fn has_arrived(&self) -> bool {
+        let report = self.reported(Side::Source);
+        report.is_some_and(|report| report.verdict.outcome == Outcome::Completed)
     }
 
     /// How it ended, once it is over.

@@ -8,6 +8,8 @@ mod balance;
 mod endings;
 mod error;
 mod gang;
+mod kept;
+mod meeting;
 mod migration;
 mod moving;
 mod placement;
@@ -18,14 +20,18 @@ mod verdict;
 pub use balance::{BalancingMove, Pool, Rebalancing, balance};
 pub use error::FleetError;
 pub use gang::{Evacuation, Stay, fair_share};
+pub use meeting::Meeting;
 pub use migration::{Account, Ended, Migration, Progress, Request, Side};
 pub use placement::{Load, Move, Placement, Room, spread};
 pub use policy::{Policy, full_key};
 pub use verdict::{Whereabouts, compose};
 
 use crate::definition::Definition;
-use crate::grammar::Name;
-use lazycopy_protocol::control::{MigrationId, ServerHello, VmPhase, VmSummary};
+use crate::state::Changes;
+use kept::Absent;
+use lazycopy_protocol::control::{MigrationId, VmPhase, VmSummary};
+use lazycopy_protocol::pace::Pace;
+use lazycopy_scenario::did_you_mean;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -48,6 +54,13 @@ pub const MAX_WORD_BYTES: usize = 300;
 pub struct Server {
     /// Whether its connection stands.
     pub connected: bool,
+    /// Whether its connection is gone, its process perhaps not: its guests and migrations wait for
+    /// it.
+    pub awaited: bool,
+    /// Since when it has not answered, in milliseconds since 1970, while its connection stands.
+    pub silent_since_unix_ms: Option<u64>,
+    /// Whether its process runs on the manager's machine.
+    pub here: bool,
     /// Where other servers reach it.
     pub address: String,
     /// Its process.
@@ -116,7 +129,14 @@ pub struct Fleet {
     promised: BTreeMap<String, String>,
     /// What later migrations are asked for with.
     pub policy: Policy,
+    pace: Pace,
     last_migration: u64,
+    /// Guests of servers that are away.
+    absent: BTreeMap<String, Absent>,
+    /// The last migration of a guest that was taken back before it began.
+    taken_back: BTreeMap<String, MigrationId>,
+    /// What is to be kept and is not yet.
+    changes: Changes,
 }
 
 impl Fleet {
@@ -128,6 +148,27 @@ impl Fleet {
     /// The guests.
     pub fn vms(&self) -> impl Iterator<Item = (&str, &Vm)> {
         self.vms.iter().map(|(name, vm)| (name.as_str(), vm))
+    }
+
+    /// How time goes on every server.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Has time go otherwise from `now_ns` on, in nanoseconds since 1970, which tells a later change
+    /// from an earlier one, be it another manager's.
+    ///
+    /// # Errors
+    /// Those of `change`: then it goes as before.
+    pub fn change_pace<E>(
+        &mut self,
+        now_ns: u64,
+        change: impl FnOnce(Pace) -> Result<Pace, E>,
+    ) -> Result<Pace, E> {
+        let changed = change(self.pace)?;
+        let revision = now_ns.max(self.pace.revision.saturating_add(1));
+        self.pace = Pace { revision, ..changed };
+        Ok(self.pace)
     }
 
     /// The migrations, in the order of their beginning.
@@ -150,6 +191,7 @@ impl Fleet {
     pub fn tell(&mut self, id: MigrationId) {
         if let Some(migration) = self.migrations.get_mut(&id) {
             migration.told = true;
+            self.keep_migration(id);
         }
     }
 
@@ -168,7 +210,7 @@ impl Fleet {
             Some(_) => Err(FleetError::ServerGone { name: name.to_owned() }),
             None => Err(FleetError::UnknownServer {
                 name: name.to_owned(),
-                known: known("servers", self.servers.keys()),
+                known: known(name, "servers", self.servers.keys()),
             }),
         }
     }
@@ -180,7 +222,7 @@ impl Fleet {
     pub fn vm(&self, name: &str) -> Result<&Vm, FleetError> {
         self.vms.get(name).ok_or_else(|| FleetError::UnknownVm {
             name: name.to_owned(),
-            known: known("guests", self.vms.keys()),
+            known: known(name, "guests", self.vms.keys()),
         })
     }
 
@@ -219,101 +261,11 @@ impl Fleet {
         }
     }
 
-    /// A server introduces itself. Its guests are taken from what it says.
-    ///
-    /// # Errors
-    /// Why it is not accepted.
-    pub fn introduce(&mut self, hello: ServerHello) -> Result<(), FleetError> {
-        let ServerHello { version, name, pid, address, frames, vms } = hello;
-        name.parse::<Name>().map_err(|_| FleetError::BadName)?;
-        self.name_is_free(&name)?;
-        if vms.len() > MAX_GUESTS {
-            return Err(FleetError::TooManyGuests { guests: vms.len() });
-        }
-        if version.len() > MAX_WORD_BYTES || address.len() > MAX_WORD_BYTES {
-            return Err(FleetError::BadAddress);
-        }
-        if address.is_empty() || !address.chars().all(|letter| letter.is_ascii_graphic()) {
-            return Err(FleetError::BadAddress);
-        }
-        if vms.iter().any(|vm| vm.vm.parse::<Name>().is_err()) {
-            return Err(FleetError::BadGuestName);
-        }
-        for vm in &vms {
-            if let Some(known) = self.vms.get(&vm.vm)
-                && known.server != name
-                && known.phase != VmPhase::MigratingIn
-                && vm.phase != VmPhase::MigratingIn
-                && self.migration_of(&vm.vm).is_none()
-            {
-                let (vm, on) = (vm.vm.clone(), known.server.clone());
-                return Err(FleetError::GuestElsewhere { vm, on });
-            }
-        }
-        let is_known = self.servers.get(&name).is_some_and(|known| known.pid == pid);
-        if !is_known {
-            self.server_started_anew(&name, &vms);
-        }
-        for summary in vms {
-            self.adopt(&name, summary);
-        }
-        // A server that comes back while it is drained is not filled again.
-        let draining = self.servers.get(&name).is_some_and(|known| known.draining);
-        let server = Server { connected: true, address, pid, version, frames, draining };
-        self.servers.insert(name, server);
-        Ok(())
-    }
-
-    /// A server's process is another one than before: guests on the move that it does not bring
-    /// are not there.
-    fn server_started_anew(&mut self, name: &str, brings: &[VmSummary]) {
-        for (vm, id) in &self.moving {
-            if let Some(migration) = self.migrations.get_mut(id)
-                && !brings.iter().any(|brought| brought.vm == *vm)
-            {
-                migration.server_started_anew(name);
-            }
-        }
-    }
-
-    /// A guest that a server brought along.
-    fn adopt(&mut self, server: &str, summary: VmSummary) {
-        // A guest on the move is its source's as long as that tells of it.
-        let known = self.vms.get(&summary.vm);
-        if known.is_some_and(|known| known.phase != VmPhase::MigratingIn) {
-            return;
-        }
-        self.vms.insert(summary.vm.clone(), Vm::told_of(summary, server.to_owned(), None));
-    }
-
-    /// A server's connection is gone, and with it its guests.
-    pub fn server_lost(&mut self, name: &str) -> Loss {
-        let mut loss = Loss::default();
-        if let Some(server) = self.servers.get_mut(name) {
-            server.connected = false;
-        }
-        for (id, migration) in &mut self.migrations {
-            if migration.silence(name) {
-                let list =
-                    if migration.is_decided() { &mut loss.concluded } else { &mut loss.halved };
-                list.push(*id);
-            }
-        }
-        let migrating = |vm: &str| self.moving.contains_key(vm);
-        loss.vms = self
-            .vms
-            .iter()
-            .filter(|(vm, state)| state.server == name && !migrating(vm))
-            .map(|(vm, _)| vm.clone())
-            .collect();
-        self.vms.retain(|vm, _| !loss.vms.contains(vm));
-        loss
-    }
-
     /// A server ended as it was told to: it is forgotten, its guests with it.
     pub fn server_stopped(&mut self, name: &str) {
         self.servers.remove(name);
-        self.vms.retain(|_, vm| vm.server != name);
+        self.keep_server(name);
+        self.forget_guests_of(name, &[]);
     }
 
     /// Reserves name and frames for a guest to be created.
@@ -338,6 +290,9 @@ impl Fleet {
         let definition = Some(definition);
         let vm = Vm { server, phase, pages, frames, real_memory, definition };
         self.vms.insert(name.to_owned(), vm);
+        self.absent.remove(name);
+        self.taken_back.remove(name);
+        self.keep_guest(name);
         Ok(())
     }
 
@@ -351,15 +306,19 @@ impl Fleet {
     /// A guest is no more, or was not created after all.
     pub fn forget_vm(&mut self, vm: &str) {
         self.vms.remove(vm);
+        self.absent.remove(vm);
+        self.taken_back.remove(vm);
+        self.keep_guest(vm);
     }
 }
 
 /// Says which names there are.
-fn known<'a>(things: &str, names: impl Iterator<Item = &'a String>) -> String {
+fn known<'a>(wanted: &str, things: &str, names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.map(String::as_str).collect();
+    let meant = did_you_mean(wanted, names.iter().copied());
     match names.is_empty() {
         true => format!("there are no {things} yet"),
-        false => format!("the {things} are {}", names.join(", ")),
+        false => format!("{meant}the {things} are {}", names.join(", ")),
     }
 }
 

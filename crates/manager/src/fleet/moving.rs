@@ -6,6 +6,7 @@ use super::{
 };
 use crate::definition::Definition;
 use crate::grammar::Name;
+use lazycopy_migration::Outcome;
 use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, Transfer, VmPhase};
 use std::sync::Arc;
 
@@ -36,7 +37,10 @@ impl Fleet {
             key: request.key.clone(),
         };
         self.moving.insert(request.vm.clone(), id);
+        self.taken_back.remove(&request.vm);
         self.migrations.insert(id, Migration::new(request, source));
+        self.keep_migration(id);
+        self.keep_numbers();
         self.forget_oldest();
         Ok(message)
     }
@@ -53,11 +57,12 @@ impl Fleet {
     }
 
     /// A guest without memory is defined on another server now, stopped.
-    pub fn relocated(&mut self, vm: &str, to: &str) {
-        if let Some(vm) = self.vms.get_mut(vm) {
+    pub fn relocated(&mut self, moved: &str, to: &str) {
+        if let Some(vm) = self.vms.get_mut(moved) {
             vm.server = to.to_owned();
             vm.phase = VmPhase::Stopped;
         }
+        self.keep_guest(moved);
     }
 
     fn forget_oldest(&mut self) {
@@ -72,6 +77,7 @@ impl Fleet {
             let oldest = self.migrations.iter().find(|(_, migration)| may_go(migration));
             if let Some(id) = oldest.map(|(id, _)| *id) {
                 self.migrations.remove(&id);
+                self.keep_migration(id);
             }
         }
     }
@@ -81,6 +87,10 @@ impl Fleet {
     pub fn migration_refused(&mut self, id: MigrationId) {
         let Some(migration) = self.migrations.remove(&id) else { return };
         self.moving.remove(&migration.vm);
+        self.keep_migration(id);
+        if migration.cancelling {
+            self.taken_back.insert(migration.vm.clone(), id);
+        }
         if migration.started_anew.contains(&Side::Source) {
             self.forget_vm(&migration.vm);
         }
@@ -105,10 +115,56 @@ impl Fleet {
     pub fn side_ended(&mut self, ended: SideEnded) -> bool {
         let known = self.migrations.get_mut(&ended.migration);
         let Some(migration) = known.filter(|migration| migration.vm == ended.vm) else {
+            self.last_migration = self.last_migration.max(ended.migration.0);
             self.settle_unknown(ended);
             return false;
         };
-        !migration.is_over() && migration.report(ended) && migration.is_decided()
+        let decided = !migration.is_over() && migration.report(ended) && migration.is_decided();
+        if migration.has_arrived() {
+            let (vm, destination) = (migration.vm.clone(), migration.destination.clone());
+            self.settle_on(&vm, &destination);
+        }
+        decided
+    }
+
+    /// A guest is that server's, and runs there.
+    fn settle_on(&mut self, vm: &str, server: &str) {
+        if let Some(known) = self.vms.get_mut(vm) {
+            known.phase = VmPhase::Running;
+            if known.server != server {
+                known.server = server.to_owned();
+                self.keep_guest(vm);
+            }
+        }
+    }
+
+    /// The migration of a guest that was taken back last, if no other has begun since: by its
+    /// number, and whether it had begun.
+    pub fn taken_back(&self, vm: &str) -> Option<MigrationId> {
+        let before_it_began = self.taken_back.get(vm).copied();
+        let last = self.migrations.iter().rfind(|(_, migration)| migration.vm == vm);
+        let cancelled = last.filter(|(_, migration)| {
+            migration.ended().is_some_and(|ended| ended.verdict.outcome == Outcome::Cancelled)
+        });
+        before_it_began.or(cancelled.map(|(id, _)| *id))
+    }
+
+    /// That a guest is not migrating, and how its last migration ended.
+    pub fn not_migrating(&self, vm: &str) -> FleetError {
+        let last = self.migrations.iter().rfind(|(_, migration)| migration.vm == vm);
+        let ended = last.and_then(|(id, migration)| Some((*id, migration.ended()?)));
+        let vm = vm.to_owned();
+        match ended {
+            Some((id, ended)) => FleetError::HasEnded { vm, id, outcome: ended.verdict.outcome },
+            None => FleetError::NotMigrating { vm },
+        }
+    }
+
+    /// A user wants a migration taken back.
+    pub fn cancelling(&mut self, id: MigrationId) {
+        if let Some(migration) = self.migrations.get_mut(&id) {
+            migration.cancelling = true;
+        }
     }
 
     /// A side of a migration that an earlier manager began is over: its guest is where the side
@@ -155,15 +211,11 @@ impl Fleet {
         };
         let destination = migration.destination.clone();
         migration.end(ended);
+        self.keep_migration(id);
         self.moving.remove(&vm);
         match whereabouts {
             Whereabouts::Source => self.set_phase(&vm, VmPhase::Running),
-            Whereabouts::Destination => {
-                if let Some(vm) = self.vms.get_mut(&vm) {
-                    vm.server = destination;
-                    vm.phase = VmPhase::Running;
-                }
-            }
+            Whereabouts::Destination => self.settle_on(&vm, &destination),
             Whereabouts::Gone => self.forget_vm(&vm),
         }
         self.forget_if_gone(&vm);

@@ -9,6 +9,16 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// A policy with these settings, by their full keys.
+    pub fn of(settings: BTreeMap<String, String>) -> Policy {
+        Policy { settings }
+    }
+
+    /// What is set, by full key.
+    pub fn into_settings(self) -> BTreeMap<String, String> {
+        self.settings
+    }
+
     /// What is set, by key.
     pub fn settings(&self) -> impl Iterator<Item = (&str, &str)> {
         self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))

@@ -10,7 +10,9 @@ impl Fleet {
     pub fn drain(&mut self, name: &str) -> Result<bool, FleetError> {
         self.server(name)?;
         let server = self.servers.get_mut(name);
-        Ok(server.is_some_and(|server| !std::mem::replace(&mut server.draining, true)))
+        let anew = server.is_some_and(|server| !std::mem::replace(&mut server.draining, true));
+        self.keep_server(name);
+        Ok(anew)
     }
 
     /// From now on a server takes guests again, also one that is gone and comes back.
@@ -21,6 +23,7 @@ impl Fleet {
         match self.servers.get_mut(name) {
             Some(server) if server.draining => {
                 server.draining = false;
+                self.keep_server(name);
                 Ok(())
             }
             Some(_) => Err(FleetError::NotDraining { server: name.to_owned() }),
@@ -66,7 +69,9 @@ impl Fleet {
     fn frames_expected(&self, server: &str) -> u64 {
         let coming = |migration_to: &str| migration_to == server;
         let arriving = self.moving.iter().filter(|(_, id)| {
-            self.migrations.get(id).is_some_and(|migration| coming(&migration.destination))
+            self.migrations
+                .get(id)
+                .is_some_and(|migration| coming(&migration.destination) && !migration.has_arrived())
         });
         let promised = self.promised.iter().filter(|(_, to)| coming(to));
         let vms = arriving.map(|(vm, _)| vm).chain(promised.map(|(vm, _)| vm));
@@ -75,7 +80,10 @@ impl Fleet {
 
     /// Frames of guests that are leaving a server.
     fn frames_leaving(&self, server: &str) -> u64 {
-        let leaving = self.moving.keys().filter_map(|vm| self.vms.get(vm));
+        let leaving = self.moving.iter().filter(|(_, id)| {
+            self.migrations.get(id).is_some_and(|migration| migration.source == server)
+        });
+        let leaving = leaving.filter_map(|(vm, _)| self.vms.get(vm));
         leaving.filter(|vm| vm.server == server).map(|vm| u64::from(vm.frames)).sum()
     }
 

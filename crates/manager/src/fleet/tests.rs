@@ -1,11 +1,13 @@
 use super::*;
 use lazycopy_migration::{DestinationReport, Outcome, SourceReport, Verdict};
 use lazycopy_protocol::control::{
-    HostSnapshot, HostState, MigrationKey, SideEnded, SideReport, Transfer, Watch,
+    HostSnapshot, HostState, MigrationKey, ServerHello, SideEnded, SideReport, Transfer, Watch,
 };
+use lazycopy_protocol::pace::Pace;
 use lazycopy_units::Duration;
 
 mod gangs;
+mod restarts;
 
 const FRAMES: u64 = 50;
 
@@ -17,6 +19,8 @@ fn hello(name: &str) -> ServerHello {
         address: format!("127.0.0.1:{}", name.len()),
         frames: FRAMES,
         vms: Vec::new(),
+        sides: Vec::new(),
+        pace: Pace::default(),
     }
 }
 
@@ -48,6 +52,7 @@ fn request(vm: &str, destination: &str) -> Request {
         scenario,
         watch: Watch::Off,
         key: MigrationKey::new([1; 32]),
+        began_unix_ms: 0,
     }
 }
 
@@ -350,6 +355,20 @@ fn a_guest_whose_server_dies_while_it_is_asked_to_migrate_is_no_more() {
         fleet.migration_refused(id);
         assert!(fleet.vm("v").is_err());
     }
+}
+
+#[test]
+fn time_goes_on_as_an_earlier_manager_has_said() {
+    let frozen = Pace { revision: 7, frozen: true, slower: 3, ..Pace::default() };
+    let mut fleet = Fleet::default();
+    fleet.introduce(ServerHello { pace: frozen, ..hello("a") }).unwrap();
+    fleet.introduce(hello("bb")).unwrap();
+    assert_eq!(fleet.pace(), frozen);
+    let gone_on = |pace| Ok::<_, FleetError>(Pace { frozen: false, ..pace });
+    let revision = fleet.change_pace(0, gone_on).unwrap().revision;
+    assert!(revision > frozen.revision);
+    fleet.introduce(ServerHello { pace: frozen, ..hello("ccc") }).unwrap();
+    assert!(!fleet.pace().frozen, "what this manager has said holds");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What came of a migration, from what its two sides say or can no longer say.
 
 use lazycopy_migration::{Outcome, Verdict};
+use serde::{Deserialize, Serialize};
 
 /// What one side of a migration says in the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,7 +16,8 @@ pub enum Account<'a> {
 }
 
 /// Where the guest is after a migration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Whereabouts {
     /// On the source.
     Source,

@@ -1,6 +1,6 @@
 //! The commands about servers, and the options of those that move many guests.
 
-use super::{KeyValue, Name};
+use super::{KeyValue, Name, scheme_names};
 use clap::{Args, Subcommand};
 use lazycopy_migration::Scheme;
 
@@ -15,6 +15,7 @@ pub const MAX_PARALLEL: u16 = 256;
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum ServerAction {
     /// Start a server on this machine
+    #[command(after_help = "Example: server start a --frames 4096")]
     Start {
         /// Its name
         name: Name,
@@ -23,13 +24,16 @@ pub enum ServerAction {
         frames: Option<u64>,
     },
     /// List the servers
+    #[command(after_help = "Example: server list")]
     List,
     /// Show a server and its pool of guests
+    #[command(after_help = "Example: server show a")]
     Show {
         /// Its name
         name: String,
     },
     /// End a server
+    #[command(after_help = "Example: server stop a")]
     Stop {
         /// Its name
         name: String,
@@ -92,7 +96,7 @@ pub struct GangOptions {
     #[arg(value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_PARALLEL)))]
     pub parallel: u16,
     /// The scheme of all of them, as for migrate
-    #[arg(long)]
+    #[arg(long, value_parser = scheme_names())]
     pub scheme: Option<Scheme>,
     /// Another value for a key of all of them, as for migrate
     #[arg(long = "set", value_name = "KEY=VALUE")]

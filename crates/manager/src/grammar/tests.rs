@@ -134,6 +134,30 @@ fn the_help_of_what_moves_many_guests_has_an_example() {
 }
 
 #[test]
+fn time_is_frozen_stepped_slowed_down_and_let_go() {
+    let time = |line: &str| match command(line) {
+        Command::Time { action } => action,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(time("time"), None);
+    assert_eq!(time("time freeze"), Some(TimeAction::Freeze));
+    assert_eq!(time("time go"), Some(TimeAction::Go));
+    assert_eq!(time("time slow 10"), Some(TimeAction::Slow { factor: 10 }));
+    let span = Span(lazycopy_units::Duration::from_millis(1_500));
+    assert_eq!(time("time step 1s500ms"), Some(TimeAction::Step { span }));
+    for (line, said) in [
+        ("time slow 0", "1..=1000"),
+        ("time slow 1001", "1..=1000"),
+        ("time step 5", "100ms or 2s"),
+        ("time step 0s", "changes nothing"),
+        ("time step 11years", "ten years"),
+    ] {
+        assert!(refusal(line).contains(said), "{}", refusal(line));
+    }
+    assert_eq!(continuations(&["time"])[..4], ["freeze", "go", "step", "slow"]);
+}
+
+#[test]
 fn an_endless_line_is_refused() {
     let line = "x".repeat(MAX_LINE_BYTES + 1);
     assert_eq!(parse_line(&line), Err(GrammarError::TooLong { bytes: line.len() }));

@@ -1,5 +1,7 @@
 //! The words of the command language that have a form of their own.
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use lazycopy_migration::Scheme;
 use lazycopy_protocol::control::Watch;
 use std::fmt;
 use std::str::FromStr;
@@ -104,6 +106,21 @@ impl EventLevel {
             EventLevel::All => Watch::All,
         }
     }
+}
+
+/// Reads the name of a scheme, and knows all of them for help and completion.
+pub fn scheme_names() -> impl TypedValueParser<Value = Scheme> {
+    PossibleValuesParser::new(Scheme::ALL.map(Scheme::name)).try_map(|name| name.parse::<Scheme>())
+}
+
+/// Reads the name of a level, and knows all of them for help and completion.
+pub fn level_names() -> impl TypedValueParser<Value = EventLevel> {
+    let levels = [EventLevel::All, EventLevel::Milestones, EventLevel::Off];
+    let names = levels.map(|level| match level {
+        EventLevel::All => PossibleValue::new(level.name()).alias("on"),
+        _ => PossibleValue::new(level.name()),
+    });
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<EventLevel>())
 }
 
 impl FromStr for EventLevel {

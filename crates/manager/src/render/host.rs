@@ -31,7 +31,7 @@ pub fn pool_table(vms: &[VmSummary]) -> String {
             percent(vm.recent_miss_ratio),
         ]);
     }
-    table_or(&pool, "No guests.")
+    table_or(pool, "No guests.")
 }
 
 /// A server and its pool.

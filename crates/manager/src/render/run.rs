@@ -1,6 +1,6 @@
 //! The metrics of one migration.
 
-use super::{table, time};
+use super::{aligned, table, time};
 use lazycopy_migration::Metrics;
 
 /// The metrics of a migration as a table: times, faults by kind, pages by cause.
@@ -30,5 +30,5 @@ pub fn run_table(metrics: &Metrics) -> String {
     ] {
         counts.add_row([name.to_owned(), count.to_string()]);
     }
-    format!("{}\n{}", times.trim_fmt(), counts.trim_fmt())
+    format!("{}\n{}", aligned(times), aligned(counts))
 }

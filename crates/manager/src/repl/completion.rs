@@ -62,13 +62,17 @@ pub fn candidates(line: &str, names: &Names) -> Candidates {
         [.., "--scenario"] => Candidates::FileOr(matching(
             SHIPPED.iter().map(|shipped| shipped.name.to_owned()).collect(),
         )),
+        ["help", of @ ..] => {
+            let words = continuations(of).into_iter().filter(|word| !word.starts_with("--"));
+            Candidates::Words(matching(words.filter(|word| word != "help").collect()))
+        }
         ["script"] => Candidates::FileOr(Vec::new()),
         ["events"] => Candidates::Words(matching(owned(&["all", "milestones", "off"]))),
         ["server", "show" | "stop" | "evacuate" | "drain" | "undrain"] => {
             with_options(names.servers.clone())
         }
         ["vm", verb] if !["create", "list"].contains(verb) => with_options(names.vms.clone()),
-        ["wait"] | ["migrate", "cancel"] => with_options(names.vms.clone()),
+        ["wait" | "watch"] | ["migrate", "cancel"] => with_options(names.vms.clone()),
         ["migrate"] => {
             let mut all = names.vms.clone();
             all.push("cancel".to_owned());
@@ -153,6 +157,9 @@ mod tests {
         assert_eq!(words("migrate v"), ["v1", "v2"]);
         assert_eq!(words("migrate v1 --to "), ["alpha", "beta"]);
         assert_eq!(words("vm show we"), ["web"]);
+        assert_eq!(words("watch we"), ["web"]);
+        assert_eq!(words("help mig"), ["migrate"]);
+        assert_eq!(words("help vm cr"), ["create"]);
         assert_eq!(words("server stop al"), ["alpha"]);
         assert_eq!(words("vm create x --on b"), ["beta"]);
         assert_eq!(words("migrate cancel w"), ["web"]);

@@ -6,6 +6,9 @@ mod terminal;
 
 use crate::arguments::Options;
 use crate::console::Console;
+use crate::display::bars::{self, Awaited, Drawn};
+use crate::display::{leave_screen, paint, watch};
+use crate::grammar::{Command, Parsed, parse_line};
 use crate::manager::Manager;
 use crate::session::{ended_by, fail, start};
 use completion::CommandHelper;
@@ -13,6 +16,7 @@ use printer::Printer;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{CompletionType, Config, Editor};
+use std::io::stdout;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -51,15 +55,20 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         Ok(opened) => opened,
         Err(error) => return fail(format!("the terminal cannot be used: {error}")),
     };
-    let printer = Arc::new(Printer::start(printer));
+    let printer = Arc::new(Printer::start(printer, bars::on_stdout()));
+    let colours = paint::has_colours(&stdout());
     let console = {
         let printer = Arc::clone(&printer);
-        Console::new(move |text| printer.print(text))
+        Console::new(move |text| match colours {
+            true => printer.print(&paint::paint(text)),
+            false => printer.print(text),
+        })
     };
     let manager = match start(&options, console.clone()).await {
         Ok(manager) => manager,
         Err(problem) => return fail(problem),
     };
+    manager.open_picture();
     console.print("Type help for the commands, quit to leave.");
     editor.set_helper(Some(CommandHelper::new(manager.clone())));
     // Before the editor, which puts back the handler that it finds.
@@ -69,12 +78,14 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         let printer = Arc::clone(&printer);
         move || edit_lines(editor, &printer, &entered)
     });
+    let output = Output { console, printer: Arc::clone(&printer), colours };
     let code = tokio::select! {
-        () = obey(&manager, &console, lines, interrupts) => ExitCode::SUCCESS,
+        () = obey(&manager, &output, lines, interrupts) => ExitCode::SUCCESS,
         () = manager.told_to_quit() => ExitCode::SUCCESS,
         code = ended_by(SignalKind::terminate()) => code,
         code = ended_by(SignalKind::hangup()) => code,
     };
+    leave_screen();
     manager.end_children().await;
     printer.flush();
     mode.restore();
@@ -111,38 +122,78 @@ fn edit_lines(mut editor: LineEditor, printer: &Printer, entered: &mpsc::Sender<
     }
 }
 
+/// Where the prompt shows what comes of commands.
+struct Output {
+    console: Console,
+    printer: Arc<Printer>,
+    colours: bool,
+}
+
 /// Carries out lines until one of them ends the manager, or the editor is gone.
 async fn obey(
     manager: &Manager,
-    console: &Console,
+    output: &Output,
     mut lines: mpsc::Receiver<Entered>,
     mut interrupts: Option<Signal>,
 ) {
     while let Some(Entered { line, done }) = lines.recv().await {
-        let (runner, output) = (manager.clone(), console.clone());
-        let command = tokio::spawn(async move {
-            match runner.run_line(&line).await {
-                Ok(reply) => output.print(&reply.text),
-                Err(error) => output.print(&format!("error: {error}")),
-            }
-        });
         let interrupted = async {
             match &mut interrupts {
                 Some(interrupts) => interrupts.recv().await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            _ = command => {}
-            _ = interrupted => console.print(
-                "Not waiting any more; what was begun goes on. To take a migration back: \
-                 migrate cancel VM"
-            ),
+        match parse_line(&line) {
+            Ok(Parsed::Command(Command::Watch { vm }))
+                if manager.read(|state| state.fleet.vm(&vm).is_ok()) =>
+            {
+                let _held = output.printer.hold();
+                let ended = tokio::select! {
+                    ended = watch(manager, &vm, output.colours) => ended,
+                    _ = interrupted => Ok(()),
+                };
+                leave_screen();
+                if let Err(error) = ended {
+                    output.console.print(&format!("error: the terminal cannot be used: {error}"));
+                }
+            }
+            parsed => {
+                let awaited = match &parsed {
+                    Ok(Parsed::Command(command)) => Awaited::by(command),
+                    _ => None,
+                };
+                tokio::select! {
+                    () = carry_out(manager, output, line, awaited) => {}
+                    _ = interrupted => output.console.print(
+                        "Not waiting any more; what was begun goes on. To take a migration back: \
+                         migrate cancel VM"
+                    ),
+                }
+            }
         }
         if manager.is_quitting() {
             return;
         }
         let _ = done.send(());
+    }
+}
+
+/// Carries out a line, with bars where it waits for migrations. It goes on if nobody waits for it
+/// any more.
+async fn carry_out(manager: &Manager, output: &Output, line: String, awaited: Option<Awaited>) {
+    let (runner, console) = (manager.clone(), output.console.clone());
+    let command = tokio::spawn(async move {
+        match runner.run_line(&line).await {
+            Ok(reply) => console.print(&reply.text),
+            Err(error) => console.print(&format!("error: {error}")),
+        }
+    });
+    match awaited {
+        None => drop(command.await),
+        Some(awaited) => tokio::select! {
+            _ = command => {}
+            () = bars::show(manager, awaited, Drawn::on(output.printer.bars())) => {}
+        },
     }
 }
 

@@ -1,26 +1,44 @@
 //! Reads what a report is about, and says what is wrong with it.
 
+use crate::accesses::{accesses, upcoming};
 use lazycopy_migration::Event;
-use lazycopy_report::Simulation;
+use lazycopy_report::{Hosts, HostsError, RunExtras, Simulation};
 use lazycopy_results::{
-    AnalysisError, RecordError, ResultsError, RunRecord, SWEEP_FILE, SWEEP_RESULTS_FILE,
-    SweepAnalysis, SweepRecords, list_runs, load_events, load_run, read_events,
+    AnalysisError, EventReader, RecordError, ResultsError, RunRecord, SWEEP_FILE,
+    SWEEP_RESULTS_FILE, SweepAnalysis, SweepRecords, list_runs, load_whole_run,
 };
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 const RESULT: &str = "result.json";
-const RESULTS: &str = "results.jsonl";
-const EVENTS: &str = "events";
+/// The results of a simulation.
+pub(crate) const RESULTS: &str = "results.jsonl";
+
+/// The directory of its events.
+pub(crate) const EVENTS: &str = "events";
 
 /// The longest line of a results file: a record has a few thousand bytes and its scenario. A
 /// broken file without line feeds is not to fill memory.
 const MAX_LINE_BYTES: u64 = 1 << 24;
 
+/// Both hosts before and after a run.
+const BEFORE: &str = "before.txt";
+const AFTER: &str = "after.txt";
+
+/// The most of such a file that is read: what is not listed in it is counted, so that it has some
+/// kilobytes whatever the guest.
+const MAX_HOSTS_BYTES: u64 = 1 << 22;
+
+/// Accesses that a page holds at most, about a megabyte.
+const MOST_ACCESSES: u64 = 200_000;
+
+/// Page numbers of the guest's queue that are shown.
+const NEXT_PAGES: u64 = 20;
+
 /// What a directory is the directory of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A migration between processes: `result.json` and `events.jsonl`.
     Run,
     /// What `simulate` wrote: `results.jsonl`, and perhaps `events/`.
@@ -31,13 +49,15 @@ pub(super) enum Kind {
 
 /// Why there is nothing to report on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     #[error("{}: there is no such directory; name that of a run, of a simulation (simulate --out) or of a sweep (sweep --out)", .0.display())]
     NoDirectory(PathBuf),
     #[error("{} holds no result.json (a run), no results.jsonl (a simulation) and no sweep.json (a sweep){}", path.display(), hint(path, runs))]
     NoResults { path: PathBuf, runs: Vec<String> },
     #[error(transparent)]
     Results(#[from] ResultsError),
+    #[error("{}, {problem}", path.display())]
+    Hosts { path: PathBuf, problem: HostsError },
     #[error("{}: {problem}", path.display())]
     Io { path: PathBuf, problem: io::Error },
     #[error("{}, line {line}: {problem}", path.display())]
@@ -69,7 +89,7 @@ fn hint(path: &Path, runs: &[String]) -> String {
 }
 
 /// What lies there, by its files.
-pub(super) fn kind(directory: &Path) -> Result<Kind, ReadError> {
+pub(crate) fn kind(directory: &Path) -> Result<Kind, ReadError> {
     if !directory.is_dir() {
         return Err(ReadError::NoDirectory(directory.to_owned()));
     }
@@ -86,18 +106,70 @@ pub(super) fn kind(directory: &Path) -> Result<Kind, ReadError> {
     }
 }
 
-/// The record and the events of a run; the record's name is the directory's.
-pub(super) fn run(directory: &Path) -> Result<(RunRecord, Vec<Event>), ReadError> {
-    Ok((load_run(directory)?, load_events(directory)?))
+/// A run with all that its directory tells.
+pub(super) struct WholeRun {
+    pub record: RunRecord,
+    pub events: Vec<Event>,
+    pub extras: RunExtras,
+}
+
+/// Reads a run's directory.
+pub(super) fn run(directory: &Path) -> Result<WholeRun, ReadError> {
+    let (record, events) = load_whole_run(directory)?;
+    let mut extras = RunExtras::default();
+    match accesses(&record, &events, MOST_ACCESSES).map(serde_json::to_value) {
+        Ok(made) => extras.accesses = made.ok(),
+        Err(error) => extras.missing.push(format!("The guest's accesses are not shown: {error}.")),
+    }
+    extras.before = host_text(directory, BEFORE, &mut extras.missing)?;
+    extras.hosts_before = hosts(&record, directory, BEFORE, extras.before.as_deref())?;
+    let after = host_text(directory, AFTER, &mut extras.missing)?;
+    extras.hosts_after = hosts(&record, directory, AFTER, after.as_deref())?;
+    Ok(WholeRun { record, events, extras })
+}
+
+/// The text of a picture of both hosts; without the file it is told that it is missing.
+fn host_text(
+    directory: &Path,
+    file: &str,
+    missing: &mut Vec<String>,
+) -> Result<Option<String>, ReadError> {
+    let path = directory.join(file);
+    let read = File::open(&path).and_then(|file| {
+        let mut text = String::new();
+        file.take(MAX_HOSTS_BYTES).read_to_string(&mut text)?;
+        Ok(text)
+    });
+    match read {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            missing.push(format!("{file} is not there: what it shows is left out."));
+            Ok(None)
+        }
+        Err(problem) => Err(ReadError::Io { path, problem }),
+    }
+}
+
+/// Both hosts, and what the guest touches next.
+fn hosts(
+    record: &RunRecord,
+    directory: &Path,
+    file: &str,
+    text: Option<&str>,
+) -> Result<Option<(Hosts, Vec<u32>)>, ReadError> {
+    let Some(text) = text else { return Ok(None) };
+    let broken = |problem| ReadError::Hosts { path: directory.join(file), problem };
+    let hosts = Hosts::parse(text).map_err(broken)?;
+    let next = hosts.accesses().and_then(|after| upcoming(record, after, NEXT_PAGES).ok());
+    Ok(Some((hosts, next.unwrap_or_default())))
 }
 
 /// All runs of a simulation, with the events of each scheme's first seed that has any.
 pub(super) fn simulation(directory: &Path) -> Result<Simulation, ReadError> {
     let path = directory.join(RESULTS);
     let mut simulation = Simulation::default();
-    for_each_line(&path, |number, line| {
-        let problem = |problem| ReadError::Line { path: path.clone(), line: number, problem };
-        simulation.add(&RunRecord::from_json(line).map_err(problem)?);
+    for_each_record(&path, |record| {
+        simulation.add(&record);
         Ok(())
     })?;
     if simulation.is_empty() {
@@ -106,7 +178,8 @@ pub(super) fn simulation(directory: &Path) -> Result<Simulation, ReadError> {
     for (scheme, run) in simulation.first_runs() {
         let events = directory.join(EVENTS).join(format!("{run}.jsonl"));
         if events.exists() {
-            simulation.add_events(scheme, &read_events(&events)?);
+            let events: Vec<Event> = EventReader::open(&events)?.collect::<Result<_, _>>()?;
+            simulation.add_events(scheme, &events);
         }
     }
     Ok(simulation)
@@ -127,6 +200,17 @@ pub(super) fn sweep(directory: &Path) -> Result<SweepAnalysis, ReadError> {
 /// The runs of a sweep, one after another.
 pub(super) fn sweep_records(directory: &Path) -> Result<SweepRecords, ReadError> {
     Ok(SweepRecords::open(directory)?)
+}
+
+/// The records of a simulation, one after another.
+pub(crate) fn for_each_record(
+    path: &Path,
+    mut take: impl FnMut(RunRecord) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    for_each_line(path, |number, line| {
+        let problem = |problem| ReadError::Line { path: path.to_owned(), line: number, problem };
+        take(RunRecord::from_json(line).and_then(RunRecord::checked).map_err(problem)?)
+    })
 }
 
 /// Reads a file line by line, whatever its size.

@@ -6,10 +6,9 @@ mod records;
 mod silence;
 
 use crate::arguments::Options;
-use crate::console::Console;
 use crate::definition::draft;
 use crate::grammar::EventLevel;
-use crate::session::{INTERRUPTED, fail, printed};
+use crate::session::{INTERRUPTED, fail, print};
 use files::{Files, RESULTS_FILE};
 use lazycopy_migration::Scheme;
 use lazycopy_results::{Comparison, RunRecord};
@@ -17,7 +16,7 @@ use lazycopy_scenario::{Draft, Preset, Scenario, ScenarioError};
 use lazycopy_simulation::{Limits, RunError, simulate_scenario};
 use lazycopy_sweep::AsideError;
 use lazycopy_units::{Duration, Instant};
-use serde_json::Value;
+use serde_json::{Value, json};
 use silence::Silence;
 use std::io::Write;
 use std::ops::Range;
@@ -112,22 +111,31 @@ pub(crate) fn run(
         }
         Err(error) => return fail(error),
     };
-    let console = Console::stdout();
-    let title = format!("{name} in virtual time");
-    console.print(&Comparison::of(&title, &simulated.records).to_string());
+    let results = options.out.join(RESULTS_FILE);
+    let comparison = Comparison::of(&format!("{name} in virtual time"), &simulated.records);
+    let mut texts = vec![comparison.to_string()];
     if !simulated.networks.is_empty() {
-        console.print(&Silence::of(&simulated.networks).to_string());
+        texts.push(Silence::of(&simulated.networks).to_string());
     }
-    console.print(&format!("The results are in {}.", options.out.join(RESULTS_FILE).display()));
-    let code = match simulated.endless.as_slice() {
-        [] => ExitCode::SUCCESS,
+    texts.push(format!("The results are in {}.", results.display()));
+    let json = options.json.then(|| {
+        let endless = simulated.endless.iter();
+        let endless =
+            endless.map(|(run, problem)| json!({ "run": run, "error": problem.to_string() }));
+        json!({
+            "results": results, "comparison": comparison, "runs": simulated.records,
+            "networks": simulated.networks, "endless": endless.collect::<Vec<_>>(),
+        })
+    });
+    let code = print(&texts.join("\n"), json);
+    match simulated.endless.as_slice() {
+        [] => code,
         [(run, problem)] => fail(format!("{run} has no result: {problem}")),
         [(run, problem), ..] => fail(format!(
             "{} runs have no result; the first of them is {run}: {problem}",
             simulated.endless.len()
         )),
-    };
-    printed(&console, code)
+    }
 }
 
 impl Plan {

@@ -3,12 +3,12 @@
 mod progress;
 
 use crate::arguments::{DEFAULT_OUT, Options};
-use crate::console::Console;
 use crate::definition::recordings_directory;
-use crate::session::{INTERRUPTED, cancellable, fail, printed};
+use crate::session::{INTERRUPTED, cancellable, fail, print};
 use lazycopy_results::{SWEEP_RESULTS_FILE, SweepAnalysis};
 use lazycopy_sweep::{Computed, Shard, Sweep, SweepError, Work, compute, merge, on_threads};
 use progress::Progress;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,8 +47,11 @@ pub struct MergeArguments {
 /// Computes a sweep, or a shard of it. A signal ends it after the runs that are under way.
 pub(crate) async fn run(options: &Options, arguments: SweepArguments) -> ExitCode {
     let directory = directory(&options.out, &arguments.file);
-    cancellable(move |cancelled| sweep(&directory, &arguments, cancelled).unwrap_or_else(fail))
-        .await
+    let json = options.json;
+    let work = move |cancelled: &AtomicBool| {
+        sweep(&directory, &arguments, json, cancelled).unwrap_or_else(fail)
+    };
+    cancellable(work).await
 }
 
 /// Where the results go: a directory of its own below the default one.
@@ -62,6 +65,7 @@ fn directory(out: &Path, file: &Path) -> PathBuf {
 fn sweep(
     directory: &Path,
     arguments: &SweepArguments,
+    json: bool,
     cancelled: &AtomicBool,
 ) -> Result<ExitCode, SweepError> {
     let threads = arguments.threads.and_then(|threads| usize::try_from(threads).ok());
@@ -74,7 +78,6 @@ fn sweep(
         progress.finish();
         let computed = computed?;
         let seconds = begun.elapsed().as_secs_f64();
-        let console = Console::stdout();
         if !computed.is_whole() {
             let Computed { blocks, finished, .. } = computed;
             let _ = writeln!(
@@ -84,30 +87,41 @@ fn sweep(
             );
             return Ok(ExitCode::from(INTERRUPTED));
         }
-        if arguments.shard.is_whole() {
-            tell(&console, &merge(directory)?, directory);
-        } else {
-            console.print(&format!(
-                "Shard {} is there, {} of the {} blocks. When all shards are: manager merge {}",
-                arguments.shard,
-                computed.blocks,
-                sweep.manifest().blocks,
-                directory.display()
-            ));
-        }
-        console.print(&speed(&computed, seconds));
-        Ok(printed(&console, ExitCode::SUCCESS))
+        let (text, mut found) = match arguments.shard.is_whole() {
+            true => told(&merge(directory)?, directory),
+            false => (
+                format!(
+                    "Shard {} is there, {} of the {} blocks. When all shards are: manager merge {}",
+                    arguments.shard,
+                    computed.blocks,
+                    sweep.manifest().blocks,
+                    directory.display()
+                ),
+                json!({ "shard": arguments.shard.to_string(), "directory": directory }),
+            ),
+        };
+        found["blocks"] = computed.blocks.into();
+        found["runs_computed"] = computed.runs.into();
+        found["seconds"] = seconds.into();
+        let text = format!("{text}\n{}", speed(&computed, seconds));
+        Ok(print(&text, json.then_some(found)))
     })?
 }
 
-/// What a sweep says, what it says on the paper's claims where it can, and where it lies.
-fn tell(console: &Console, analysis: &SweepAnalysis, directory: &Path) {
-    console.print(&analysis.to_string());
-    for claims in analysis.claims() {
-        console.print(&format!("{}\n", claims.words().join("\n")));
-    }
+/// What a sweep says, what it says on the paper's claims where it can, and where it lies: for
+/// people and for machines.
+fn told(analysis: &SweepAnalysis, directory: &Path) -> (String, Value) {
     let results = directory.join(SWEEP_RESULTS_FILE);
-    console.print(&format!("The results are in {}.", results.display()));
+    let mut text = format!("{analysis}\n");
+    for claims in analysis.claims() {
+        text.push_str(&format!("{}\n\n", claims.words().join("\n")));
+    }
+    text.push_str(&format!("The results are in {}.", results.display()));
+    let json = json!({
+        "results": results, "directory": directory, "analysis": analysis,
+        "claims": analysis.claims(),
+    });
+    (text, json)
 }
 
 fn speed(computed: &Computed, seconds: f64) -> String {
@@ -135,12 +149,11 @@ impl SweepArguments {
 }
 
 /// Puts the blocks of a sweep together.
-pub(crate) fn run_merge(arguments: &MergeArguments) -> ExitCode {
+pub(crate) fn run_merge(arguments: &MergeArguments, json: bool) -> ExitCode {
     match merge(&arguments.directory) {
         Ok(analysis) => {
-            let console = Console::stdout();
-            tell(&console, &analysis, &arguments.directory);
-            printed(&console, ExitCode::SUCCESS)
+            let (text, found) = told(&analysis, &arguments.directory);
+            print(&text, json.then_some(found))
         }
         Err(error) => fail(error),
     }

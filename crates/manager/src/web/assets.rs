@@ -32,6 +32,15 @@ fn file(name: &str) -> Result<Response, Failure> {
     Ok(([(CONTENT_TYPE, content_type(name))], file.data).into_response())
 }
 
+/// The text of one of the page's files.
+///
+/// # Panics
+/// When it has no such file.
+pub(crate) fn page_file(name: &str) -> String {
+    let file = Assets::get(name).unwrap_or_else(|| panic!("the page has a file \"{name}\""));
+    String::from_utf8_lossy(&file.data).into_owned()
+}
+
 fn content_type(name: &str) -> &'static str {
     match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("html") => "text/html; charset=utf-8",

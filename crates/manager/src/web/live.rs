@@ -80,7 +80,7 @@ pub(super) async fn live(State(serving): State<Serving>) -> Result<Response, Fai
     let seat = web.seats.take().ok_or_else(|| {
         Failure::busy(format!("{MAX_VIEWERS} viewers look already: close another page"))
     })?;
-    let log = web.hub.log();
+    let log = web.picture.hub.log();
     web.picture(&manager).await;
     let mut snapshots = web.newest.subscribe();
     snapshots.mark_changed();

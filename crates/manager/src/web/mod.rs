@@ -1,16 +1,14 @@
 //! The live page: what the manager knows, shown to whoever opens it on this machine.
 //!
 //! ```text
-//! servers ── manager ── hub (follows migrations: progress, causes, log) ──┐
-//!    ^                                                                    ├─> view ─> snapshot
-//!    └── watcher (asks, while somebody looks) ────────────────────────────┘       │
-//!                                                                                 v
+//! the picture of the fleet (picture)
+//!                │
+//!                v
 //! viewers <── guard <── serving: the page, /api/state, /api/live, /api/command, /api/runs, /metrics
 //! ```
 //!
 //! Viewers cost the manager nothing that they do not read: each is given the newest snapshot when
-//! it takes one, and a bounded part of the log. Without `--web` there is no hub, and nothing here
-//! runs.
+//! it takes one, and a bounded part of the log. Without `--web` nothing here runs.
 
 mod access;
 mod address;
@@ -18,41 +16,28 @@ mod assets;
 mod command;
 mod failure;
 mod guard;
-mod hub;
 mod listener;
 mod live;
-mod metrics;
-mod replay;
 mod runs;
-mod series;
 mod serving;
-mod snapshot;
-mod track;
-mod view;
-mod watcher;
 
 pub use address::{AddressError, DEFAULT_ADDRESS, WebAddress};
-pub(crate) use hub::Hub;
+pub(crate) use assets::page_file;
 
 use crate::manager::Manager;
+use crate::picture::{PERIOD, Picture, unix_ms};
 use access::Access;
-use hub::unix_ms;
 use lazycopy_transport::{Door, DoorError};
 use live::Seats;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use watcher::{PERIOD, Watcher};
 
 /// How long the end of the manager waits for what is being written to viewers.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// The most guests that log page by page while the page is on: their events are thousands, not
-/// millions.
-pub(crate) const WATCHED_PAGES: u32 = 4_096;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -86,10 +71,8 @@ pub enum WebError {
 #[derive(Debug)]
 pub(crate) struct Web {
     address: SocketAddr,
-    pub(crate) hub: Hub,
-    /// The picture, and what is asked for it. Its lock is held while servers answer, the state's
-    /// never.
-    watcher: Mutex<Watcher>,
+    /// What it shows.
+    pub(crate) picture: Arc<Picture>,
     /// The newest snapshot, as it is sent.
     newest: watch::Sender<Newest>,
     seats: Seats,
@@ -123,10 +106,8 @@ impl Web {
 
     /// The newest snapshot: a new one, if there can be one already.
     async fn picture(&self, manager: &Manager) -> Arc<str> {
-        let mut watcher = self.watcher.lock().await;
-        if let Some(body) = watcher.look(manager, &self.hub).await {
-            self.newest.send_if_modified(|newest| newest.replace(body));
-        }
+        let body = self.picture.look(manager).await.body();
+        self.newest.send_if_modified(|newest| newest.replace(body));
         Arc::clone(&self.newest.borrow().document)
     }
 
@@ -178,8 +159,7 @@ impl Manager {
         let access = Access::new(door.token().cloned(), is_secure, address.port());
         let web = Arc::new(Web {
             address,
-            hub: Hub::new(),
-            watcher: Mutex::default(),
+            picture: self.open_picture(),
             newest: watch::Sender::new(Newest::default()),
             seats: Seats::default(),
             commands: Semaphore::new(command::MAX_COMMANDS),

@@ -1,14 +1,14 @@
 //! Finished runs, read from their directories for play-back.
 
 use super::failure::Failure;
-use super::replay;
 use super::serving::{Serving, json};
+use crate::accesses::{self, Accesses, AccessesError};
+use crate::past::{dated, guest};
 use axum::Json;
 use axum::extract::{Path as Named, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use lazycopy_migration::{Event, EventKind, Outcome};
-use lazycopy_results::{ResultsError, RunRecord, load_run};
+use lazycopy_results::{EventReader, EventTally, ResultsError, RunRecord, load_run};
 use serde_json::{Value, json as value};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -21,6 +21,9 @@ const MAX_LISTED: usize = 500;
 /// The largest file of events that is played back, more than half a million lines: a page holds
 /// all of them at once.
 const MAX_EVENTS_BYTES: u64 = 64 << 20;
+
+/// Accesses that are made again at most: a page holds all of them at once.
+const MOST_ACCESSES: u64 = 1 << 20;
 
 const RESULT: &str = "result.json";
 const EVENTS: &str = "events.jsonl";
@@ -58,7 +61,7 @@ pub(super) async fn events(
         let record = load_run(&directory).map_err(failure)?;
         let path = directory.join(EVENTS);
         let text = read(&path)?;
-        check(&path, &text, &record)?;
+        check(&path, &text, &record).map_err(failure)?;
         Ok::<_, Failure>(text)
     });
     let text = read.await.map_err(Failure::internal)??;
@@ -80,11 +83,19 @@ pub(super) async fn before(
 pub(super) async fn accesses(
     State(serving): State<Serving>,
     Named(name): Named<String>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Accesses>, Failure> {
     let directory = directory(&serving.manager.settings().out, &name)?;
     let made = tokio::task::spawn_blocking(move || {
         let record = load_run(&directory).map_err(failure)?;
-        replay::accesses(&record, &read(&directory.join(EVENTS))?)
+        let path = directory.join(EVENTS);
+        let text = read(&path)?;
+        let events = EventReader::new(&path, text.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let made = accesses::accesses(&record, &events.map_err(failure)?, MOST_ACCESSES);
+        made.map_err(|error| match error {
+            AccessesError::Recorded => Failure::unknown(error.to_string()),
+            AccessesError::TooMany { .. } => Failure::too_large(error.to_string()),
+            _ => Failure::refused(error.to_string()),
+        })
     });
     Ok(Json(made.await.map_err(Failure::internal)??))
 }
@@ -137,29 +148,12 @@ fn failure(error: ResultsError) -> Failure {
 }
 
 /// Whether that is the log of that run, from its beginning to its end.
-fn check(path: &Path, text: &str, record: &RunRecord) -> Result<(), Failure> {
-    let wrong = |line: usize, problem: String| {
-        Failure::refused(format!("{}, line {line}: {problem}", path.display()))
-    };
-    let (mut lines, mut last, mut completed) = (0, None, false);
-    for line in text.lines() {
-        lines += 1;
-        let event: Event = serde_json::from_str(line)
-            .map_err(|error| wrong(lines, format!("it is no event: {error}")))?;
-        if last.is_some_and(|last| event.at < last) {
-            return Err(wrong(lines, "it is earlier than the line before it".to_owned()));
-        }
-        last = Some(event.at);
-        completed |= event.kind == EventKind::Completed;
+fn check(path: &Path, text: &str, record: &RunRecord) -> Result<(), ResultsError> {
+    let mut tally = EventTally::default();
+    for event in EventReader::new(path, text.as_bytes()) {
+        tally.note(&event?);
     }
-    if !text.is_empty() && !text.ends_with('\n') {
-        return Err(wrong(lines, "it does not end: the file is cut off".to_owned()));
-    }
-    if record.metrics.outcome == Outcome::Completed && !completed {
-        let problem = "the file ends before the migration is complete: it is cut off";
-        return Err(wrong(lines + 1, problem.to_owned()));
-    }
-    Ok(())
+    tally.check(path, record)
 }
 
 /// The newest runs below a folder, newest first; none if there is no such folder.
@@ -188,26 +182,6 @@ fn started(name: &str, path: &Path) -> SystemTime {
         let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
         modified.unwrap_or(SystemTime::UNIX_EPOCH)
     })
-}
-
-/// Bytes of the date before a run's name, as `2026-11-30T12-30-59`.
-const DATE_BYTES: usize = 19;
-
-/// The date that a run's name begins with, and the rest of it.
-fn dated(name: &str) -> Option<(SystemTime, &str)> {
-    let (date, rest) = (name.get(..DATE_BYTES)?, name.get(DATE_BYTES..)?.strip_prefix('-')?);
-    let (day, time) = date.split_once('T')?;
-    let date = format!("{day}T{}Z", time.replace('-', ":"));
-    Some((humantime::parse_rfc3339(&date).ok()?, rest))
-}
-
-/// The guest in a run's name: what stands between the date and the scheme.
-fn guest<'a>(name: &'a str, scheme: &str) -> Option<&'a str> {
-    let (_, rest) = dated(name)?;
-    match rest.rfind(&format!("-{scheme}")) {
-        Some(end) if end > 0 => Some(&rest[..end]),
-        _ => Some(rest),
-    }
 }
 
 /// A run in the list, or what is wrong with it.
@@ -252,19 +226,5 @@ mod tests {
             let refused = directory(folder.path(), name).unwrap_err();
             assert_eq!(refused.status().as_u16(), 404, "{name}");
         }
-    }
-
-    #[test]
-    fn the_guest_of_a_run_is_in_its_name() {
-        let date = "2026-11-30T12-30-59";
-        for (rest, vm) in [
-            ("v-lazy-copy", "v"),
-            ("v-lazy-copy-2", "v"),
-            ("lazy-copy-1", "lazy-copy-1"),
-            ("v", "v"),
-        ] {
-            assert_eq!(guest(&format!("{date}-{rest}"), "lazy-copy"), Some(vm), "{rest}");
-        }
-        assert_eq!(guest("renamed", "lazy-copy"), None);
     }
 }

@@ -90,6 +90,6 @@ async fn state(State(Serving { manager, web }): State<Serving>) -> Response {
 }
 
 async fn metrics(State(Serving { manager, web }): State<Serving>) -> Result<Response, Failure> {
-    let text = web.hub.meters.text(&manager).map_err(Failure::internal)?;
-    Ok(([(CONTENT_TYPE, super::metrics::CONTENT_TYPE)], text).into_response())
+    let text = web.picture.hub.meters.text(&manager).map_err(Failure::internal)?;
+    Ok(([(CONTENT_TYPE, crate::picture::metrics::CONTENT_TYPE)], text).into_response())
 }

@@ -38,6 +38,24 @@ impl Arrivals {
         self.missing
     }
 
+    /// How many of the `count` pages from `first` on, one after another, are known of no more and no
+    /// less than `first`.
+    pub(super) fn alike(&self, first: PageNumber, count: u32) -> u32 {
+        self.alike_in(first, count, u8::MAX)
+    }
+
+    /// How many of the `count` pages from `first` on, one after another, were held here or not, as
+    /// `first`.
+    pub(super) fn held_alike(&self, first: PageNumber, count: u32) -> u32 {
+        self.alike_in(first, count, HELD)
+    }
+
+    fn alike_in(&self, first: PageNumber, count: u32, mask: u8) -> u32 {
+        let flags = &self.flags[first.index()..][..count as usize];
+        let other = flags.iter().position(|other| (other ^ flags[0]) & mask != 0);
+        other.map_or(count, |other| other as u32)
+    }
+
     fn settle(&mut self, page: PageNumber, how: u8) {
         let flags = &mut self.flags[page.index()];
         if *flags & (LISTED | SETTLED) == LISTED {
@@ -46,9 +64,9 @@ impl Arrivals {
         *flags |= how | SETTLED;
     }
 
-    /// A copy of `page` came over the link.
-    pub(super) fn arrived(&mut self, page: PageNumber) {
-        self.settle(page, ARRIVED);
+    /// A copy of each of the `count` pages from `first` on came over the link.
+    pub(super) fn arrived(&mut self, first: PageNumber, count: u32) {
+        (first.0..first.0 + count).for_each(|page| self.settle(PageNumber(page), ARRIVED));
     }
 
     /// The source said that `page` is not resident.
@@ -62,10 +80,11 @@ impl Arrivals {
         self.settle(page, HELD);
     }
 
-    /// `page` was in memory here, from the link or from the disk: a copy that comes later may be
-    /// stale.
-    pub(super) fn hold(&mut self, page: PageNumber) {
-        self.flags[page.index()] |= HELD;
+    /// The `count` pages from `first` on were in memory here, from the link or from the disk: a
+    /// copy that comes later may be stale.
+    pub(super) fn hold(&mut self, first: PageNumber, count: u32) {
+        let flags = &mut self.flags[first.index()..][..count as usize];
+        flags.iter_mut().for_each(|flags| *flags |= HELD);
     }
 
     pub(super) fn was_held(&self, page: PageNumber) -> bool {

@@ -1,8 +1,10 @@
 //! The following context: the guest at the destination, from its context's arrival on.
 
+mod pages;
+
 use super::arrivals::Arrivals;
-use crate::event::{EventKind, Fate, FaultEnd};
-use crate::message::{Cause, Context, PageMessage, Reply};
+use crate::event::{EventKind, FaultEnd};
+use crate::message::{Context, Reply};
 use crate::parameters::MigrationParameters;
 use crate::report::DestinationReport;
 use lazycopy_guest::{Guest, Memory, Stop, Timeout, TimeoutKind, Victim};
@@ -14,7 +16,8 @@ const EFFECTS: usize = 64;
 /// What a step here gave, in the order of its happening.
 #[derive(Debug)]
 pub(super) enum Effect {
-    Event(Instant, EventKind),
+    /// So many events, the first of this kind and the others of the pages after it.
+    Event(Instant, EventKind, u32),
     Reply(Instant, Reply),
 }
 
@@ -71,18 +74,16 @@ impl Following {
     pub(super) fn take_staged(&mut self, mut staged: Memory, context: &Context) {
         for entry in context.residency.iter() {
             if entry.current && staged.contains(entry.page) {
-                self.arrivals.arrived(entry.page);
-                self.arrivals.hold(entry.page);
+                self.arrivals.arrived(entry.page, 1);
+                self.arrivals.hold(entry.page, 1);
                 staged.watch_touch(entry.page);
                 staged.make_most_recent(entry.page);
             }
             self.arrivals.list(entry.page);
         }
-        for page in (0..self.guest.spec().pages).map(PageNumber) {
-            if staged.contains(page) && !self.arrivals.was_held(page) {
-                staged.remove(page);
-            }
-        }
+        let left: Vec<PageNumber> =
+            staged.iter().filter(|page| !self.arrivals.was_held(*page)).collect();
+        left.into_iter().for_each(|page| staged.remove(page));
         staged.set_frames(self.guest.spec().frames);
         *self.guest.memory_mut() = staged;
     }
@@ -92,7 +93,7 @@ impl Following {
     }
 
     fn log(&mut self, at: Instant, kind: EventKind) {
-        self.effects.push(Effect::Event(at, kind));
+        self.effects.push(Effect::Event(at, kind, 1));
     }
 
     /// Whether nothing is missing any more and no request is open.
@@ -266,65 +267,6 @@ impl Following {
         }
     }
 
-    /// A page came over the link while the migration lasts.
-    pub(super) fn page_arrived(
-        &mut self,
-        now: Instant,
-        message: PageMessage,
-        parameters: &MigrationParameters,
-        report: &mut DestinationReport,
-    ) {
-        let PageMessage { page, stamp, dirty, cause } = message;
-        self.arrivals.arrived(page);
-        if self.request == Some(page) {
-            self.request = None;
-        }
-        let ends_fault =
-            self.fault.is_some_and(|fault| fault.page == page && fault.answered.is_none());
-        let fate = if self.arrivals.was_held(page) {
-            report.duplicate += 1;
-            Fate::Duplicate
-        } else if ends_fault {
-            Fate::EndedFault
-        } else if cause != Cause::Background || !self.guest.memory().is_full() {
-            Fate::Installed
-        } else if dirty {
-            report.written_back += 1;
-            Fate::WrittenBack
-        } else {
-            report.discarded += 1;
-            Fate::Discarded
-        };
-        self.log(now, EventKind::PageArrived { page, cause, fate });
-        match fate {
-            Fate::EndedFault => {
-                self.arrivals.hold(page);
-                report.forward_touched += u64::from(cause == Cause::Forward);
-                let answered = Answered { by: FaultEnd::Remote, stamp, dirty };
-                self.answer_fault(now, answered, parameters, report);
-            }
-            Fate::Installed => self.install(page, stamp, dirty, cause),
-            Fate::WrittenBack => self.guest.write_back(page, stamp),
-            Fate::Discarded | Fate::Duplicate | Fate::Late => {}
-        }
-    }
-
-    fn install(&mut self, page: PageNumber, stamp: u64, dirty: bool, cause: Cause) {
-        self.arrivals.hold(page);
-        if cause == Cause::Background {
-            self.guest.memory_mut().install_least_recent(page, stamp, dirty);
-        } else {
-            let victim = self.guest.install_most_recent(page, stamp, dirty);
-            self.evicted(victim);
-        }
-        if cause == Cause::Forward {
-            self.arrivals.await_forward_touch(page);
-        }
-        if !self.arrivals.was_touched(page) {
-            self.guest.memory_mut().watch_touch(page);
-        }
-    }
-
     fn evicted(&mut self, victim: Option<Victim>) {
         if let Some(victim) = victim {
             self.arrivals.end_forward_wait(victim.page);
@@ -342,7 +284,7 @@ impl Following {
         match fault.answered {
             Some(answered) => self.end_fault(now, answered, parameters, report),
             None => {
-                self.arrivals.hold(fault.page);
+                self.arrivals.hold(fault.page, 1);
                 let stamp = self.guest.disk().stamp(fault.page);
                 let answered = Answered { by: FaultEnd::Disk, stamp, dirty: false };
                 self.answer_fault(now, answered, parameters, report);

@@ -4,6 +4,7 @@ mod arrivals;
 mod following;
 
 use crate::event::{Event, EventKind, Fate, Side};
+use crate::event_log::EventRun;
 use crate::message::{Context, LinkMessage, Notice, PageMessage, Reply};
 use crate::parameters::MigrationParameters;
 use crate::report::DestinationReport;
@@ -44,7 +45,7 @@ pub enum DestinationOutput {
         reply: Reply,
     },
     /// Something to log.
-    Event(Event),
+    Event(EventRun),
     /// Nothing is left to count: the migration is complete, the measured accesses are completed
     /// and no counted fault is open; or the guest is lost or never came. A guest that is here
     /// goes on running.
@@ -137,16 +138,17 @@ impl Destination {
         }
     }
 
-    /// Whether nobody but the link may have written to the bytes of `page`: a copy of it that
+    /// Whether nobody but the link may have written to the bytes of `first`: a copy of it that
     /// comes now may be received in its place. Where it was held since the context came, it may
-    /// not.
-    pub fn may_receive_in_place(&self, page: PageNumber) -> bool {
+    /// not. And for how many of the `count` pages from it on, one after another, the same holds.
+    pub fn may_receive_in_place(&self, first: PageNumber, count: u32) -> (bool, u32) {
         match &self.state {
-            State::AwaitingContext { .. } => true,
+            State::AwaitingContext { .. } => (true, count),
             State::AwaitingResume(following) | State::Following(following) => {
-                !following.arrivals.was_held(page)
+                let arrivals = &following.arrivals;
+                (!arrivals.was_held(first), arrivals.held_alike(first, count))
             }
-            State::Settled(_) | State::Gone => false,
+            State::Settled(_) | State::Gone => (false, count),
         }
     }
 
@@ -170,7 +172,7 @@ impl Destination {
                 self.context_arrived(now, &context);
             }
             DestinationInput::Arrived(LinkMessage::Page(message)) => {
-                self.page_arrived(now, message);
+                self.pages_arrived(now, message);
             }
             DestinationInput::Received(notice) => self.noticed(now, notice),
             DestinationInput::DiskDue => {
@@ -270,24 +272,29 @@ impl Destination {
         self.outputs.push_back(DestinationOutput::Ended);
     }
 
-    fn page_arrived(&mut self, now: Instant, message: PageMessage) {
-        self.report.arrived.add(message.cause);
-        let PageMessage { page, stamp, dirty, cause } = message;
+    fn pages_arrived(&mut self, now: Instant, message: PageMessage) {
+        let PageMessage { page, count, stamp, dirty, cause } = message;
+        self.report.arrived.add(cause, count);
         let fate = match &mut self.state {
             State::AwaitingContext { staged } => {
-                staged.replace(page, stamp, dirty);
+                for page in message.pages() {
+                    let stamp = stamp.or_else(|| staged.stamp_in_place(page));
+                    let stamp = stamp.expect("a page comes with its stamp or its bytes");
+                    staged.replace(page, stamp, dirty);
+                }
                 Fate::Installed
             }
             State::AwaitingResume(following) | State::Following(following) => {
-                following.page_arrived(now, message, &self.parameters, &mut self.report);
+                following.pages_arrived(now, message, &self.parameters, &mut self.report);
                 return;
             }
             State::Settled(_) | State::Gone => {
-                self.report.late += 1;
+                self.report.late += u64::from(count);
                 Fate::Late
             }
         };
-        self.log(now, EventKind::PageArrived { page, cause, fate });
+        let arrived = EventKind::PageArrived { page, cause, fate };
+        self.outputs.push_back(events(now, arrived, count));
     }
 
     fn noticed(&mut self, now: Instant, notice: Notice) {
@@ -341,7 +348,7 @@ impl Destination {
         };
         for effect in following.take_effects() {
             self.outputs.push_back(match effect {
-                Effect::Event(at, kind) => event(at, kind),
+                Effect::Event(at, kind, count) => events(at, kind, count),
                 Effect::Reply(at, reply) => DestinationOutput::Reply { at, reply },
             });
         }
@@ -398,10 +405,12 @@ impl Destination {
     }
 
     fn log(&mut self, at: Instant, kind: EventKind) {
-        self.outputs.push_back(event(at, kind));
+        self.outputs.push_back(events(at, kind, 1));
     }
 }
 
-fn event(at: Instant, kind: EventKind) -> DestinationOutput {
-    DestinationOutput::Event(Event { at, side: Side::Destination, kind })
+/// So many events at once, the first of this kind and the others of the pages after it.
+fn events(at: Instant, kind: EventKind, count: u32) -> DestinationOutput {
+    let first = Event { at, side: Side::Destination, kind };
+    DestinationOutput::Event(EventRun { first, count, step: Duration::ZERO })
 }

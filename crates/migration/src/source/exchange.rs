@@ -1,6 +1,6 @@
 //! What the source machine is told, and what it asks for.
 
-use crate::event::Event;
+use crate::event_log::EventRun;
 use crate::message::{LinkMessage, Notice, Reply};
 use lazycopy_units::Instant;
 
@@ -13,7 +13,10 @@ pub enum SourceInput {
     Transmitted,
     /// The link is free and [`wants_link`](super::Source::wants_link) said that something waits: at the later of the
     /// two instants, after all else that happens then.
-    LinkFree,
+    LinkFree {
+        /// How many pages may go at once, at least 1; a modelled link takes one.
+        room: u32,
+    },
     /// A way of their own is free for the pages of the demand and forward lanes, and
     /// [`wants_urgent_link`](super::Source::wants_urgent_link) said that one waits. For drivers
     /// that have such a way besides the link.
@@ -53,7 +56,7 @@ pub enum SourceOutput {
         notice: Notice,
     },
     /// Something to log.
-    Event(Event),
+    Event(EventRun),
     /// Nothing more will happen here: the guest was released, has returned, or is lost.
     Ended,
 }

@@ -8,6 +8,7 @@ mod rounds;
 mod yielding;
 
 use crate::event::{Event, EventKind, Side};
+use crate::event_log::EventRun;
 use crate::lanes::Lanes;
 use crate::message::{Cause, Context, LinkMessage, PageMessage, Reply, Residency, ResidencyList};
 use crate::page_set::PageSet;
@@ -62,6 +63,29 @@ struct Suspended {
     outdated: PageSet,
 }
 
+/// Pages that leave together: the first, how many with numbers that follow each other, and why.
+#[derive(Clone, Copy, Debug)]
+struct Sending {
+    page: PageNumber,
+    count: u32,
+    cause: Cause,
+}
+
+impl Sending {
+    /// The message for the first of them, which are resident and sent as they are, and for as many
+    /// of the others as it can tell of.
+    fn message(self, memory: &Memory) -> PageMessage {
+        let Sending { page, count, cause } = self;
+        let dirty = memory.is_dirty(page);
+        if memory.bytes().is_some() {
+            let count = memory.alike(page, count);
+            return PageMessage { page, count, stamp: None, dirty, cause };
+        }
+        let stamp = memory.stamp(page).expect("a page that is copied is resident");
+        PageMessage { page, count: 1, stamp: Some(stamp), dirty, cause }
+    }
+}
+
 /// The source of a migration. It owns the guest until the hand-over, and the waiting pages in
 /// three lanes; the driver owns the link and says when it is free.
 ///
@@ -100,7 +124,7 @@ impl Source {
                 State::Rounds(rounds) => rounds.transmitted(now),
                 State::Resident(_) | State::Suspended(_) | State::Gone => {}
             },
-            SourceInput::LinkFree => self.use_link(now),
+            SourceInput::LinkFree { room } => self.use_link(now, room),
             SourceInput::UrgentLinkFree => self.use_urgent_link(now),
             SourceInput::DiskDue => match &mut self.state {
                 State::Pushing(pushing) => {
@@ -288,9 +312,9 @@ impl Source {
             }
             BeforeHandover::Nothing => {
                 let mut all = PageSet::new(pages);
-                guest.memory().iter().for_each(|page| {
-                    all.insert(page);
-                });
+                for (page, count) in guest.memory().runs() {
+                    all.insert_run(page, count);
+                }
                 self.suspend(now, guest, Vec::new(), all);
             }
         }
@@ -318,7 +342,7 @@ impl Source {
         self.state = State::Suspended(Box::new(Suspended { guest, lanes, outdated }));
     }
 
-    fn use_link(&mut self, now: Instant) {
+    fn use_link(&mut self, now: Instant, room: u32) {
         match &mut self.state {
             State::Rounds(rounds) => {
                 let mut log = Vec::new();
@@ -329,18 +353,13 @@ impl Source {
                 }
                 self.apply_choice(now, choice);
             }
-            State::Suspended(suspended) => match suspended.lanes.pop() {
-                Some((page, cause)) => {
-                    let memory = suspended.guest.memory();
-                    let stamp = memory.stamp(page).expect("a page that is copied is resident");
-                    let dirty = memory.is_dirty(page);
-                    self.send_page(now, PageMessage { page, stamp, dirty, cause });
-                }
+            State::Suspended(suspended) => match suspended.lanes.pop(room) {
+                Some((page, count, cause)) => self.send(now, Sending { page, count, cause }),
                 None => self.hand_over(now),
             },
             State::Pushing(pushing) => {
-                if let Some(message) = pushing.next_page(now) {
-                    self.send_page(now, message);
+                if let Some(sending) = pushing.next_pages(now, room) {
+                    self.send(now, sending);
                 }
             }
             State::Resident(_) | State::Gone => {}
@@ -349,17 +368,17 @@ impl Source {
 
     fn use_urgent_link(&mut self, now: Instant) {
         if let State::Pushing(pushing) = &mut self.state
-            && let Some(message) = pushing.next_urgent_page(now)
+            && let Some(sending) = pushing.next_urgent_page(now)
         {
-            self.send_page(now, message);
+            self.send(now, sending);
         }
     }
 
     fn apply_choice(&mut self, now: Instant, choice: Choice) {
         match choice {
-            Choice::Send { message, again } => {
+            Choice::Send { page, again } => {
                 self.report.resent += u64::from(again);
-                self.send_page(now, message);
+                self.send(now, Sending { page, count: 1, cause: Cause::Round });
             }
             Choice::Suspend => {
                 let State::Rounds(rounds) = std::mem::replace(&mut self.state, State::Gone) else {
@@ -382,10 +401,24 @@ impl Source {
         }
     }
 
-    fn send_page(&mut self, now: Instant, message: PageMessage) {
-        self.report.sent.add(message.cause);
-        self.log(now, EventKind::PageSent { page: message.page, cause: message.cause });
-        self.transmit(now, LinkMessage::Page(message));
+    /// Sends pages, in as few messages as can tell of them.
+    fn send(&mut self, now: Instant, mut sending: Sending) {
+        let Sending { page, count, cause } = sending;
+        self.report.sent.add(cause, count);
+        let first = self.event(now, EventKind::PageSent { page, cause });
+        let run = EventRun { first, count, step: Duration::ZERO };
+        self.outputs.push_back(SourceOutput::Event(run));
+        while sending.count > 0 {
+            let message = match &self.state {
+                State::Rounds(rounds) => sending.message(rounds.guest().memory()),
+                State::Suspended(suspended) => sending.message(suspended.guest.memory()),
+                State::Pushing(pushing) => pushing.message(sending),
+                State::Resident(_) | State::Gone => return,
+            };
+            sending.page.0 += message.count;
+            sending.count -= message.count;
+            self.transmit(now, LinkMessage::Page(message));
+        }
     }
 
     /// The hand-over, the point of no return: the decision to transmit the context. From here on
@@ -400,9 +433,7 @@ impl Source {
         drop(lanes);
         let context = Arc::new(self.context_of(&guest, &outdated));
         drop(outdated);
-        let outdated = context.residency.iter().filter(|entry| !entry.current);
-        let waiting = outdated.map(|entry| entry.page);
-        let lanes = self.lanes_for(&guest, waiting, Cause::Background);
+        let lanes = self.lanes_for(&guest, context.residency.outdated(), Cause::Background);
         self.report.handover_at = Some(now);
         self.log(now, EventKind::Handover { bytes: context.bytes });
         let pushing = Pushing::new(now, guest, context, lanes, &self.parameters);
@@ -443,7 +474,7 @@ impl Source {
 
     fn context_of(&self, guest: &Guest, outdated: &PageSet) -> Context {
         let memory = guest.memory();
-        let residency = ResidencyList::new(memory.iter_lru().collect(), |page| Residency {
+        let residency = ResidencyList::new(memory.iter_lru(), |page| Residency {
             page,
             dirty: memory.is_dirty(page),
             current: !outdated.contains(page),
@@ -543,7 +574,12 @@ impl Source {
         self.outputs.push_back(SourceOutput::Transmit { at, message });
     }
 
+    fn event(&self, at: Instant, kind: EventKind) -> Event {
+        Event { at, side: Side::Source, kind }
+    }
+
     fn log(&mut self, at: Instant, kind: EventKind) {
-        self.outputs.push_back(SourceOutput::Event(Event { at, side: Side::Source, kind }));
+        let event = self.event(at, kind);
+        self.outputs.push_back(SourceOutput::Event(event.into()));
     }
 }

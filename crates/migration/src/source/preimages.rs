@@ -38,9 +38,23 @@ impl Preimages {
         self.dirty.contains(page)
     }
 
-    /// The message that sends `page`.
-    pub(super) fn message(&self, page: PageNumber, cause: Cause, forward: &Guest) -> PageMessage {
-        PageMessage { page, stamp: forward.stamp(page), dirty: self.is_dirty(page), cause }
+    /// The message that sends `page`, and of the `count` pages from it on those of which the same
+    /// can be said.
+    pub(super) fn message(
+        &self,
+        page: PageNumber,
+        count: u32,
+        cause: Cause,
+        forward: &Guest,
+    ) -> PageMessage {
+        let memory = forward.memory();
+        let in_place = memory.bytes().is_some() && memory.contains(page);
+        let (count, stamp) = if in_place {
+            (self.dirty.alike(page, memory.alike(page, count)), None)
+        } else {
+            (1, Some(forward.stamp(page)))
+        };
+        PageMessage { page, count, stamp, dirty: self.is_dirty(page), cause }
     }
 
     /// Takes the guest back to what it was at the suspension: the forward context never was.

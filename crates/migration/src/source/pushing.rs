@@ -1,5 +1,6 @@
 //! The source after the hand-over: it pushes pages, and runs the forward context.
 
+use super::Sending;
 use super::preimages::Preimages;
 use super::yielding::Yielding;
 use crate::event::{Answer, EventKind};
@@ -97,28 +98,40 @@ impl Pushing {
         self.context_transmitted && self.lanes.urgent_count() > 0
     }
 
-    /// The link is free: the most urgent page, if one waits.
-    pub(super) fn next_page(&mut self, now: Instant) -> Option<PageMessage> {
-        let next = self.lanes.pop()?;
-        Some(self.send(now, next))
+    /// The link is free for `room` pages: the most urgent one, if one waits, and those that go with
+    /// it, in the order of their numbers. Where a rate is kept pages go one by one.
+    pub(super) fn next_pages(&mut self, now: Instant, room: u32) -> Option<Sending> {
+        let most = if self.push_rate.is_some() { 1 } else { room };
+        let (page, count, cause) = self.lanes.pop(most)?;
+        Some(self.send(now, Sending { page, count, cause }))
     }
 
     /// The way for urgent pages is free: the most urgent of them, if one waits.
-    pub(super) fn next_urgent_page(&mut self, now: Instant) -> Option<PageMessage> {
-        let next = self.lanes.pop_urgent()?;
-        Some(self.send(now, next))
+    pub(super) fn next_urgent_page(&mut self, now: Instant) -> Option<Sending> {
+        let (page, cause) = self.lanes.pop_urgent()?;
+        Some(self.send(now, Sending { page, count: 1, cause }))
     }
 
-    fn send(&mut self, now: Instant, (page, cause): (PageNumber, Cause)) -> PageMessage {
+    fn send(&mut self, now: Instant, sending: Sending) -> Sending {
+        let Sending { page, count, cause } = sending;
         if let Some(yielding) = &mut self.yielding {
-            yielding.begin_page(now);
+            yielding.begin_pages(now, count);
         }
         if let Some(rate) = self.push_rate.filter(|_| cause == Cause::Background) {
             self.background_allowed_at = now + rate.time_for(PAGE_MESSAGE_BYTES);
         }
-        assert!(self.sent.insert(page), "page {page} was sent twice after the hand-over");
-        self.guest.memory_mut().forget_touch(page);
-        self.preimages.message(page, cause, &self.guest)
+        let new = self.sent.insert_run(page, count);
+        assert!(new == count, "one of {count} pages from {page} on was sent twice");
+        if self.forward.is_some() {
+            let memory = self.guest.memory_mut();
+            (page.0..page.0 + count).for_each(|page| memory.forget_touch(PageNumber(page)));
+        }
+        sending
+    }
+
+    /// The message for the first of these pages, and as many as go with it.
+    pub(super) fn message(&self, Sending { page, count, cause }: Sending) -> PageMessage {
+        self.preimages.message(page, count, cause, &self.guest)
     }
 
     /// What runs here, or is suspended.

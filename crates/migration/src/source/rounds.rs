@@ -3,7 +3,6 @@
 
 use super::limiter::Limiter;
 use crate::event::EventKind;
-use crate::message::{Cause, PageMessage};
 use crate::page_set::PageSet;
 use crate::parameters::{BeforeHandover, MigrationParameters, RoundParameters, StopRule};
 use lazycopy_guest::{Guest, Stop, Timeout, Victim};
@@ -13,7 +12,7 @@ use lazycopy_units::{Duration, Instant, PAGE_BYTES, PAGE_MESSAGE_BYTES, PageNumb
 #[derive(Debug)]
 pub(super) enum Choice {
     /// Send this page; whether it was sent before.
-    Send { message: PageMessage, again: bool },
+    Send { page: PageNumber, again: bool },
     /// The rounds are over: suspend the guest.
     Suspend,
     /// The rounds will not catch up with the guest.
@@ -215,11 +214,7 @@ impl Rounds {
             self.limiter.sent(now, PAGE_MESSAGE_BYTES);
             self.throttle.bytes_sent += PAGE_MESSAGE_BYTES;
             self.share_processor(now, &parameters.rounds);
-            let memory = self.guest.memory();
-            let stamp = memory.stamp(page).expect("a pending page is resident");
-            let dirty = memory.is_dirty(page);
-            let message = PageMessage { page, stamp, dirty, cause: Cause::Round };
-            return Choice::Send { message, again: !self.sent.insert(page) };
+            return Choice::Send { page, again: !self.sent.insert(page) };
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Yielding {
 impl Yielding {
     /// The context leaves at `now`.
     pub(super) fn new(now: Instant, context: &Context, parameters: &MigrationParameters) -> Self {
-        let outdated = context.residency.iter().filter(|entry| !entry.current).count();
+        let outdated = context.residency.outdated().count();
         Yielding {
             credit: (outdated / SLACK) as u64,
             sending: (now, context.bytes),
@@ -44,9 +44,9 @@ impl Yielding {
         }
     }
 
-    /// A page leaves.
-    pub(super) fn begin_page(&mut self, now: Instant) {
-        self.sending = (now, PAGE_MESSAGE_BYTES);
+    /// So many pages leave.
+    pub(super) fn begin_pages(&mut self, now: Instant, count: u32) {
+        self.sending = (now, PAGE_MESSAGE_BYTES * u64::from(count));
     }
 
     /// What was sent has left.

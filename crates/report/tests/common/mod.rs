@@ -1,7 +1,14 @@
-//! What every report must be, and how its marks are counted.
+//! Runs to report on, what every report must be, and how its marks are counted.
 
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+use lazycopy_migration::{Event, Scheme};
 use lazycopy_report::Report;
+use lazycopy_results::{PROGRAM_VERSION, RunRecord, SCHEMA_VERSION};
+use lazycopy_scenario::{Draft, Scenario};
+use lazycopy_simulation::{Options, simulate_scenario};
 use roxmltree::{Document, ParsingOptions};
+use std::path::Path;
 
 /// Parses the page as XML, which HTML written with care is, too, and checks that it needs nothing
 /// from elsewhere; then each figure.
@@ -59,4 +66,39 @@ pub fn marks(report: &Report, figure: &str, class: &str) -> usize {
         node.attribute("class").is_some_and(|all| all.split(' ').any(|it| it == class))
     };
     document.descendants().filter(has_class).count()
+}
+
+/// A shipped scenario with other values.
+pub fn scenario_of(name: &str, scheme: Scheme, set: &[&str]) -> Scenario {
+    let draft = Draft::shipped(name, Path::new(".")).unwrap();
+    let draft = set.iter().fold(draft, |draft, set| draft.set(set).unwrap());
+    let mut scenario = draft.finish().unwrap();
+    scenario.migration.scheme = scheme;
+    scenario
+}
+
+/// A run of a shipped scenario, as `simulate --events` would write it.
+pub fn run(scenario: &str, scheme: Scheme, seed: u64, set: &[&str]) -> (RunRecord, Vec<Event>) {
+    let scenario = scenario_of(scenario, scheme, set);
+    let options = Options { events: true, ..Options::default() };
+    let run = simulate_scenario(&scenario, seed, &options).unwrap().runs.remove(0);
+    let record = RunRecord {
+        schema_version: SCHEMA_VERSION,
+        program_version: PROGRAM_VERSION.to_owned(),
+        run: format!("{scheme}-seed{seed}"),
+        preset: Some("paper".to_owned()),
+        scheme,
+        seed,
+        guest: None,
+        source_server: "alpha".to_owned(),
+        destination_server: "beta".to_owned(),
+        scenario: serde_json::to_value(&scenario).unwrap(),
+        digest_matches: run.digest_matches(),
+        slip_bound_ns: None,
+        slip_exceeded: false,
+        out_of_order: 0,
+        plane: None,
+        metrics: run.metrics,
+    };
+    (record, run.events)
 }

@@ -9,6 +9,8 @@ pub fn record(scheme: Scheme, seed: u64) -> RunRecord {
     let verdict = Verdict { outcome: Outcome::Completed, reason: "nothing is missing".to_owned() };
     let metrics = Metrics {
         total_migration_time_ns: Some(0),
+        preparation_time_ns: Some(0),
+        resume_time_ns: Some(0),
         downtime_ns: Some(0),
         measured_time_ns: Some(0),
         ..Metrics::from_reports(

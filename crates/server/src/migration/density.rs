@@ -1,7 +1,7 @@
 //! How full a large memory is, by ranges of page numbers, at a cost that does not grow with it.
 
 use lazycopy_guest::Memory;
-use lazycopy_migration::Cause;
+use lazycopy_migration::{Cause, PageMessage};
 use lazycopy_protocol::control::{DENSITY_BUCKETS, MemoryDensity};
 use lazycopy_units::PageNumber;
 use std::ops::Range;
@@ -23,11 +23,15 @@ impl Arrivals {
         Arrivals { pages: pages.max(1), counts: Box::new([[0; CAUSES]; DENSITY_BUCKETS]) }
     }
 
-    /// A page has arrived.
-    pub(crate) fn note(&mut self, page: PageNumber, cause: Cause) {
-        let bucket = u64::from(page.0) * DENSITY_BUCKETS as u64 / u64::from(self.pages);
-        if let Some(counts) = self.counts.get_mut(bucket as usize) {
-            counts[place(cause)] += 1;
+    /// Pages have arrived.
+    pub(crate) fn note(&mut self, message: &PageMessage) {
+        let (mut first, end) = (message.page.0, message.page.0 + message.count);
+        while first < end {
+            let bucket = u64::from(first) * DENSITY_BUCKETS as u64 / u64::from(self.pages);
+            let Some(counts) = self.counts.get_mut(bucket as usize) else { return };
+            let here = range(bucket as usize, self.pages).end.min(end) - first;
+            counts[place(message.cause)] += here;
+            first += here;
         }
     }
 
@@ -89,7 +93,11 @@ mod tests {
     fn every_page_is_in_the_range_that_counts_it() {
         for pages in [1, 255, 256, 1_000, 65_537] {
             let mut arrivals = Arrivals::new(pages);
-            (0..pages).for_each(|page| arrivals.note(PageNumber(page), Cause::Forward));
+            for first in (0..pages).step_by(100) {
+                let (page, count) = (PageNumber(first), (pages - first).min(100));
+                let cause = Cause::Forward;
+                arrivals.note(&PageMessage { page, count, stamp: None, dirty: false, cause });
+            }
             for bucket in 0..DENSITY_BUCKETS {
                 let counted = arrivals.counts[bucket][place(Cause::Forward)];
                 assert_eq!(counted as usize, range(bucket, pages).len(), "{bucket} of {pages}");

@@ -135,6 +135,11 @@ impl<M: Machine> Driver<M> {
         self.slip
     }
 
+    /// The clock had gone so far too far before it learnt of a standstill.
+    pub(crate) fn went_too_far_by(&mut self, span: Duration) {
+        self.slip = self.slip.max(span);
+    }
+
     /// Deliveries that came when their instant had been passed.
     pub(crate) fn out_of_order(&self) -> u64 {
         self.out_of_order

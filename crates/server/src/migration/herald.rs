@@ -41,11 +41,11 @@ impl Herald {
         self.bytes += message.bytes();
         match message {
             LinkMessage::Page(page) => {
-                self.pages += 1;
-                self.arrivals.note(page.page, page.cause);
+                self.pages += u64::from(page.count);
+                self.arrivals.note(page);
             }
             LinkMessage::Context(context) => {
-                let missing = context.residency.iter().filter(|entry| !entry.current).count();
+                let missing = context.residency.outdated().count();
                 self.expected = Some(self.pages + missing as u64);
             }
         }

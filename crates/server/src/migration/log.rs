@@ -1,7 +1,7 @@
 //! What one side of a migration logs.
 
 use crate::host::Host;
-use lazycopy_migration::{Event, EventLog};
+use lazycopy_migration::{EventLog, EventRun};
 use lazycopy_protocol::control::{MigrationId, Watch};
 use std::sync::Arc;
 use tracing::warn;
@@ -23,12 +23,14 @@ impl Log {
         Log { host, migration, watch, events: EventLog::default() }
     }
 
-    pub(crate) fn record(&mut self, event: Event) {
-        if self.watch.shows(&event.kind) {
-            self.host.show_event(self.migration, &event);
+    pub(crate) fn record(&mut self, run: EventRun) {
+        if self.watch.shows(&run.first.kind) {
+            for event in run.clone().events() {
+                self.host.show_event(self.migration, event);
+            }
         }
         if self.events.entries() < MAX_ENTRIES {
-            self.events.record(event);
+            self.events.record(run);
             if self.events.entries() >= MAX_ENTRIES {
                 warn!(migration = self.migration.0, "only {MAX_ENTRIES} entries are kept");
             }

@@ -11,6 +11,7 @@ mod herald;
 mod log;
 mod own_thread;
 mod source;
+mod timeline;
 
 pub(crate) use density::{Arrivals, density};
 pub(crate) use destination::DestinationSide;
@@ -19,11 +20,12 @@ pub(crate) use herald::Herald;
 pub(crate) use log::Log;
 pub(crate) use own_thread::OwnThread;
 pub(crate) use source::SourceSide;
+pub(crate) use timeline::Timeline;
 
 use crate::clock::{ModelClock, Wake};
 use crate::connection::{Connection, Traffic};
 use crate::host::Host;
-use crate::vm::{Request, Vm};
+use crate::vm::{Action, Request, Vm};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_units::{Duration, Instant};
 use std::sync::Arc;
@@ -93,7 +95,8 @@ pub(crate) const GREATEST_LAG: Duration = Duration::from_millis(1);
 pub(crate) enum Received<Input> {
     /// Hand this to the machine at that instant; it was said at the other one.
     Deliver { at: Instant, said: Instant, input: Input },
-    /// Hand this to the machine after everything that has come before.
+    /// Hand this to the machine after everything that has come before, of which none matters any
+    /// more: the other server has taken the guest back.
     DeliverLast(Input),
     /// Nothing for the machine.
     Noted,
@@ -110,12 +113,14 @@ pub(crate) async fn drive<S: Side>(
     vm: &mut Vm,
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
-    clock: ModelClock,
+    timeline: &mut Timeline,
 ) {
     let host = &*Arc::clone(&vm.host);
     loop {
-        take_in_what_has_come(host, driver, connection, clock);
-        let mut progressed = pump(host, driver, connection, clock);
+        take_in_what_has_come(host, driver, connection, timeline);
+        let retry = timeline.tend(&host.pace(), connection);
+        let mut progressed = pump(host, driver, connection, timeline);
+        let clock = timeline.clock();
         driver.machine.keep_up(clock.now());
         let blocked = connection.as_ref().is_some_and(|connection| !connection.has_room());
         let wake = if blocked { Wake::Never } else { driver.step(clock) };
@@ -123,7 +128,7 @@ pub(crate) async fn drive<S: Side>(
         if driver.machine.is_over() && all_sent {
             break;
         }
-        progressed |= pump(host, driver, connection, clock);
+        progressed |= pump(host, driver, connection, timeline);
         driver.machine.publish(clock.now(), vm);
         if progressed {
             // On a thread of the migration's own nobody else asks the system which sockets are
@@ -131,12 +136,16 @@ pub(crate) async fn drive<S: Side>(
             tokio::task::yield_now().await;
         }
         let readable = driver.scheduled() < MAX_SCHEDULED && driver.machine.accepts_frames();
-        let wake = if progressed { Wake::Soon } else { wake };
+        let wake = if progressed { Wake::Soon } else { wake.or_at(retry) };
         tokio::select! {
             biased;
-            traffic = next(connection), if readable => handle(host, driver, connection, clock, traffic),
+            traffic = next(connection), if readable => {
+                handle(host, driver, connection, timeline, traffic);
+            }
             Some(request) = vm.requests.recv() => {
-                if let Some(input) = driver.machine.answer(clock.now(), vm, request) {
+                if matches!(request.action, Action::Pace) {
+                    timeline.ask(request);
+                } else if let Some(input) = driver.machine.answer(clock.now(), vm, request) {
                     driver.handle_now(input);
                 }
             }
@@ -144,6 +153,7 @@ pub(crate) async fn drive<S: Side>(
             () = wake.wait(&vm.host.timer) => {}
         }
     }
+    timeline.end();
 }
 
 /// Lets the bulk connections go on. Whether they did.
@@ -151,17 +161,17 @@ fn pump<S: Side>(
     host: &Host,
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
-    clock: ModelClock,
+    timeline: &mut Timeline,
 ) -> bool {
-    match driver.machine.pump(clock.now()) {
+    match driver.machine.pump(timeline.clock().now()) {
         Ok(pumped) => {
             for received in pumped.received {
-                take_in(host, driver, connection, clock, Ok(received));
+                take_in(host, driver, connection, timeline, Ok(received));
             }
             pumped.progressed
         }
         Err(reason) => {
-            lose(driver, connection, clock, reason);
+            lose(driver, connection, timeline.clock(), reason);
             false
         }
     }
@@ -172,13 +182,13 @@ fn take_in_what_has_come<S: Side>(
     host: &Host,
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
-    clock: ModelClock,
+    timeline: &mut Timeline,
 ) {
     while driver.scheduled() < MAX_SCHEDULED
         && driver.machine.accepts_frames()
         && let Some(traffic) = connection.as_mut().and_then(Connection::poll_arrived)
     {
-        handle(host, driver, connection, clock, traffic);
+        handle(host, driver, connection, timeline, traffic);
     }
 }
 
@@ -193,30 +203,37 @@ fn handle<S: Side>(
     host: &Host,
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
-    clock: ModelClock,
+    timeline: &mut Timeline,
     traffic: Traffic,
 ) {
     let received = match traffic {
         Traffic::Wrote => return,
         Traffic::Lost(reason) => Err(reason),
-        Traffic::Arrived(frame) => driver.machine.receive(clock.now(), frame),
+        Traffic::Arrived(frame) => match timeline.hear(frame, connection, driver) {
+            Ok(Some(frame)) => driver.machine.receive(timeline.clock().now(), frame),
+            Ok(None) => return,
+            Err(reason) => Err(reason),
+        },
     };
-    take_in(host, driver, connection, clock, received);
+    take_in(host, driver, connection, timeline, received);
 }
 
 fn take_in<S: Side>(
     host: &Host,
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
-    clock: ModelClock,
+    timeline: &mut Timeline,
     received: Result<Received<S::Input>, String>,
 ) {
     match received {
         Ok(Received::Deliver { at, said, input }) => driver.schedule(at, said, input),
-        Ok(Received::DeliverLast(input)) => driver.schedule_last(clock, input),
+        Ok(Received::DeliverLast(input)) => {
+            timeline.release();
+            driver.schedule_last(timeline.clock(), input);
+        }
         Ok(Received::Noted) => {}
         Ok(Received::Farewell) => part(host, connection),
-        Err(reason) => lose(driver, connection, clock, reason),
+        Err(reason) => lose(driver, connection, timeline.clock(), reason),
     }
 }
 

@@ -1,8 +1,7 @@
 //! A migration over the page plane keeps a thread of its own busy: nobody else is woken for what
 //! comes for it, and its sockets wait for no other task.
 
-use super::{Driver, Side, drive};
-use crate::clock::ModelClock;
+use super::{Driver, Side, Timeline, drive};
 use crate::connection::Connection;
 use crate::vm::Vm;
 use lazycopy_link::LinkSpec;
@@ -41,17 +40,17 @@ impl OwnThread {
         vm: &mut Vm,
         driver: &mut Driver<S>,
         connection: &mut Option<Connection>,
-        clock: ModelClock,
+        timeline: &mut Timeline,
     ) {
         let Some(runtime) = self.runtime else {
-            return drive(vm, driver, connection, clock).await;
+            return drive(vm, driver, connection, timeline).await;
         };
         block_in_place(|| {
             runtime.block_on(async {
                 *connection = connection.take().and_then(|it| it.moved_here().ok());
                 let host = std::sync::Arc::clone(&vm.host);
                 tokio::select! {
-                    () = drive(vm, driver, connection, clock) => {}
+                    () = drive(vm, driver, connection, timeline) => {}
                     () = host.ended() => {}
                 }
             });

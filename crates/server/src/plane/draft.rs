@@ -1,7 +1,7 @@
 //! A batch in the making.
 
 use super::kept::{Choice, Repetitions};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use lazycopy_migration::PageMessage;
 use lazycopy_protocol::control::PlaneCounts;
 use lazycopy_protocol::plane::{
@@ -20,13 +20,13 @@ const LZ4_MOST: usize = lz4_flex::block::get_maximum_output_size(PAGE);
 /// other end.
 const WORTH_COMPRESSING: usize = PAGE * 3 / 4;
 
-/// The content of a page that is to be sent.
+/// The contents of pages that are to be sent, one after another.
 #[derive(Clone, Copy)]
 pub(crate) enum Content<'a> {
-    /// It stays as it is in the guest's memory until it has been written to the socket.
-    InPlace(&'a [u8; PAGE]),
-    /// It may change, and has to be copied.
-    Fleeting(&'a [u8; PAGE]),
+    /// They stay as they are in the guest's memory until they have been written to the socket.
+    InPlace(&'a [u8]),
+    /// They may change, and have to be copied.
+    Fleeting(&'a [u8]),
 }
 
 /// Where bytes of a batch are.
@@ -38,10 +38,16 @@ pub(super) enum Segment {
     Own(Range<usize>),
 }
 
+/// A run of pages: the first, and how many.
+pub(super) type Run = (PageNumber, u32);
+
 /// Pages that will go as one batch.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    entries: Vec<PageEntry>,
+    /// Room for the header, and the entries.
+    head: Vec<u8>,
+    /// The pages of the entries.
+    runs: Vec<Run>,
     segments: Vec<Segment>,
     own: Vec<u8>,
     /// Bytes of the bodies.
@@ -53,8 +59,11 @@ pub(crate) struct Draft {
 impl Draft {
     /// An empty batch.
     pub(crate) fn new(checks: bool, compresses: bool) -> Self {
+        let mut head = Vec::with_capacity(BATCH_HEADER_BYTES + ENTRY_BYTES * MAX_BATCH_PAGES);
+        head.resize(BATCH_HEADER_BYTES, 0);
         Draft {
-            entries: Vec::with_capacity(MAX_BATCH_PAGES),
+            head,
+            runs: Vec::new(),
             segments: Vec::new(),
             own: Vec::new(),
             body_bytes: 0,
@@ -63,49 +72,65 @@ impl Draft {
         }
     }
 
-    /// Whether it has as many pages as a batch may have.
-    pub(crate) fn is_full(&self) -> bool {
-        self.entries.len() == MAX_BATCH_PAGES
+    fn count(&self) -> usize {
+        (self.head.len() - BATCH_HEADER_BYTES) / ENTRY_BYTES
+    }
+
+    /// How many more pages it takes.
+    pub(crate) fn room(&self) -> u32 {
+        (MAX_BATCH_PAGES - self.count()) as u32
     }
 
     /// Whether it has no page.
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.count() == 0
     }
 
     /// The page that was added last.
     pub(crate) fn last(&self) -> Option<PageNumber> {
-        self.entries.last().map(|entry| entry.page)
+        self.runs.last().map(|(first, count)| PageNumber(first.0 + count - 1))
     }
 
     /// Its pages, in their order.
-    pub(crate) fn pages(&self) -> impl Iterator<Item = PageNumber> + '_ {
-        self.entries.iter().map(|entry| entry.page)
+    pub(crate) fn runs(&self) -> &[Run] {
+        &self.runs
     }
 
-    /// Adds a page, sent as cheaply as may be: `repetitions` are those of its connection, if it has
-    /// any.
+    /// Adds pages, for which there is room, sent as cheaply as may be: `repetitions` are those of
+    /// the batch's connection, if it has any.
     pub(super) fn add(
         &mut self,
         message: &PageMessage,
         content: Content<'_>,
-        repetitions: Option<&mut Repetitions>,
+        mut repetitions: Option<&mut Repetitions>,
         counts: &mut PlaneCounts,
     ) {
-        let PageMessage { page, dirty, cause, .. } = *message;
-        let before = self.body_bytes;
-        let (encoding, checksum) = self.add_body(page, content, repetitions, counts);
-        let body_bytes = (self.body_bytes - before) as u16;
-        self.entries.push(PageEntry { page, encoding, body_bytes, cause, dirty, checksum });
-        counts.body_bytes += u64::from(body_bytes);
-        counts.bytes_sent += (ENTRY_BYTES + usize::from(body_bytes)) as u64;
+        let PageMessage { page: first, count, dirty, cause, .. } = *message;
+        let (Content::InPlace(bytes) | Content::Fleeting(bytes)) = content;
+        let in_place = matches!(content, Content::InPlace(_));
+        let (pages, before) = (bytes.as_chunks::<PAGE>().0, self.body_bytes);
+        for (page, bytes) in message.pages().zip(pages) {
+            let before = self.body_bytes;
+            let (encoding, checksum) =
+                self.add_body(page, bytes, in_place, repetitions.as_deref_mut(), counts);
+            let body_bytes = (self.body_bytes - before) as u16;
+            let entry = PageEntry { page, encoding, body_bytes, cause, dirty, checksum };
+            self.head.extend_from_slice(&entry.encode());
+        }
+        match self.runs.last_mut() {
+            Some((from, pages)) if from.0 + *pages == first.0 => *pages += count,
+            _ => self.runs.push((first, count)),
+        }
+        let body_bytes = (self.body_bytes - before) as u64;
+        counts.body_bytes += body_bytes;
+        counts.bytes_sent += u64::from(count) * ENTRY_BYTES as u64 + body_bytes;
     }
 
     /// Adds a page to a batch that goes as one piece.
     pub(crate) fn add_copied(
         &mut self,
         message: &PageMessage,
-        bytes: &[u8; PAGE],
+        bytes: &[u8],
         counts: &mut PlaneCounts,
     ) {
         self.add(message, Content::Fleeting(bytes), None, counts);
@@ -114,11 +139,11 @@ impl Draft {
     fn add_body(
         &mut self,
         page: PageNumber,
-        content: Content<'_>,
+        bytes: &[u8; PAGE],
+        in_place: bool,
         repetitions: Option<&mut Repetitions>,
         counts: &mut PlaneCounts,
     ) -> (Encoding, u64) {
-        let (Content::InPlace(bytes) | Content::Fleeting(bytes)) = content;
         if is_zero(bytes) {
             counts.pages_zero += 1;
             return (Encoding::Zero, 0);
@@ -139,9 +164,10 @@ impl Draft {
                 Encoding::Lz4
             }
             choice => {
-                match content {
-                    Content::InPlace(_) => self.add_in_place(page),
-                    Content::Fleeting(bytes) => self.add_own(bytes),
+                if in_place {
+                    self.add_in_place(page);
+                } else {
+                    self.add_own(bytes);
                 }
                 if choice == Choice::Keep { Encoding::Kept } else { Encoding::Whole }
             }
@@ -191,33 +217,28 @@ impl Draft {
         }
     }
 
-    /// Header and entries of the batch, which has that number on its connection.
-    pub(super) fn head(&self, number: u64) -> BytesMut {
+    /// The batch, which has that number on its connection: header and entries, where its bodies
+    /// are, and its own bytes.
+    pub(super) fn into_parts(mut self, number: u64) -> (Vec<u8>, Vec<Segment>, Vec<u8>) {
         let kind = if self.is_empty() { BatchKind::Fence } else { BatchKind::Pages };
-        let (pages, body_bytes) = (self.entries.len() as u16, self.body_bytes as u32);
-        let mut head = BytesMut::with_capacity(BATCH_HEADER_BYTES + ENTRY_BYTES * 256);
-        head.extend_from_slice(&BatchHeader { kind, pages, body_bytes, number }.encode());
-        for entry in &self.entries {
-            entry.encode(&mut head);
-        }
-        head
-    }
-
-    /// Where its bodies are, and its own bytes.
-    pub(super) fn into_bodies(self) -> (Vec<Segment>, Vec<u8>) {
-        (self.segments, self.own)
+        let (pages, body_bytes) = (self.count() as u16, self.body_bytes as u32);
+        let header = BatchHeader { kind, pages, body_bytes, number };
+        self.head[..BATCH_HEADER_BYTES].copy_from_slice(&header.encode());
+        (self.head, self.segments, self.own)
     }
 
     /// The batch as one piece, for the control connection; nothing in it is in place.
     pub(crate) fn into_frame(self, number: u64) -> Bytes {
-        let mut frame = self.head(number);
-        frame.extend_from_slice(&self.own);
-        frame.freeze()
+        let (mut frame, _, own) = self.into_parts(number);
+        frame.extend_from_slice(&own);
+        frame.into()
     }
 }
 
-/// Whether a page is zeros. One that is not is nearly always known by its first bytes.
+/// Whether a page is zeros. One that is not is nearly always known by its first words.
+#[inline]
 pub(super) fn is_zero(bytes: &[u8; PAGE]) -> bool {
-    let (chunks, _) = bytes.as_chunks::<64>();
-    chunks.iter().all(|chunk| *chunk == [0; 64])
+    let (words, _) = bytes.as_chunks::<8>();
+    let (blocks, _) = words.as_chunks::<4>();
+    blocks.iter().all(|block| block.iter().all(|word| u64::from_le_bytes(*word) == 0))
 }

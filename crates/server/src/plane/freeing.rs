@@ -1,13 +1,11 @@
 //! Giving up the source's memory while pages move: a page's bytes are of no use any more when the
 //! destination has said that it has them.
 
+use super::draft::Run;
 use lazycopy_migration::ResidencyList;
 use lazycopy_pages::{PAGES_PER_HUGE_PAGE, Pages};
 use lazycopy_units::PageNumber;
 use std::collections::VecDeque;
-
-/// A run of pages.
-type Run = (PageNumber, u32);
 
 /// What of the source's memory can be given up. It goes in whole huge pages: smaller pieces would
 /// split them, and cost a system call each.
@@ -28,8 +26,8 @@ impl Freeing {
     /// At the hand-over of a guest that has these pages, over so many connections.
     pub(crate) fn new(pages: u32, residency: &ResidencyList, connections: usize) -> Self {
         let mut needed = vec![0; pages.div_ceil(PAGES_PER_HUGE_PAGE) as usize];
-        for entry in residency.iter().filter(|entry| !entry.current) {
-            needed[(entry.page.0 / PAGES_PER_HUGE_PAGE) as usize] += 1;
+        for page in residency.outdated() {
+            needed[(page.0 / PAGES_PER_HUGE_PAGE) as usize] += 1;
         }
         Freeing { needed, unacknowledged: vec![VecDeque::new(); connections], began: false }
     }
@@ -40,20 +38,8 @@ impl Freeing {
     }
 
     /// These pages leave by that connection, in the batch of that number.
-    pub(crate) fn sent(
-        &mut self,
-        connection: usize,
-        number: u64,
-        pages: impl Iterator<Item = PageNumber>,
-    ) {
-        let mut runs: Vec<Run> = Vec::new();
-        for page in pages {
-            match runs.last_mut() {
-                Some((first, count)) if first.0 + *count == page.0 => *count += 1,
-                _ => runs.push((page, 1)),
-            }
-        }
-        self.unacknowledged[connection].push_back((number, runs));
+    pub(crate) fn sent(&mut self, connection: usize, number: u64, runs: &[Run]) {
+        self.unacknowledged[connection].push_back((number, runs.to_vec()));
     }
 
     /// The destination has every batch of that connection before number `end`: what is whole is
@@ -62,10 +48,9 @@ impl Freeing {
         let Some(waiting) = self.unacknowledged.get_mut(connection) else { return };
         while waiting.front().is_some_and(|(number, _)| *number < end) {
             let Some((_, runs)) = waiting.pop_front() else { break };
-            for page in runs.iter().flat_map(|(first, count)| first.0..first.0 + count) {
-                let region = page / PAGES_PER_HUGE_PAGE;
+            for (region, pages) in runs.into_iter().flat_map(by_region) {
                 let needed = &mut self.needed[region as usize];
-                *needed = needed.saturating_sub(1);
+                *needed = needed.saturating_sub(pages);
                 if *needed == 0 {
                     let first = region * PAGES_PER_HUGE_PAGE;
                     let count = PAGES_PER_HUGE_PAGE.min(memory.count() - first);
@@ -75,6 +60,15 @@ impl Freeing {
             }
         }
     }
+}
+
+/// How many pages of a run are in each run of the size of a huge page.
+fn by_region((first, count): Run) -> impl Iterator<Item = (u32, u32)> {
+    let (begin, end) = (first.0, first.0 + count);
+    (begin / PAGES_PER_HUGE_PAGE..end.div_ceil(PAGES_PER_HUGE_PAGE)).map(move |region| {
+        let from = region * PAGES_PER_HUGE_PAGE;
+        (region, end.min(from + PAGES_PER_HUGE_PAGE) - begin.max(from))
+    })
 }
 
 #[cfg(test)]
@@ -97,9 +91,10 @@ mod tests {
                 .to_vec()
         };
         let mut freeing = Freeing::new(pages, &residency, 2);
-        freeing.sent(0, 0, (1..PAGES_PER_HUGE_PAGE).map(PageNumber));
-        freeing.sent(0, 1, (PAGES_PER_HUGE_PAGE..pages).map(PageNumber));
-        freeing.sent(1, 0, std::iter::once(PageNumber(0)));
+        let run = |pages: std::ops::Range<u32>| (PageNumber(pages.start), pages.len() as u32);
+        freeing.sent(0, 0, &[run(1..7), run(7..PAGES_PER_HUGE_PAGE)]);
+        freeing.sent(0, 1, &[run(PAGES_PER_HUGE_PAGE..pages)]);
+        freeing.sent(1, 0, &[run(0..1)]);
         freeing.acknowledged(0, 1, &mut memory);
         assert_eq!(held(&memory), [true; 4]);
         freeing.acknowledged(1, 1, &mut memory);

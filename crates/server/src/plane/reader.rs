@@ -23,7 +23,7 @@ enum State {
         filled: usize,
     },
     Bodies {
-        coming: Vec<Coming>,
+        coming: Coming,
         length: usize,
         received: usize,
     },
@@ -155,7 +155,7 @@ impl Reader {
     }
 
     /// Goes on to what follows a part that has come as a whole; the pages of a whole batch.
-    fn advance(&mut self, destination: &Destination) -> Result<Option<Vec<Coming>>, BatchError> {
+    fn advance(&mut self, destination: &Destination) -> Result<Option<Coming>, BatchError> {
         match &mut self.state {
             State::Header { bytes, filled } if *filled == bytes.len() => {
                 let header = BatchHeader::decode(bytes, self.next)?;

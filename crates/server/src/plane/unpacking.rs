@@ -17,26 +17,34 @@ const PAGE: usize = PAGE_BYTES as usize;
 /// when they are.
 const RECEIVED_AT_ONCE: usize = 256 << 10;
 
-/// Where the body of a page goes.
+/// Where bodies go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+enum Place {
     /// Into the guest's memory.
     Memory,
-    /// Aside, at this offset: it is not the page as it is, or the page has been held here already.
-    Aside(usize),
+    /// Aside, where they begin among the bodies: it is not the page as it is, or the page has been
+    /// held here already.
+    Aside,
     /// Aside, too, since the page came into memory by another way while its bytes were under way.
-    Abandoned(usize),
+    Abandoned,
 }
 
-/// A page of the batch at hand.
+/// Entries of the batch at hand, one after another, whose bodies go to one place. In memory they
+/// are pages whose numbers follow each other, and of which the same is said.
+#[derive(Clone, Debug)]
+struct Part {
+    /// Which of the entries.
+    entries: Range<usize>,
+    place: Place,
+    /// Where their bodies are among the bodies.
+    bodies: Range<usize>,
+}
+
+/// A batch whose bodies are coming.
 #[derive(Debug)]
 pub(super) struct Coming {
-    entry: PageEntry,
-    place: Place,
-    /// Where its body begins among the bodies.
-    begins: usize,
-    /// Its stamp, where it was received in place and found right.
-    found_right: Option<u64>,
+    entries: Vec<PageEntry>,
+    parts: Vec<Part>,
 }
 
 /// What it takes to make pages of what has come.
@@ -61,25 +69,29 @@ impl Unpacking {
 
     /// Where the bodies of a batch go. One that is the page as it is goes where the page is to be,
     /// unless the page was held here already.
-    pub(super) fn places(
-        &mut self,
-        entries: Vec<PageEntry>,
-        destination: &Destination,
-    ) -> Vec<Coming> {
-        let mut begins = 0;
-        let mut coming = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let in_place =
-                entry.encoding == Encoding::Whole && destination.may_receive_in_place(entry.page);
-            let place = if in_place { Place::Memory } else { Place::Aside(begins) };
-            coming.push(Coming { entry, place, begins, found_right: None });
-            begins += usize::from(entry.body_bytes);
+    pub(super) fn places(&mut self, entries: Vec<PageEntry>, destination: &Destination) -> Coming {
+        let mut parts = Vec::new();
+        let (mut next, mut begins) = (0, 0);
+        while let Some(rest) = entries.get(next..).filter(|rest| !rest.is_empty()) {
+            let entry = rest[0];
+            let (place, count) = match entry.encoding {
+                Encoding::Whole => {
+                    match destination.may_receive_in_place(entry.page, run_of(rest)) {
+                        (true, count) => (Place::Memory, count as usize),
+                        (false, _) => (Place::Aside, 1),
+                    }
+                }
+                _ => (Place::Aside, 1),
+            };
+            let ends = begins + count * usize::from(entry.body_bytes);
+            parts.push(Part { entries: next..next + count, place, bodies: begins..ends });
+            (next, begins) = (next + count, ends);
         }
         // Room for bodies in place, too, which may have to be abandoned.
         if self.aside.len() < begins {
             self.aside.resize(begins, 0);
         }
-        coming
+        Coming { entries, parts }
     }
 
     /// The memory that the bodies from byte `received` on are to be received into next, in their
@@ -87,38 +99,42 @@ impl Unpacking {
     pub(super) fn room<'a>(
         &'a mut self,
         destination: &'a mut Destination,
-        coming: &mut [Coming],
+        coming: &mut Coming,
         received: usize,
     ) -> Option<Vec<IoSliceMut<'a>>> {
-        let first = coming.partition_point(|coming| coming.ends() <= received);
-        let end = coming.partition_point(|coming| coming.begins < received + RECEIVED_AT_ONCE);
-        let coming = &mut coming[first..end];
-        self.abandon(destination, coming);
+        let until = received + RECEIVED_AT_ONCE;
+        self.abandon(destination, coming, received..until);
+        let first = coming.parts.partition_point(|part| part.bodies.end <= received);
+        let wanted = coming.parts[first..].iter().take_while(|part| part.bodies.start < until);
         let mut runs: Vec<(PageNumber, u32)> = Vec::new();
         let mut pieces: Vec<Piece> = Vec::new();
-        for coming in coming.iter() {
-            let page = coming.entry.page;
-            match (coming.aside(), runs.last_mut(), pieces.last_mut()) {
-                (Some(range), _, Some(Piece::Aside(before))) if before.end == range.start => {
-                    before.end = range.end;
+        let mut skip = None;
+        for part in wanted {
+            let pages = part.pages_within(received..until);
+            let page = coming.entries[part.entries.start + pages.start].page;
+            match (part.place, runs.last_mut(), pieces.last_mut()) {
+                (Place::Memory, Some((from, count)), Some(Piece::Run))
+                    if from.0 + *count == page.0 =>
+                {
+                    *count += pages.len() as u32;
                 }
-                (Some(range), _, _) => pieces.push(Piece::Aside(range)),
-                (None, Some((from, count)), Some(Piece::Run)) if from.0 + *count == page.0 => {
-                    *count += 1;
-                }
-                (None, _, _) => {
-                    runs.push((page, 1));
+                (Place::Memory, _, _) => {
+                    runs.push((page, pages.len() as u32));
                     pieces.push(Piece::Run);
                 }
+                (_, _, Some(Piece::Aside(before))) if before.end == part.bodies.start => {
+                    before.end = part.bodies.end;
+                }
+                _ => pieces.push(Piece::Aside(part.bodies.clone())),
             }
+            skip.get_or_insert_with(|| received - part.bodies.start - pages.start * PAGE);
         }
-        let skip = coming.first().map_or(0, |coming| received - coming.begins);
         let bytes = destination.memory_mut().and_then(|memory| memory.bytes_mut());
         let in_place = match bytes {
             Some(bytes) => bytes.disjoint_mut(&runs)?,
             None => Vec::new(),
         };
-        Some(self.slices(in_place, &pieces, skip))
+        Some(self.slices(in_place, &pieces, skip.unwrap_or_default()))
     }
 
     /// The pieces as slices, without the first `skip` bytes of the first one.
@@ -147,20 +163,37 @@ impl Unpacking {
         slices
     }
 
-    /// Pages whose bodies are still to come and that have come into memory by another way: what
-    /// comes goes aside, and what of it has been written over the page is mended.
-    fn abandon(&self, destination: &mut Destination, coming: &mut [Coming]) {
-        for coming in coming {
-            let page = coming.entry.page;
-            if coming.place != Place::Memory || destination.may_receive_in_place(page) {
+    /// Pages of these bodies that are still to come and that have come into memory by another way:
+    /// what comes goes aside, and what of it has been written over the page is mended.
+    fn abandon(&self, destination: &mut Destination, coming: &mut Coming, bodies: Range<usize>) {
+        let mut at = coming.parts.partition_point(|part| part.bodies.end <= bodies.start);
+        while let Some(part) = coming.parts.get(at)
+            && part.bodies.start < bodies.end
+        {
+            let pages = part.pages_within(bodies.clone());
+            let first = coming.entries[part.entries.start + pages.start].page;
+            let count = pages.len() as u32;
+            let (may, alike) = destination.may_receive_in_place(first, count);
+            if part.place != Place::Memory || may && alike == count {
+                at += 1;
                 continue;
             }
-            coming.place = Place::Abandoned(coming.begins);
-            let Some(memory) = destination.memory_mut() else { continue };
-            let stamp = memory.stamp(page);
-            if let (Some(stamp), Some(bytes)) = (stamp, memory.bytes_mut()) {
-                self.contents.fill(page, stamp, bytes.page_mut(page));
-            }
+            let page = pages.start + if may { alike as usize } else { 0 };
+            let abandoned = coming.entries[part.entries.start + page].page;
+            let divided = part.divided_at(page);
+            coming.parts.splice(at..=at, divided);
+            // What is behind it is looked at in its turn.
+            at += usize::from(page > 0) + 1;
+            self.mend(destination, abandoned);
+        }
+    }
+
+    /// Writes a page that is in memory once more: something else may have been received over it.
+    fn mend(&self, destination: &mut Destination, page: PageNumber) {
+        let Some(memory) = destination.memory_mut() else { return };
+        let stamp = memory.stamp(page);
+        if let (Some(stamp), Some(bytes)) = (stamp, memory.bytes_mut()) {
+            self.contents.fill(page, stamp, bytes.page_mut(page));
         }
     }
 
@@ -172,46 +205,50 @@ impl Unpacking {
     pub(super) fn check_in_place(
         &self,
         destination: &Destination,
-        coming: &mut [Coming],
+        coming: &Coming,
         before: usize,
         received: usize,
     ) -> Result<(), BatchError> {
         let Some(bytes) = destination.memory().and_then(Memory::bytes) else { return Ok(()) };
-        let first = coming.partition_point(|coming| coming.ends() <= before);
-        let whole = coming[first..].iter_mut().take_while(|coming| coming.ends() <= received);
-        for coming in whole.filter(|coming| coming.place == Place::Memory) {
-            if destination.may_receive_in_place(coming.entry.page) {
-                let found = self.check(&coming.entry, bytes.page(coming.entry.page))?;
-                coming.found_right = Some(found);
+        let first = coming.parts.partition_point(|part| part.bodies.end <= before);
+        let begun = coming.parts[first..].iter().take_while(|part| part.bodies.start < received);
+        for part in begun.filter(|part| part.place == Place::Memory) {
+            let whole = |received: usize| received.saturating_sub(part.bodies.start) / PAGE;
+            let pages = whole(before)..whole(received.min(part.bodies.end));
+            let Some(entries @ [first, ..]) = coming.entries[part.entries.clone()].get(pages)
+            else {
+                continue;
+            };
+            let (pages, _) = bytes.run(first.page, entries.len() as u32).as_chunks();
+            for (entry, bytes) in entries.iter().zip(pages) {
+                self.check(entry, bytes)?;
             }
         }
         Ok(())
     }
 
-    /// Checks what has come as a whole, and puts in place what is not there yet.
+    /// Puts what has come as a whole in place, where it is not there yet, and checks it.
     ///
     /// # Errors
     /// The first page that is not what was sent.
     pub(super) fn unpack(
         &mut self,
         destination: &mut Destination,
-        coming: &[Coming],
+        coming: &Coming,
     ) -> Result<Vec<PageMessage>, BatchError> {
-        let mut pages = Vec::with_capacity(coming.len());
-        for Coming { entry, place, found_right, .. } in coming {
-            let wanted = destination.may_receive_in_place(entry.page);
-            let stamp = match place {
-                Place::Memory | Place::Abandoned(_) => found_right.unwrap_or_default(),
-                Place::Aside(offset) => {
-                    let bytes = destination.memory_mut().and_then(Memory::bytes_mut);
-                    let body = *offset..offset + usize::from(entry.body_bytes);
-                    self.unpack_aside(entry, body, bytes.filter(|_| wanted))?
-                }
-            };
+        let mut messages = Vec::with_capacity(coming.parts.len());
+        for part in &coming.parts {
+            let entry = &coming.entries[part.entries.start];
+            if part.place == Place::Aside {
+                let (wanted, _) = destination.may_receive_in_place(entry.page, 1);
+                let bytes = destination.memory_mut().and_then(Memory::bytes_mut);
+                self.unpack_aside(entry, part.bodies.clone(), bytes.filter(|_| wanted))?;
+            }
             let PageEntry { page, dirty, cause, .. } = *entry;
-            pages.push(PageMessage { page, stamp, dirty, cause });
+            let count = part.entries.len() as u32;
+            messages.push(PageMessage { page, count, stamp: None, dirty, cause });
         }
-        Ok(pages)
+        Ok(messages)
     }
 
     /// Makes a page of a body that was received aside, and puts it into place where it is wanted.
@@ -220,7 +257,7 @@ impl Unpacking {
         entry: &PageEntry,
         body: Range<usize>,
         bytes: Option<&mut Pages>,
-    ) -> Result<u64, BatchError> {
+    ) -> Result<(), BatchError> {
         let page = entry.page;
         let mut unwanted = [0; PAGE];
         let target = match bytes {
@@ -254,13 +291,15 @@ impl Unpacking {
         self.check(entry, target)
     }
 
-    /// Holds a page against what was announced; its stamp.
-    fn check(&self, entry: &PageEntry, bytes: &[u8; PAGE]) -> Result<u64, BatchError> {
+    /// Holds a page against what was announced.
+    fn check(&self, entry: &PageEntry, bytes: &[u8; PAGE]) -> Result<(), BatchError> {
         if self.checks && entry.encoding != Encoding::Zero {
             entry.check(bytes)?;
         }
-        let page = entry.page;
-        self.contents.stamp_in(page, bytes).ok_or(BatchError::Torn { page })
+        match PageContents::is_torn(bytes) {
+            true => Err(BatchError::Torn { page: entry.page }),
+            false => Ok(()),
+        }
     }
 
     /// The pages of a batch that came as one piece, with the number `expected`.
@@ -287,13 +326,14 @@ impl Unpacking {
         self.aside.clear();
         self.aside.extend_from_slice(bodies);
         let mut begins = 0;
-        let mut coming = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let place = Place::Aside(begins);
-            coming.push(Coming { entry, place, begins, found_right: None });
-            begins += usize::from(entry.body_bytes);
+        let mut parts = Vec::with_capacity(entries.len());
+        for (number, entry) in entries.iter().enumerate() {
+            let ends = begins + usize::from(entry.body_bytes);
+            let entries = number..number + 1;
+            parts.push(Part { entries, place: Place::Aside, bodies: begins..ends });
+            begins = ends;
         }
-        self.unpack(destination, &coming)
+        self.unpack(destination, &Coming { entries, parts })
     }
 }
 
@@ -305,19 +345,47 @@ enum Piece {
     Aside(Range<usize>),
 }
 
-impl Coming {
-    /// Where its body ends among the bodies.
-    fn ends(&self) -> usize {
-        self.begins + usize::from(self.entry.body_bytes)
+impl Part {
+    /// Which of its pages, counted from its first, have bytes of their bodies in that range, which
+    /// has some of the part's; of what goes aside all.
+    fn pages_within(&self, bodies: Range<usize>) -> Range<usize> {
+        if self.place != Place::Memory {
+            return 0..self.entries.len();
+        }
+        let from = bodies.start.saturating_sub(self.bodies.start) / PAGE;
+        let until = bodies.end.min(self.bodies.end) - self.bodies.start;
+        from..until.div_ceil(PAGE)
     }
 
-    /// Where its body goes, unless in place.
-    fn aside(&self) -> Option<Range<usize>> {
-        match self.place {
-            Place::Memory => None,
-            Place::Aside(offset) | Place::Abandoned(offset) => {
-                Some(offset..offset + usize::from(self.entry.body_bytes))
-            }
-        }
+    /// The part in memory without that page of its own, which is abandoned: what is before it, it,
+    /// and what is behind it.
+    fn divided_at(&self, page: usize) -> impl Iterator<Item = Part> + use<> {
+        let part = |pages: Range<usize>, place| Part {
+            entries: self.entries.start + pages.start..self.entries.start + pages.end,
+            bodies: self.bodies.start + pages.start * PAGE..self.bodies.start + pages.end * PAGE,
+            place,
+        };
+        let parts = [
+            part(0..page, Place::Memory),
+            part(page..page + 1, Place::Abandoned),
+            part(page + 1..self.entries.len(), Place::Memory),
+        ];
+        parts.into_iter().filter(|part| !part.entries.is_empty())
     }
 }
+
+/// How many of these entries, from the first on, are of pages whose numbers follow each other, that
+/// are sent as they are, and of which the same is said.
+fn run_of(entries: &[PageEntry]) -> u32 {
+    let PageEntry { page, cause, dirty, .. } = entries[0];
+    let mut next = page.0;
+    let mut goes_on = |entry: &&PageEntry| {
+        let follows = entry.page.0 == next && entry.encoding == Encoding::Whole;
+        next += 1;
+        follows && entry.cause == cause && entry.dirty == dirty
+    };
+    entries.iter().take_while(|entry| goes_on(entry)).count() as u32
+}
+
+#[cfg(test)]
+mod tests;

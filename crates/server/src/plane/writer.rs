@@ -4,7 +4,6 @@ use super::congestion;
 use super::draft::{Content, Draft, Segment};
 use super::kept::Repetitions;
 use crate::connection::BulkStream;
-use bytes::{Bytes, BytesMut};
 use lazycopy_guest::Pages;
 use lazycopy_migration::PageMessage;
 use lazycopy_protocol::control::PlaneCounts;
@@ -24,7 +23,7 @@ const STALL_DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes that wait to be written: a batch, or a fence.
 #[derive(Debug)]
 struct Waiting {
-    head: Bytes,
+    head: Vec<u8>,
     segments: Vec<Segment>,
     own: Vec<u8>,
     /// Bytes of the whole that have been written.
@@ -79,7 +78,7 @@ impl Writer {
         self.next
     }
 
-    /// Adds a page to a batch that will go over this connection.
+    /// Adds pages to a batch that will go over this connection.
     pub(crate) fn add(
         &mut self,
         draft: &mut Draft,
@@ -95,9 +94,8 @@ impl Writer {
         if self.waiting.is_empty() {
             self.last_taken = Instant::now();
         }
-        let head = BytesMut::freeze(draft.head(self.next));
+        let (head, segments, own) = draft.into_parts(self.next);
         counts.bytes_sent += BATCH_HEADER_BYTES as u64;
-        let (segments, own) = draft.into_bodies();
         self.waiting.push_back(Waiting { head, segments, own, written: 0 });
         self.next += 1;
     }

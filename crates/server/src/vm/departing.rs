@@ -8,13 +8,18 @@ use crate::handshake::{Agreement, offer_guest};
 use crate::host::Answer;
 use lazycopy_guest::Guest;
 use lazycopy_link::LinkSpec;
+use lazycopy_migration::Side;
 use lazycopy_protocol::control::{ServerReply, StartMigration, VmPhase};
+use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::peer::Offer;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant as WallInstant};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
+
+/// Why a migration ended that a user took back while source and destination agreed.
+pub(super) const CANCELLED: &str = "the migration was cancelled before it began";
 
 /// A guest that is about to leave.
 pub(super) struct Departing {
@@ -55,6 +60,12 @@ impl Leaving {
         match self {
             Leaving::Running(ordinary) => ordinary.wake(behind),
             Leaving::Warm { .. } => Wake::Never,
+        }
+    }
+
+    fn come_to(&mut self, pace: Pace) {
+        if let Leaving::Running(ordinary) = self {
+            ordinary.come_to(pace);
         }
     }
 
@@ -101,6 +112,13 @@ impl Vm {
             }
             _ => {}
         }
+        if start.link.is_unlimited() && self.host.pace().frozen {
+            return Err(format!(
+                "time stands still, and guest \"{}\" would not: over an unlimited link instants \
+                 are the clock's; let time go on first",
+                start.vm
+            ));
+        }
         check_link(&start.link)?;
         start.parameters.validate().map_err(|error| error.to_string())
     }
@@ -122,7 +140,7 @@ impl Vm {
 
     pub(super) async fn depart(&mut self, departing: Departing) -> Life {
         let Departing { mut leaving, start, reply } = departing;
-        self.status.set_departure(Some(start.migration));
+        self.host.sides().begin(start.migration, &start.vm, Side::Source);
         let agreed = self.agree(&mut leaving, &start).await;
         match agreed {
             Ok(agreement) => {
@@ -133,7 +151,7 @@ impl Vm {
             }
             Err(reason) => {
                 warn!(vm = self.name(), to = start.destination, reason, "a guest cannot leave");
-                self.status.set_departure(None);
+                self.host.sides().withdraw(start.migration);
                 let life = match leaving {
                     Leaving::Running(ordinary) => Life::Ordinary(ordinary),
                     Leaving::Warm { guest, phase: VmPhase::Created } => {
@@ -156,24 +174,26 @@ impl Vm {
         let offer = self.offer(start, leaving.guest());
         let host = Arc::clone(&self.host);
         let (address, destination) = (&start.destination_address, &start.destination);
-        let handshake = offer_guest(host.door(), &start.key, address, destination, offer);
+        let handshake = offer_guest(host.door(), &start.key, address, destination, offer, &host);
         let mut handshake = pin!(handshake);
         loop {
+            leaving.come_to(host.pace());
             let behind = leaving.catch_up(WallInstant::now());
             self.publish(VmPhase::MigratingOut, Some(leaving.guest()));
             tokio::select! {
                 biased;
                 agreed = &mut handshake => return agreed,
                 Some(request) = self.requests.recv() => match request.action {
-                    Action::Cancel => {
+                    Action::Cancel { migration } if migration == start.migration => {
                         request.answer(Ok(ServerReply::Done));
-                        return Err("the migration was cancelled before it began".to_owned());
+                        return Err(CANCELLED.to_owned());
                     }
                     Action::Show { limit } => {
                         let guest = Some(leaving.guest());
                         let shown = self.show(VmPhase::MigratingOut, guest, limit);
                         request.answer(shown);
                     }
+                    Action::Pace => request.answer_paced(),
                     _ => request.answer(self.migrating_refusal()),
                 },
                 () = leaving.wake(behind).wait(&self.host.timer) => {}

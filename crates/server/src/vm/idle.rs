@@ -1,10 +1,11 @@
 //! A guest that does not run: created, stopped or failed.
 
-use super::departing::{Departing, Leaving};
+use super::departing::{CANCELLED, Departing, Leaving};
 use super::ordinary::Ordinary;
 use super::warm_up::WarmUp;
 use super::{Action, Life, Request, Vm};
 use lazycopy_guest::Guest;
+use lazycopy_migration::Side;
 use lazycopy_protocol::control::{ServerReply, StartMigration, VmPhase};
 
 /// A guest that does not run.
@@ -44,7 +45,11 @@ impl Vm {
                 Action::Suspend | Action::Resume => {
                     request.answer(self.refusal("does not run", "start it first"));
                 }
-                Action::Cancel => request.answer(self.refusal("is not migrating", "nothing to do")),
+                Action::Pace => request.answer_paced(),
+                Action::Cancel { migration } => {
+                    let ended = self.host.has_ended(migration);
+                    request.answer(ended);
+                }
             }
         }
     }
@@ -57,7 +62,7 @@ impl Vm {
         match self.warm_up(idle.guest).await {
             WarmUp::Done(guest) => {
                 request.answer(Ok(ServerReply::Done));
-                Life::Ordinary(Ordinary::beginning(*guest, &self.definition))
+                Life::Ordinary(Ordinary::beginning(*guest, self.host.pace(), &self.definition))
             }
             WarmUp::Failed(reason) => {
                 request.answer(Err(reason));
@@ -67,6 +72,15 @@ impl Vm {
                 request.answer(self.refusal("was stopped in its warm-up", "start it again"));
                 self.give_up(instead)
             }
+        }
+    }
+
+    /// A guest that did not run and was not moved after all; its warm-up begins anew when it is
+    /// wanted.
+    fn as_before(&self, phase: VmPhase) -> Life {
+        match phase {
+            VmPhase::Created => Life::Idle(Idle { phase, guest: None }),
+            phase => self.stopped(phase),
         }
     }
 
@@ -86,7 +100,13 @@ impl Vm {
             let _ = reply.send(Err(reason));
             return Life::Idle(idle);
         }
-        match self.warm_up(idle.guest).await {
+        // From here on it can be taken back.
+        self.host.sides().begin(start.migration, &start.vm, Side::Source);
+        let warm = self.warm_up(idle.guest).await;
+        if !matches!(warm, WarmUp::Done(_)) {
+            self.host.sides().withdraw(start.migration);
+        }
+        match warm {
             WarmUp::Done(guest) => {
                 let leaving = Leaving::Warm { guest: *guest, phase: idle.phase };
                 Life::Departing(Box::new(Departing { leaving, start, reply }))
@@ -96,6 +116,11 @@ impl Vm {
                 self.stopped(VmPhase::Failed)
             }
             WarmUp::GivenUp(instead) => {
+                if let Action::Cancel { .. } = instead.action {
+                    let _ = reply.send(Err(CANCELLED.to_owned()));
+                    instead.answer(Ok(ServerReply::Done));
+                    return self.as_before(idle.phase);
+                }
                 let refusal = self.refusal("was stopped in its warm-up", "migrate it again");
                 let _ = reply.send(refusal);
                 self.give_up(instead)

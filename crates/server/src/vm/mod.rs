@@ -35,7 +35,7 @@ use idle::Idle;
 use lazycopy_guest::{Guest, Memory};
 use lazycopy_migration::Side;
 use lazycopy_protocol::control::{
-    FromServer, Moving, ServerReply, StartMigration, VmPhase, VmState,
+    FromServer, MigrationId, Moving, ServerReply, StartMigration, VmPhase, VmState,
 };
 use lazycopy_protocol::peer::Offer;
 use lazycopy_units::Instant;
@@ -70,7 +70,12 @@ pub(crate) enum Action {
     /// Move to another server.
     Migrate(Box<StartMigration>),
     /// Take the migration back.
-    Cancel,
+    Cancel {
+        /// Which.
+        migration: MigrationId,
+    },
+    /// Come to the pace of the server, and tell from when on a migration goes so.
+    Pace,
 }
 
 /// An action, and where its answer goes. Nobody may wait for it any more.
@@ -84,6 +89,11 @@ impl Request {
     /// Answers a request.
     pub(crate) fn answer(self, answer: Answer) {
         let _ = self.reply.send(answer);
+    }
+
+    /// Answers that the guest goes by the server's pace, and that no migration does.
+    pub(crate) fn answer_paced(self) {
+        self.answer(Ok(ServerReply::Paced { migrations: Vec::new() }));
     }
 }
 

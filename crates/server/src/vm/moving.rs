@@ -3,13 +3,12 @@
 use super::ordinary::Ordinary;
 use super::warm_up::open_at;
 use super::{Action, Here, Life, Request, Vm};
-use crate::clock::ModelClock;
 use crate::connection::Connection;
 use crate::handshake::{Agreement, await_beginning};
-use crate::migration::{DestinationSide, Driver, Log, Machine, OwnThread, SourceSide};
+use crate::migration::{DestinationSide, Driver, Log, Machine, OwnThread, SourceSide, Timeline};
 use crate::plane::{Writer, set_up};
 use crate::room::{Room, frees_meanwhile};
-use lazycopy_guest::Guest;
+use lazycopy_guest::{Guest, GuestSnapshot};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{Side, SourceInput, Verdict};
 use lazycopy_protocol::control::{
@@ -63,7 +62,7 @@ impl Vm {
         agreement: Agreement,
     ) -> Life {
         let scale = self.definition.time_scale;
-        let clock = ModelClock::from_zero(agreement.zero, scale);
+        let mut timeline = Timeline::of_source(&agreement, &start.link, start.migration, scale);
         let log = Log::new(Arc::clone(&self.host), start.migration, start.watch);
         let opened = OwnThread::of(&start.link).and_then(|own_thread| {
             let bulk = agreement.bulk.into_iter().map(Writer::new);
@@ -76,12 +75,12 @@ impl Vm {
         };
         let side = SourceSide::new(guest, start.parameters, &start.link, bulk, log);
         let mut driver = Driver::new(side);
-        driver.begin(clock, SourceInput::Requested);
+        driver.begin(timeline.clock(), SourceInput::Requested);
         let before = self.host.snapshot(driver.machine.guest());
         let mut connection = Some(agreement.connection);
         match (own_thread, problem) {
             (Some(own_thread), _) => {
-                own_thread.drive(self, &mut driver, &mut connection, clock).await;
+                own_thread.drive(self, &mut driver, &mut connection, &mut timeline).await;
             }
             (None, problem) => {
                 let reason = problem.unwrap_or_default();
@@ -94,14 +93,14 @@ impl Vm {
                 Err(error) => warn!(%error, "the destination cannot be told of the end"),
             }
         }
-        self.status.set_departure(None);
-        let uncertainty = uncertainty_in_model_time(agreement.uncertainty_ns, scale);
+        let uncertainty = uncertainty_in_model_time(timeline.uncertainty_ns(), scale);
         let report = SideReport::Source(driver.machine.report());
         let verdict = driver.machine.verdict();
         let mut books = Books::new(&driver, start.migration, verdict, report, uncertainty, before);
         books.plane = driver.machine.plane_counts();
         let (guest, log) = driver.machine.into_parts();
-        self.end(books, guest, log, clock)
+        let after = self.host.snapshot(guest.as_ref()).guest;
+        self.end(books, guest, after, log, &timeline)
     }
 
     /// The guest comes from another server; its frames are taken.
@@ -123,27 +122,30 @@ impl Vm {
         let log = Log::new(Arc::clone(&self.host), offer.migration, offer.watch);
         let mut side = DestinationSide::new(standing_by, memory, &offer, log);
         let before = self.host.snapshot(None);
+        self.host.sides().begin(offer.migration, &offer.vm, Side::Destination);
         let begun = self.begin_to_arrive(connection, &offer, &mut side).await;
         let (own_thread, agreement) = match begun {
             Ok(begun) => begun,
             Err(reason) => {
                 warn!(vm = self.name(), from = offer.source, reason, "a guest did not come");
+                self.host.sides().withdraw(offer.migration);
                 return self.forget();
             }
         };
         let mut driver = Driver::new(side);
-        let clock = ModelClock::from_zero(agreement.zero, offer.time_scale);
+        let (scale, migration) = (offer.time_scale, offer.migration);
+        let mut timeline = Timeline::of_destination(&agreement, &offer.link, migration, scale);
         let mut connection = Some(agreement.connection);
-        own_thread.drive(self, &mut driver, &mut connection, clock).await;
+        own_thread.drive(self, &mut driver, &mut connection, &mut timeline).await;
         if let Some(connection) = connection {
             self.host.see_off(connection);
         }
-        let uncertainty = uncertainty_in_model_time(agreement.uncertainty_ns, offer.time_scale);
+        let uncertainty = uncertainty_in_model_time(timeline.uncertainty_ns(), scale);
         let report = SideReport::Destination(driver.machine.report());
         let verdict = driver.machine.verdict();
         let books = Books::new(&driver, offer.migration, verdict, report, uncertainty, before);
-        let (guest, log) = driver.machine.into_parts();
-        self.end(books, guest, log, clock)
+        let (guest, at_end, log) = driver.machine.into_parts();
+        self.end(books, guest, at_end, log, &timeline)
     }
 
     /// Whether this machine has the memory for the guest that is offered.
@@ -177,14 +179,20 @@ impl Vm {
     }
 
     /// Closes the books of a side. A guest that is here goes on by the clock of its migration.
-    fn end(&mut self, books: Books, guest: Option<Guest>, log: Log, clock: ModelClock) -> Life {
+    fn end(
+        &mut self,
+        books: Books,
+        guest: Option<Guest>,
+        after: Option<GuestSnapshot>,
+        log: Log,
+        timeline: &Timeline,
+    ) -> Life {
         let (vm, verdict) = (self.name().to_owned(), &books.verdict);
         info!(vm, outcome = %verdict.outcome, reason = verdict.reason, "a migration ended here");
         match &guest {
             Some(guest) => self.publish(VmPhase::Running, Some(guest)),
             None => self.host.pool().remove(&vm),
         }
-        let after = self.host.snapshot(guest.as_ref());
         let events = log.into_events();
         let ended = SideEnded {
             migration: books.migration,
@@ -195,13 +203,16 @@ impl Vm {
             slip: books.slip,
             out_of_order: books.out_of_order,
             before: books.before,
-            after,
+            after: HostSnapshot { host: self.host.state(), guest: after },
             events: events.events(),
             plane: books.plane,
         };
         self.host.side_ended(ended, events.into_runs());
         match guest {
-            Some(guest) => Life::Ordinary(Ordinary::going_on(guest, clock, &self.definition)),
+            Some(guest) => {
+                let (clock, pace) = (timeline.clock(), timeline.pace());
+                Life::Ordinary(Ordinary::going_on(guest, clock, pace, &self.definition))
+            }
             None => Life::Gone,
         }
     }

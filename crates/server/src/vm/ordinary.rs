@@ -5,6 +5,7 @@ use super::{Action, Definition, Life, Request, Vm};
 use crate::clock::{ModelClock, Wake};
 use lazycopy_guest::{Guest, Stop, Timeout, TimeoutKind};
 use lazycopy_protocol::control::{ServerReply, VmPhase};
+use lazycopy_protocol::pace::Pace;
 use lazycopy_units::{Duration, Instant};
 use std::time::{Duration as WallDuration, Instant as WallInstant};
 
@@ -27,6 +28,8 @@ const CLOCK_END: Instant = Instant::from_nanos(1 << 60);
 pub(super) struct Ordinary {
     pub(super) guest: Guest,
     clock: ModelClock,
+    /// The server's, as far as the clock goes by it.
+    pace: Pace,
     disk_latency: Duration,
     /// Where the clock stood when the guest was suspended.
     suspended_at: Option<Instant>,
@@ -34,16 +37,32 @@ pub(super) struct Ordinary {
 
 impl Ordinary {
     /// A guest at the end of its warm-up, whose time begins now.
-    pub(super) fn beginning(mut guest: Guest, definition: &Definition) -> Self {
+    pub(super) fn beginning(mut guest: Guest, pace: Pace, definition: &Definition) -> Self {
         guest.resume_thinking(Instant::ZERO);
-        let clock = ModelClock::from_zero(WallInstant::now(), definition.time_scale);
-        Ordinary::going_on(guest, clock, definition)
+        let clock = ModelClock::from_zero(WallInstant::now(), definition.time_scale, &pace);
+        Ordinary::going_on(guest, clock, pace, definition)
     }
 
-    /// A guest that runs, and goes on by that clock.
-    pub(super) fn going_on(mut guest: Guest, clock: ModelClock, definition: &Definition) -> Self {
+    /// A guest that runs, and goes on by that clock, which has gone by that pace.
+    pub(super) fn going_on(
+        mut guest: Guest,
+        clock: ModelClock,
+        pace: Pace,
+        definition: &Definition,
+    ) -> Self {
         guest.set_target(u64::MAX);
-        Ordinary { guest, clock, disk_latency: definition.disk_latency, suspended_at: None }
+        let disk_latency = definition.disk_latency;
+        Ordinary { guest, clock, pace, disk_latency, suspended_at: None }
+    }
+
+    /// Goes by that pace from now on.
+    pub(super) fn come_to(&mut self, pace: Pace) {
+        if pace != self.pace {
+            let now = WallInstant::now();
+            let piece = self.clock.turn(now, &self.pace, &pace);
+            self.clock.follow(piece, now);
+            self.pace = pace;
+        }
     }
 
     fn phase(&self) -> VmPhase {
@@ -95,16 +114,16 @@ impl Ordinary {
 
     fn set_back_if_hopeless(&mut self, wall: WallInstant) {
         let Some(due) = self.guest.poll_timeout() else { return };
-        let backlog = self.clock.wall(due.at).map(|due| wall.saturating_duration_since(due));
-        if backlog.is_some_and(|backlog| backlog > GREATEST_BACKLOG) {
-            self.clock = ModelClock::reading(due.at, wall, self.clock.scale());
+        let backlog = self.clock.at(wall).saturating_since(due.at);
+        if backlog > self.clock.span(GREATEST_BACKLOG) {
+            self.clock = self.clock.put_to(due.at, wall);
         }
     }
 
     /// What was due at `wall` is due at zero. Nothing before it is left.
     fn begin_clock_anew(&mut self, wall: WallInstant) {
         self.guest.rebase(self.clock.at(wall).saturating_since(Instant::ZERO));
-        self.clock = ModelClock::from_zero(wall, self.clock.scale());
+        self.clock = self.clock.put_to(Instant::ZERO, wall);
     }
 
     /// When the guest wants to be driven again.
@@ -140,7 +159,7 @@ impl Ordinary {
 
     /// Goes on; an access that was abandoned is taken at once.
     fn resume(&mut self, at: Instant) {
-        self.clock = ModelClock::reading(at, WallInstant::now(), self.clock.scale());
+        self.clock = self.clock.put_to(at, WallInstant::now());
         self.guest.resume(at);
         self.suspended_at = None;
     }
@@ -149,6 +168,7 @@ impl Ordinary {
 impl Vm {
     pub(super) async fn ordinary(&mut self, mut ordinary: Ordinary) -> Life {
         loop {
+            ordinary.come_to(self.host.pace());
             let behind = ordinary.catch_up(WallInstant::now());
             if let Some(failure) = ordinary.guest.failure() {
                 return self.failed(failure.to_string());
@@ -175,6 +195,10 @@ impl Vm {
             (Action::Show { limit }, _) => {
                 let shown = self.show(ordinary.phase(), Some(&ordinary.guest), limit);
                 let _ = request.reply.send(shown);
+            }
+            (Action::Pace, _) => {
+                // It comes to that pace before anything else, whatever woke it.
+                let _ = request.reply.send(Ok(ServerReply::Paced { migrations: Vec::new() }));
             }
             (Action::Suspend, None) => {
                 ordinary.suspend();
@@ -220,6 +244,7 @@ impl Vm {
             Action::Start => self.refusal("is running already", "nothing to do"),
             Action::Suspend => self.refusal("is suspended already", "resume it"),
             Action::Resume => self.refusal("is running", "only a suspended guest is resumed"),
+            Action::Cancel { migration } => self.host.has_ended(*migration),
             _ => self.refusal("is not migrating", "nothing to do"),
         }
     }

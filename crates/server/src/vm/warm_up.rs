@@ -19,7 +19,7 @@ pub(super) enum WarmUp {
     Done(Box<Guest>),
     /// The workload failed, in words.
     Failed(String),
-    /// A user stopped or deleted the guest.
+    /// A user stopped or deleted the guest, or took back the migration that it was for.
     GivenUp(Request),
 }
 
@@ -111,13 +111,14 @@ impl Vm {
                     Err(_) => WarmUp::Failed("an error in the server's program".to_owned()),
                 },
                 Some(request) = self.requests.recv() => match request.action {
-                    Action::Stop | Action::Delete { force: true } => {
+                    Action::Stop | Action::Delete { force: true } | Action::Cancel { .. } => {
                         return WarmUp::GivenUp(request);
                     }
                     Action::Show { limit } => {
                         let shown = self.show(VmPhase::Running, None, limit);
                         request.answer(shown);
                     }
+                    Action::Pace => request.answer_paced(),
                     _ => request.answer(self.refusal("is warming up", "wait, or stop it")),
                 }
             }

@@ -15,9 +15,11 @@ use lazycopy_protocol::control::{
     ServerCommand, ServerHello, ServerReply, SideEnded, StartMigration, ToServer, VmState,
 };
 use lazycopy_protocol::frame::JsonCodec;
+use lazycopy_protocol::pace::{Pace, Paced};
 use lazycopy_server::{ServerConfig, ServerError};
 use lazycopy_transport::{Door, Purpose, answer};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration as WallDuration;
 use tokio::net::{TcpListener, TcpStream};
@@ -122,9 +124,20 @@ pub async fn welcome(listener: &TcpListener) -> Attached {
 impl Attached {
     pub async fn welcome(
         hello: ServerHello,
+        framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
+    ) -> Self {
+        // Numbers of commands begin anew with each.
+        static LIVES: AtomicU64 = AtomicU64::new(1);
+        Attached::welcome_in(LIVES.fetch_add(1, Ordering::Relaxed), hello, framed).await
+    }
+
+    /// Welcomes it in that life of the manager.
+    pub async fn welcome_in(
+        life: u64,
+        hello: ServerHello,
         mut framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
     ) -> Self {
-        framed.send(ToServer::Welcome).await.unwrap();
+        framed.send(ToServer::Welcome { life, pace: Pace::default() }).await.unwrap();
         let wire = Arc::new(Mutex::new(Wire { framed, unasked: VecDeque::new() }));
         WIRES.lock().unwrap().insert(hello.address.clone(), Arc::downgrade(&wire));
         Attached { hello, wire, next_id: 0 }
@@ -202,6 +215,14 @@ impl Attached {
     pub async fn all_done(&mut self, ids: Vec<u64>) {
         for id in ids {
             assert_eq!(self.answer(id).await, Ok(ServerReply::Done), "command {id}");
+        }
+    }
+
+    /// Changes how time goes, and gives what the migrations that leave this server make of it.
+    pub async fn set_pace(&mut self, pace: Pace) -> Vec<Paced> {
+        match self.ask(ServerCommand::SetPace { pace }).await {
+            Ok(ServerReply::Paced { migrations }) => migrations,
+            other => panic!("another pace gave {other:?}"),
         }
     }
 

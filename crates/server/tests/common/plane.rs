@@ -11,6 +11,7 @@ use lazycopy_migration::{Cause, MigrationParameters, Reply, Residency, Residency
 use lazycopy_protocol::control::{CreateVm, MigrationId, MigrationKey, ServerCommand, Watch};
 use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
 use lazycopy_protocol::lists::encode_residency;
+use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
 use lazycopy_protocol::plane::{
     BATCH_HEADER_BYTES, BatchHeader, BatchKind, ENTRY_BYTES, Encoding, PageEntry, checksum,
@@ -151,7 +152,11 @@ impl PlayedSource {
     }
 
     pub async fn begin(&mut self) {
-        tell(&mut self.control, PeerMessage::Begin { zero_clock_ns: 0, uncertainty_ns: 0 }).await;
+        tell(
+            &mut self.control,
+            PeerMessage::Begin { zero_clock_ns: 0, uncertainty_ns: 0, pace: Pace::default() },
+        )
+        .await;
     }
 
     /// A migration to `b` that has begun, over so many bulk connections.
@@ -196,7 +201,7 @@ impl PlayedSource {
 
     /// The context of a guest before its first access, all of whose pages have been sent.
     pub async fn send_context(&mut self) {
-        let all = (0..self.spec.pages).map(PageNumber).collect();
+        let all = (0..self.spec.pages).map(PageNumber);
         let list = ResidencyList::new(all, |page| Residency { page, dirty: false, current: true });
         let (part, _) = encode_residency(&list, 0).unwrap();
         self.control.send(PeerFrame::Residency(part)).await.unwrap();
@@ -230,7 +235,7 @@ pub fn batch(number: u64, pages: &[(PageEntry, Vec<u8>)]) -> BytesMut {
         number,
     };
     let mut bytes = BytesMut::from(&header.encode()[..]);
-    pages.iter().for_each(|(entry, _)| entry.encode(&mut bytes));
+    pages.iter().for_each(|(entry, _)| bytes.extend_from_slice(&entry.encode()));
     pages.iter().for_each(|(_, body)| bytes.extend_from_slice(body));
     bytes
 }

@@ -144,7 +144,10 @@ fn the_rest_of_a_sweep_file_is_looked_at_too() {
     );
     refuses("metrics = []\n", &["metrics: it is empty; leave it out for all of them"]);
     refuses("metrics = [\"faults\", \"faults\"]\n", &["metrics: \"faults\" stands there twice"]);
-    refuses("preset = \"unfair\"\n", &["preset: \"unfair\" is no preset; there are paper, fair"]);
+    refuses(
+        "preset = \"unfair\"\n",
+        &["preset: \"unfair\" is no preset; did you mean \"fair\"? there are paper, fair"],
+    );
     refuses("sceme = 1\n", &["unknown field `sceme`", "`schemes`"]);
     refuses("schemes = [\"psot-copy\"]\n", &["unknown variant `psot-copy`"]);
     refuses("set = { \"link.latncy\" = \"1ms\" }\n", &["set, link.latncy = \"1ms\"", "`latency`"]);

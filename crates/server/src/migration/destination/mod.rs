@@ -6,13 +6,13 @@ use super::driver::{Drained, Machine};
 use super::{GREATEST_LAG, Herald, Log, Pumped, Received, Side};
 use crate::connection::BulkStream;
 use crate::vm::{Here, MOST_ACCESSES, Request, Vm};
-use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, PageContents, Timeout};
+use lazycopy_guest::{Disk, Guest, GuestSnapshot, GuestSpec, Memory, PageContents, Timeout};
 use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{
-    Context, Destination, DestinationInput, DestinationOutput, DestinationReport, Event, EventKind,
-    LinkMessage, Notice, Outcome, PageMessage, Reply, ResidencyList, Verdict,
+    Context, Destination, DestinationInput, DestinationOutput, DestinationReport, EventKind,
+    EventRun, LinkMessage, Notice, Outcome, PageMessage, Reply, ResidencyList, Verdict,
 };
-use lazycopy_protocol::control::VmPhase;
+use lazycopy_protocol::control::{MAX_SHOWN_PAGES, VmPhase};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::lists::{decode_disk, decode_residency};
 use lazycopy_protocol::page::decode_page;
@@ -55,6 +55,8 @@ pub(crate) struct DestinationSide {
     /// Messages of the source that have come and are not due yet.
     undelivered: u64,
     ended_at: Option<Instant>,
+    /// The guest as it was then. It goes on while the source's last word is awaited.
+    guest_at_end: Option<GuestSnapshot>,
     overdue_scheduled: bool,
     /// The source says nothing more.
     source_is_done: bool,
@@ -101,6 +103,7 @@ impl DestinationSide {
             herald,
             undelivered: 0,
             ended_at: None,
+            guest_at_end: None,
             overdue_scheduled: false,
             source_is_done: false,
             withdrawn: None,
@@ -151,9 +154,19 @@ impl DestinationSide {
         }
     }
 
-    /// What is left of this side: the guest, if it is here, and the log.
-    pub(crate) fn into_parts(self) -> (Option<Guest>, Log) {
-        (self.destination.into_guest(), self.log)
+    /// What is left of this side: the guest, if it is here, what it was when its books were
+    /// closed, and the log.
+    pub(crate) fn into_parts(self) -> (Option<Guest>, Option<GuestSnapshot>, Log) {
+        (self.destination.into_guest(), self.guest_at_end, self.log)
+    }
+
+    /// What the guest is doing: once nothing of it is missing, it is this server's alone, also while
+    /// its run is still measured.
+    fn phase(&self) -> VmPhase {
+        match self.destination.report().completed_at {
+            Some(_) => VmPhase::Running,
+            None => VmPhase::MigratingIn,
+        }
     }
 
     fn check(&self, page: PageNumber) -> Result<(), String> {
@@ -242,24 +255,36 @@ impl DestinationSide {
 
     /// Hands the pages of a batch to the machine. What it does not install takes no memory.
     fn pages_arrived(&mut self, now: Instant, batch: Batch) {
+        let mut coming = 0;
+        let resident = self.resident();
         for page in &batch.pages {
+            coming += page.count;
             let message = LinkMessage::Page(*page);
             self.herald.arrived(&message);
             let input = DestinationInput::Arrived(message);
             self.destination.handle_input(now, input);
         }
-        if let Some(memory) = self.destination.memory_mut() {
-            for PageMessage { page, .. } in &batch.pages {
-                if !memory.contains(*page)
-                    && let Some(bytes) = memory.bytes_mut()
-                {
-                    bytes.discard(*page, 1);
-                }
-            }
+        if self.resident() != resident + coming {
+            self.discard_what_is_not_installed(&batch);
         }
         let acknowledgement =
             self.plane.as_mut().and_then(|plane| plane.note_taken(batch.connection));
         self.frames.extend(acknowledgement.map(PeerFrame::Message));
+    }
+
+    fn resident(&self) -> u32 {
+        self.destination.memory().map_or(0, Memory::resident)
+    }
+
+    fn discard_what_is_not_installed(&mut self, batch: &Batch) {
+        let Some(memory) = self.destination.memory_mut() else { return };
+        for page in batch.pages.iter().flat_map(PageMessage::pages) {
+            if !memory.contains(page)
+                && let Some(bytes) = memory.bytes_mut()
+            {
+                bytes.discard(page, 1);
+            }
+        }
     }
 
     /// All messages come from the source alone, in the order in which it said them.
@@ -273,9 +298,9 @@ impl DestinationSide {
     }
 
     /// After the end the guest's ordinary paging is no part of the migration's story any more.
-    fn record(&mut self, event: Event) {
-        if self.ended_at.is_none() || !matches!(event.kind, EventKind::Missed { .. }) {
-            self.log.record(event);
+    fn record(&mut self, run: EventRun) {
+        if self.ended_at.is_none() || !matches!(run.first.kind, EventKind::Missed { .. }) {
+            self.log.record(run);
         }
     }
 
@@ -344,11 +369,15 @@ impl Machine for DestinationSide {
                     let message = PeerMessage::Reply { deliver_at, reply };
                     self.frames.push_back(PeerFrame::Message(message));
                 }
-                DestinationOutput::Event(event) => {
-                    last = last.max(Some(event.at));
-                    self.record(event);
+                DestinationOutput::Event(run) => {
+                    last = last.max(Some(run.first.at));
+                    self.record(run);
                 }
-                DestinationOutput::Ended => self.ended_at = Some(last.unwrap_or_default()),
+                DestinationOutput::Ended => {
+                    self.ended_at = Some(last.unwrap_or_default());
+                    let guest = self.destination.guest();
+                    self.guest_at_end = guest.map(|guest| guest.snapshot(MAX_SHOWN_PAGES as usize));
+                }
             }
         }
         let overdue = self.ended_at.filter(|_| !self.overdue_scheduled && !self.source_is_done);
@@ -480,12 +509,12 @@ impl Side for DestinationSide {
             memory: self.destination.memory(),
             arrivals: Some(self.herald.arrivals()),
         };
-        vm.answer_while_migrating(VmPhase::MigratingIn, &here, request);
+        vm.answer_while_migrating(self.phase(), &here, request);
         None
     }
 
     fn publish(&mut self, now: Instant, vm: &Vm) {
-        vm.publish(VmPhase::MigratingIn, self.guest());
+        vm.publish(self.phase(), self.guest());
         self.herald.tell(now, &vm.host, self.destination.report());
     }
 }

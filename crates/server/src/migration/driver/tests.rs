@@ -1,4 +1,5 @@
 use super::*;
+use lazycopy_protocol::pace::Pace;
 use std::time::{Duration as WallDuration, Instant as WallInstant};
 
 /// A machine that writes down what it is told, and takes accesses at equal distances.
@@ -64,7 +65,7 @@ impl Machine for Diary {
 
 /// A clock that will read at least a second for the rest of the test.
 fn late_clock() -> ModelClock {
-    ModelClock::from_zero(WallInstant::now() - WallDuration::from_secs(1), 1)
+    ModelClock::from_zero(WallInstant::now() - WallDuration::from_secs(1), 1, &Pace::default())
 }
 
 #[test]
@@ -136,7 +137,7 @@ fn a_message_behind_another_message_is_too_late() {
 fn the_last_word_comes_after_all_that_has_come() {
     let mut driver = Driver::new(Diary::default());
     driver.schedule(at(900), at(10), "page");
-    driver.schedule_last(ModelClock::from_zero(WallInstant::now(), 1), "lost");
+    driver.schedule_last(ModelClock::from_zero(WallInstant::now(), 1, &Pace::default()), "lost");
     driver.step(late_clock());
     assert!(driver.machine.lines[0].ends_with("page"));
     assert!(driver.machine.lines[1].ends_with("lost"));

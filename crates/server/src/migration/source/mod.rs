@@ -167,9 +167,9 @@ impl SourceSide {
                     let deliver_at = self.delivered(at);
                     self.send(PeerFrame::Message(PeerMessage::Notice { deliver_at, notice }));
                 }
-                SourceOutput::Event(event) => {
-                    last = last.max(Some(event.at));
-                    self.log.record(event);
+                SourceOutput::Event(run) => {
+                    last = last.max(Some(run.first.at));
+                    self.log.record(run);
                 }
                 SourceOutput::Ended => self.ended = true,
             }
@@ -211,9 +211,8 @@ impl SourceSide {
 
 /// The page plane takes what it has room for; the machine learns at once that it has left.
 impl SourceSide {
-    /// What the machine sends when the link is free, or the way for urgent pages.
-    fn next_message(&mut self, now: Instant, input: SourceInput) -> Option<LinkMessage> {
-        self.source.handle_input(now, input);
+    /// What the machine goes on to send.
+    fn next_message(&mut self) -> Option<LinkMessage> {
         let (_, message) = self.take_outputs();
         message.map(|(_, message)| message)
     }
@@ -231,8 +230,9 @@ impl SourceSide {
     fn send_urgent(&mut self, now: Instant) {
         let Way::Plane(plane) = &self.way else { return };
         let mut draft = plane.begin_urgent();
-        while !draft.is_full() && self.source.wants_urgent_link() {
-            let message = self.next_message(now, SourceInput::UrgentLinkFree);
+        while draft.room() > 0 && self.source.wants_urgent_link() {
+            self.source.handle_input(now, SourceInput::UrgentLinkFree);
+            let message = self.next_message();
             if let (Some(LinkMessage::Page(message)), Way::Plane(plane)) = (message, &mut self.way)
             {
                 plane.add_urgent(now, &mut draft, &message, &self.source);
@@ -247,29 +247,35 @@ impl SourceSide {
         }
     }
 
+    /// Whether pages wait that the machine has sent already.
+    fn carries(&self) -> bool {
+        matches!(&self.way, Way::Plane(plane) if plane.carries())
+    }
+
     /// Fills a batch for a bulk connection, as far as the machine has pages for it now.
     fn send_in_bulk(&mut self, now: Instant, writer: usize) {
         let Way::Plane(plane) = &mut self.way else { return };
         let mut draft = plane.begin_batch(writer, &self.source);
         let mut context = None;
-        while !draft.is_full() && self.source.wants_link().is_some_and(|since| since <= now) {
-            let message = self.next_message(now, SourceInput::LinkFree);
-            let Way::Plane(plane) = &mut self.way else { return };
-            let goes_on = match message {
-                Some(LinkMessage::Page(message)) => {
-                    plane.add_in_bulk(now, &mut draft, writer, message, &self.source)
+        while draft.room() > 0
+            && context.is_none()
+            && !self.carries()
+            && self.source.wants_link().is_some_and(|since| since <= now)
+        {
+            self.source.handle_input(now, SourceInput::LinkFree { room: draft.room() });
+            while let Some(message) = self.next_message() {
+                let Way::Plane(plane) = &mut self.way else { return };
+                match message {
+                    LinkMessage::Page(message) => {
+                        plane.add_in_bulk(now, &mut draft, writer, message, &self.source);
+                    }
+                    LinkMessage::Context(handed_over) => {
+                        plane.note(now, handed_over.bytes);
+                        context = Some(handed_over);
+                    }
                 }
-                Some(LinkMessage::Context(handed_over)) => {
-                    plane.note(now, handed_over.bytes);
-                    context = Some(handed_over);
-                    false
-                }
-                None => true,
-            };
-            self.transmitted(now);
-            if !goes_on {
-                break;
             }
+            self.transmitted(now);
         }
         let Way::Plane(plane) = &mut self.way else { return };
         if !draft.is_empty() {
@@ -298,7 +304,7 @@ impl Machine for SourceSide {
     fn link_free(&mut self, now: Instant) {
         let writer = match &self.way {
             Way::Modelled { .. } => {
-                return self.source.handle_input(now, SourceInput::LinkFree);
+                return self.source.handle_input(now, SourceInput::LinkFree { room: 1 });
             }
             Way::Plane(plane) => plane.idle_writer(),
         };
@@ -432,14 +438,14 @@ impl Side for SourceSide {
 
     fn answer(&mut self, now: Instant, vm: &Vm, request: Request) -> Option<SourceInput> {
         match request.action {
-            Action::Cancel if self.source.has_handed_over() => {
+            Action::Cancel { .. } if self.source.has_handed_over() => {
                 let at = self.source.report().handover_at.unwrap_or_default();
                 request.answer(Err(format!(
                     "the migration cannot be taken back: the guest was handed over at {at} of \
                      model time and is the destination's"
                 )));
             }
-            Action::Cancel => {
+            Action::Cancel { .. } => {
                 self.cancelled = true;
                 request.answer(Ok(ServerReply::Done));
                 return Some(SourceInput::Cancelled { reason: CANCELLED.to_owned() });

@@ -4,10 +4,11 @@ use crate::plane::{Content, Draft, Freeing, Writer};
 use bytes::Bytes;
 use lazycopy_guest::{GuestSpec, Memory, PageContents};
 use lazycopy_link::{BandwidthMeter, Compression, PlaneParameters};
-use lazycopy_migration::{Cause, Context, PageMessage, Source};
+use lazycopy_migration::{Cause, Context, LinkMessage, PageMessage, Source};
 use lazycopy_protocol::control::PlaneCounts;
 use lazycopy_protocol::plane::MAX_BATCH_PAGES;
-use lazycopy_units::{Instant, PAGE_BYTES, PAGE_MESSAGE_BYTES, PageNumber};
+use lazycopy_units::{Instant, PAGE_BYTES, PageNumber};
+use std::collections::VecDeque;
 
 const PAGE: usize = PAGE_BYTES as usize;
 
@@ -24,8 +25,8 @@ pub(super) struct SourcePlane {
     forward_context: bool,
     checks: bool,
     compresses: bool,
-    /// A page that did not go into the batch for which it was taken.
-    carried: Option<PageMessage>,
+    /// Pages that did not go into the batch for which they were taken, in their order.
+    carried: VecDeque<PageMessage>,
     /// Number of the next batch on the control connection.
     next_urgent: u64,
     counts: PlaneCounts,
@@ -52,7 +53,7 @@ impl SourcePlane {
             forward_context,
             checks: parameters.page_check,
             compresses: parameters.compression == Compression::Lz4,
-            carried: None,
+            carried: VecDeque::new(),
             next_urgent: 0,
             counts: PlaneCounts { congestion, ..PlaneCounts::default() },
             meter: BandwidthMeter::default(),
@@ -77,9 +78,9 @@ impl SourcePlane {
         self.used_until
     }
 
-    /// A bulk connection that takes another batch; where a page was carried, its own.
+    /// A bulk connection that takes another batch; where pages were carried, that of the first.
     pub(super) fn idle_writer(&self) -> Option<usize> {
-        match &self.carried {
+        match self.carried.front() {
             Some(message) => {
                 Some(self.way_of(message.page)).filter(|writer| self.writers[*writer].has_room())
             }
@@ -98,24 +99,24 @@ impl SourcePlane {
         self.writers.iter().all(Writer::has_room)
     }
 
-    /// Whether a page was taken from the machine that is in no batch yet.
+    /// Whether pages were taken from the machine that are in no batch yet.
     pub(super) fn carries(&self) -> bool {
-        self.carried.is_some()
+        !self.carried.is_empty()
     }
 
-    /// An empty batch for a bulk connection, or with the page that was carried.
+    /// An empty batch for a bulk connection, or with pages that were carried.
     pub(super) fn begin_batch(&mut self, writer: usize, source: &Source) -> Draft {
         let mut draft = Draft::new(self.checks, self.compresses);
-        if let Some(message) = self.carried.take() {
-            self.add(&mut draft, Some(writer), &message, source);
+        for message in std::mem::take(&mut self.carried) {
+            self.add_or_carry(&mut draft, writer, message, source);
         }
         draft
     }
 
-    /// Adds a page to a batch for a bulk connection. Pages of a guest that runs are sent in the
-    /// order of their numbers, over and over: a batch ends where they begin anew, so that it has
-    /// none twice, and where another connection's pages begin. Whether it was added; else it is
-    /// carried to the next batch.
+    /// Adds pages to a batch for a bulk connection, for which they have room. Pages of a guest that
+    /// runs are sent in the order of their numbers, over and over: a batch ends where they begin
+    /// anew, so that it has none twice, and where another connection's pages begin. What is not
+    /// added is carried to the next batch.
     pub(super) fn add_in_bulk(
         &mut self,
         now: Instant,
@@ -123,17 +124,38 @@ impl SourcePlane {
         writer: usize,
         message: PageMessage,
         source: &Source,
-    ) -> bool {
-        self.note(now, PAGE_MESSAGE_BYTES);
-        if message.cause == Cause::Round
-            && (self.way_of(message.page) != writer
-                || draft.last().is_some_and(|last| last >= message.page))
-        {
-            self.carried = Some(message);
-            return false;
+    ) {
+        self.note(now, LinkMessage::Page(message).bytes());
+        self.add_or_carry(draft, writer, message, source);
+    }
+
+    fn add_or_carry(
+        &mut self,
+        draft: &mut Draft,
+        writer: usize,
+        mut message: PageMessage,
+        source: &Source,
+    ) {
+        let fits = match message.cause {
+            Cause::Round if self.carries() || self.way_of(message.page) != writer => 0,
+            Cause::Round if draft.last().is_some_and(|last| last >= message.page) => 0,
+            // Up to where another connection's pages begin.
+            Cause::Round if self.writers.len() > 1 => {
+                MAX_BATCH_PAGES as u32 - message.page.0 % MAX_BATCH_PAGES as u32
+            }
+            _ => message.count,
+        };
+        if fits >= message.count {
+            return self.add(draft, Some(writer), &message, source);
         }
-        self.add(draft, Some(writer), &message, source);
-        true
+        if fits > 0 {
+            let first = message.split_off_first(fits);
+            self.add(draft, Some(writer), &first, source);
+        }
+        // A guest that runs may evict a single page before it is sent: then its stamp makes it.
+        let memory = source.memory().filter(|_| message.count == 1);
+        message.stamp = message.stamp.or_else(|| memory?.stamp(message.page));
+        self.carried.push_back(message);
     }
 
     /// An empty batch for the control connection.
@@ -149,7 +171,7 @@ impl SourcePlane {
         message: &PageMessage,
         source: &Source,
     ) {
-        self.note(now, PAGE_MESSAGE_BYTES);
+        self.note(now, LinkMessage::Page(*message).bytes());
         self.add(draft, None, message, source);
     }
 
@@ -159,7 +181,7 @@ impl SourcePlane {
         self.used_until = now;
     }
 
-    /// Adds a page: as it is in memory, or made anew where it has left it.
+    /// Adds pages: as they are in memory, or made anew where a page has left it.
     fn add(
         &mut self,
         draft: &mut Draft,
@@ -167,13 +189,15 @@ impl SourcePlane {
         message: &PageMessage,
         source: &Source,
     ) {
-        let memory = source.memory().filter(|memory| memory.contains(message.page));
-        let bytes = match memory.and_then(Memory::bytes) {
-            Some(pages) => pages.page(message.page),
-            None => {
-                self.contents.fill(message.page, message.stamp, &mut self.scratch);
-                &*self.scratch
+        let PageMessage { page, count, stamp, .. } = *message;
+        let memory = source.memory().filter(|memory| memory.contains(page));
+        let bytes = match (memory.and_then(Memory::bytes), stamp) {
+            (Some(pages), _) => pages.run(page, count),
+            (None, Some(stamp)) => {
+                self.contents.fill(page, stamp, &mut self.scratch);
+                &self.scratch[..]
             }
+            (None, None) => unreachable!("page {page} is sent without a content"),
         };
         let stays = memory.is_some() && self.stays(source);
         let counts = &mut self.counts;
@@ -198,7 +222,7 @@ impl SourcePlane {
     pub(super) fn send(&mut self, writer: usize, draft: Draft) {
         let number = self.writers[writer].next_number();
         if let Some(freeing) = &mut self.freeing {
-            freeing.sent(1 + writer, number, draft.pages());
+            freeing.sent(1 + writer, number, draft.runs());
         }
         self.writers[writer].send(draft, &mut self.counts);
     }
@@ -207,7 +231,7 @@ impl SourcePlane {
     pub(super) fn frame(&mut self, draft: Draft) -> Bytes {
         let number = self.next_urgent;
         if let Some(freeing) = &mut self.freeing {
-            freeing.sent(CONTROL, number, draft.pages());
+            freeing.sent(CONTROL, number, draft.runs());
         }
         self.next_urgent += 1;
         draft.into_frame(number)
