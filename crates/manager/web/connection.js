@@ -37,6 +37,13 @@ export class Connection extends EventTarget {
       if (this.entries.length > MOST_ENTRIES) this.entries.splice(0, this.entries.length - MOST_ENTRIES);
       this.tell("log", fresh);
     });
+    // The end of the log before this page came, or came back.
+    stream.addEventListener("recent", (message) => {
+      const recent = JSON.parse(message.data);
+      const older = this.entries.filter((entry) => entry.seq < recent[0].seq);
+      this.entries = [...older, ...recent].slice(-MOST_ENTRIES);
+      this.tell("recent");
+    });
     stream.addEventListener("error", () => {
       // The browser's own second try has no bound to its patience and none to its haste: ours has.
       stream.close();

@@ -14,7 +14,8 @@ const NEW_FOR = 1100;
 // An animation of its own goes on where its cell is moved; one of the style sheet would begin anew.
 function shine(element) {
   if (prefersStill()) return;
-  element.animate([{ background: "var(--c)", transform: "scale(1.16)" }, { background: "var(--c)", offset: 0.35 }, {}], { duration: NEW_FOR, easing: "ease-out" });
+  const background = "color-mix(in srgb, var(--c) 50%, var(--ground))";
+  element.animate([{ background, transform: "scale(1.16)" }, { background, offset: 0.35 }, {}], { duration: NEW_FOR, easing: "ease-out" });
 }
 
 // The cause that a cell shows: at the source how it left, at the destination how it came.

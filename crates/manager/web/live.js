@@ -27,6 +27,7 @@ export class Live {
     this.log = new Log(byId("log"));
     connection.addEventListener("snapshot", () => this.draw());
     connection.addEventListener("phase", ({ detail }) => this.showPhase(detail));
+    connection.addEventListener("recent", () => this.log.show(connection.entries));
     connection.addEventListener("log", ({ detail }) => {
       followStalls(this.stalls, detail);
       this.log.add(connection.entries, detail);

@@ -59,6 +59,12 @@ export class Log {
     this.tally();
   }
 
+  // `all` is what is kept, and may be other than what was.
+  show(all) {
+    this.entries = all;
+    this.redraw();
+  }
+
   redraw() {
     const fitting = this.entries.filter((entry) => this.fits(entry)).slice(-MOST_LINES);
     this.list.replaceChildren(...fitting.map((entry) => this.lineOf(entry)));

@@ -30,6 +30,20 @@ fn a_snapshot_shows_servers_and_guests_and_their_memory() {
 }
 
 #[test]
+fn a_viewer_that_comes_late_is_told_the_end_of_the_log() {
+    let page = Page::with_servers();
+    page.commands(&format!("vm create v --on a {FAST} --set measured_accesses=5"));
+    page.commands("migrate v --to b --scheme post-copy --wait");
+    let (_, told) = page.live().find(|(name, _)| name == "recent").unwrap();
+    let told = told.as_array().unwrap();
+    let numbers: Vec<u64> = told.iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
+    let has = |name: &str| told.iter().any(|entry| entry["event"]["event"] == name);
+    assert!(has("handover") && has("page_sent") && has("ended"), "{told:?}");
+    page.end();
+}
+
+#[test]
 fn a_viewer_sees_the_fleet_then_the_log_and_progress_that_does_not_go_back() {
     let page = Page::with_servers();
     page.commands(&format!("vm create v --on a {SEEN}"));

@@ -25,6 +25,9 @@ const LOG_ENTRIES: usize = 2_048;
 /// Events of a migration that are kept in words: as many as the highest terminal shows.
 const KEPT_LINES: usize = 100;
 
+/// Log entries that are kept for who comes later: as much as is read back of a log on a page.
+const RECENT_ENTRIES: usize = 400;
+
 /// The most frames of a guest whose memory is still shown as it was when its migration had ended.
 const REMEMBERED_FRAMES: u32 = 128;
 
@@ -42,6 +45,7 @@ struct Following {
     migrations: BTreeMap<MigrationId, Followed>,
     ended: VecDeque<MigrationId>,
     entries: u64,
+    recent: VecDeque<Arc<str>>,
 }
 
 /// A migration.
@@ -80,9 +84,10 @@ impl Hub {
         self.following.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The log from now on.
-    pub(crate) fn log(&self) -> broadcast::Receiver<Arc<str>> {
-        self.log.subscribe()
+    /// The end of the log so far, and the log from now on.
+    pub(crate) fn log(&self) -> (Vec<Arc<str>>, broadcast::Receiver<Arc<str>>) {
+        let following = self.following();
+        (following.recent.iter().cloned().collect(), self.log.subscribe())
     }
 
     /// Looks at what is followed.
@@ -117,12 +122,15 @@ impl Hub {
         followed.track.event(event);
         followed.tell(event);
         followed.meter(&self.meters);
-        if self.log.receiver_count() > 0 {
-            let entry = LogEntry { seq, migration: id, vm: &followed.vm, event };
-            if let Ok(entry) = serde_json::to_string(&entry) {
-                // In the order of their numbers, therefore under the lock; nobody may listen.
-                let _ = self.log.send(entry.into());
+        let entry = LogEntry { seq, migration: id, vm: &followed.vm, event };
+        if let Ok(entry) = serde_json::to_string(&entry) {
+            let entry: Arc<str> = entry.into();
+            following.recent.push_back(Arc::clone(&entry));
+            if following.recent.len() > RECENT_ENTRIES {
+                following.recent.pop_front();
             }
+            // In the order of their numbers, therefore under the lock; nobody may listen.
+            let _ = self.log.send(entry);
         }
         following.entries = seq;
     }

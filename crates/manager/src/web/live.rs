@@ -68,6 +68,8 @@ impl Drop for Seat {
 /// A viewer.
 struct Viewer {
     snapshots: watch::Receiver<Newest>,
+    /// The end of the log before it came, until it is sent.
+    recent: Vec<Arc<str>>,
     log: broadcast::Receiver<Arc<str>>,
     /// No part of the log goes before.
     log_from: Instant,
@@ -80,12 +82,13 @@ pub(super) async fn live(State(serving): State<Serving>) -> Result<Response, Fai
     let seat = web.seats.take().ok_or_else(|| {
         Failure::busy(format!("{MAX_VIEWERS} viewers look already: close another page"))
     })?;
-    let log = web.picture.hub.log();
+    let (recent, log) = web.picture.hub.log();
     web.picture(&manager).await;
     let mut snapshots = web.newest.subscribe();
     snapshots.mark_changed();
     let closing = web.closing.clone();
-    let viewer = Viewer { snapshots, log, log_from: Instant::now(), closing, _seat: seat };
+    let log_from = Instant::now();
+    let viewer = Viewer { snapshots, recent, log, log_from, closing, _seat: seat };
     let events = stream::unfold(viewer, async |mut viewer| {
         let event = viewer.next().await?;
         Some((Ok::<_, Infallible>(event), viewer))
@@ -96,7 +99,7 @@ pub(super) async fn live(State(serving): State<Serving>) -> Result<Response, Fai
 impl Viewer {
     /// What it is sent next; `None` when the manager ends.
     async fn next(&mut self) -> Option<Event> {
-        let Viewer { snapshots, log, log_from, closing, .. } = self;
+        let Viewer { snapshots, recent, log, log_from, closing, .. } = self;
         let entry = async {
             tokio::time::sleep_until(*log_from).await;
             log.recv().await
@@ -108,6 +111,10 @@ impl Viewer {
                 changed.ok()?;
                 let document = Arc::clone(&snapshots.borrow_and_update().document);
                 return Some(Event::default().event("state").data(&*document));
+            }
+            () = std::future::ready(()), if !recent.is_empty() => {
+                let entries = std::mem::take(recent).join(",");
+                return Some(Event::default().event("recent").data(format!("[{entries}]")));
             }
             first = entry => first,
         };
