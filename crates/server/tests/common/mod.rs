@@ -37,8 +37,8 @@ pub const SERVER_FRAMES: u64 = 2_000;
 /// What both servers of every migration prove here.
 pub const KEY: [u8; 32] = [7; 32];
 
-/// The number of the command that tells a server what to expect.
-const EXPECT_ID: u64 = u64::MAX;
+/// The number of the first command that tells a server what to expect; the others count down.
+const FIRST_EXPECT_ID: u64 = u64::MAX;
 
 /// A manager's end of a server's connection.
 pub struct Attached {
@@ -52,6 +52,8 @@ struct Wire {
     framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
     /// What came while something else was awaited.
     unasked: VecDeque<FromServer>,
+    /// Commands that have told it what to expect.
+    expects: u64,
 }
 
 /// The connections to servers, by where those listen for others.
@@ -85,10 +87,12 @@ impl Wire {
 
     /// Sends a command and waits until it is done; what comes meanwhile is kept.
     async fn told(&mut self, command: ServerCommand) {
-        self.framed.send(ToServer::Command { id: EXPECT_ID, command }).await.unwrap();
+        let id = FIRST_EXPECT_ID - self.expects;
+        self.expects += 1;
+        self.framed.send(ToServer::Command { id, command }).await.unwrap();
         loop {
             match self.receive().await {
-                FromServer::Reply { id: EXPECT_ID, result } => {
+                FromServer::Reply { id: answered, result } if answered == id => {
                     return assert_eq!(result, Ok(ServerReply::Done));
                 }
                 other => self.unasked.push_back(other),
@@ -138,7 +142,7 @@ impl Attached {
         mut framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
     ) -> Self {
         framed.send(ToServer::Welcome { life, pace: Pace::default() }).await.unwrap();
-        let wire = Arc::new(Mutex::new(Wire { framed, unasked: VecDeque::new() }));
+        let wire = Arc::new(Mutex::new(Wire { framed, unasked: VecDeque::new(), expects: 0 }));
         WIRES.lock().unwrap().insert(hello.address.clone(), Arc::downgrade(&wire));
         Attached { hello, wire, next_id: 0 }
     }

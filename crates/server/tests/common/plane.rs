@@ -283,7 +283,7 @@ impl PlayedDestination {
     }
 
     /// Lets somebody in who proves the key.
-    async fn accept(&self) -> (Peer, PageLink) {
+    pub async fn accept(&self) -> (Peer, PageLink) {
         let accepted = timeout(PATIENCE, self.listener.accept()).await.expect("nobody comes");
         let mut stream = accepted.unwrap().0;
         let key = |_: &Purpose| Ok(Some(MigrationKey::new(super::KEY)));
