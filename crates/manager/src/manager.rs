@@ -361,8 +361,7 @@ impl Manager {
         here: bool,
     ) -> Result<(), FleetError> {
         let pid = hello.pid;
-        let told: Vec<_> =
-            hello.sides.iter().filter_map(|it| Some((it.migration, it.transfer?))).collect();
+        let told: Vec<MigrationId> = hello.sides.iter().map(|it| it.migration).collect();
         let (name, vms) = (hello.name.clone(), hello.vms.len());
         let (address, frames) = (hello.address.clone(), hello.frames);
         let brings = if vms == 0 { String::new() } else { format!(" and brings {vms} guest(s)") };
@@ -391,7 +390,9 @@ impl Manager {
         });
         let (loss, meeting) = met?;
         if let Some(hub) = self.hub() {
-            told.iter().for_each(|(id, transfer)| hub.progressed(*id, transfer));
+            let far = |id| self.read(|state| Some(state.fleet.migration(id)?.transfer));
+            let far = told.into_iter().filter_map(|id| Some((id, far(id)?)));
+            far.for_each(|(id, transfer)| hub.progressed(id, &transfer));
         }
         self.settle_loss(loss.unwrap_or_default());
         self.settle_meeting(meeting);
@@ -400,6 +401,10 @@ impl Manager {
 
     /// A server says something that is no answer.
     pub(crate) fn hear(&self, server: &str, message: FromServer) {
+        if !self.read(|state| state.fleet.is_its_own(server, &message)) {
+            tracing::warn!(server, "it tells of what is not its own");
+            return;
+        }
         match message {
             FromServer::Reply { .. } | FromServer::Heartbeat => {}
             FromServer::Event { migration, event } => {

@@ -461,6 +461,13 @@ pub enum VmPhase {
     Failed,
 }
 
+impl VmPhase {
+    /// Whether it is on its way from one server to another.
+    pub fn is_on_the_move(self) -> bool {
+        matches!(self, VmPhase::MigratingOut | VmPhase::MigratingIn)
+    }
+}
+
 /// A guest in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VmSummary {

@@ -10,6 +10,9 @@ use lazycopy_migration::Outcome;
 use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, Transfer, VmPhase};
 use std::sync::Arc;
 
+/// Migrations have numbers below this, which programs in any language can read from JSON.
+const MAX_NUMBER: u64 = 1 << 53;
+
 impl Fleet {
     /// Begins a migration: the message for the source, or why there will be none.
     ///
@@ -104,6 +107,14 @@ impl Fleet {
         }
     }
 
+    /// A server names a migration of an earlier manager: later ones have other numbers. One that
+    /// leaves none is not believed.
+    pub(super) fn number_is_taken(&mut self, id: MigrationId) {
+        if id.0 < MAX_NUMBER {
+            self.last_migration = self.last_migration.max(id.0);
+        }
+    }
+
     /// A running migration has come so far.
     pub fn progressed(&mut self, id: MigrationId, transfer: Transfer) {
         if let Some(migration) = self.migrations.get_mut(&id).filter(|it| !it.is_over()) {
@@ -115,7 +126,7 @@ impl Fleet {
     pub fn side_ended(&mut self, ended: SideEnded) -> bool {
         let known = self.migrations.get_mut(&ended.migration);
         let Some(migration) = known.filter(|migration| migration.vm == ended.vm) else {
-            self.last_migration = self.last_migration.max(ended.migration.0);
+            self.number_is_taken(ended.migration);
             self.settle_unknown(ended);
             return false;
         };
