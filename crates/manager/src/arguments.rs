@@ -86,6 +86,8 @@ pub enum Mode {
     Merge(crate::sweep::MergeArguments),
     /// Write a page with figures about a run, a simulation or a sweep
     Report(crate::report::ReportArguments),
+    /// Write a migration as a trace, which ui.perfetto.dev shows
+    Trace(crate::trace::TraceArguments),
     /// Make a cluster token, which processes need that connect from one machine to another
     Token {
         /// The file; nobody but its owner can read it
@@ -101,8 +103,6 @@ pub enum Mode {
         #[arg(long = "name", value_name = "HOST")]
         names: Vec<String>,
     },
-    /// Write a migration as a trace, which ui.perfetto.dev shows
-    Trace(crate::trace::TraceArguments),
     /// Send one command to a running manager and print the reply
     Ctl(CtlArguments),
     /// A first session of five minutes: real servers, a guest, its migrations, and what they show

@@ -201,8 +201,8 @@ impl Knocking {
         let said_after = answer_bytes(&challenge);
         let said = Said { session, knock: &self.frame, answer: &said_after };
         if !secret.is_proven(Prover::WhoAnswers, &said, &challenge.proof) {
-            return Err("it does not prove the same cluster token and migration key: give both \
-                        sides copies of one token file"
+            return Err("the other side does not prove the same cluster token, or, between \
+                        servers, the same migration key: give both copies of one token file"
                 .to_owned());
         }
         Ok(to_json(&LastWord { proof: secret.proof(Prover::WhoKnocks, &said) }))

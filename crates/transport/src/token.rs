@@ -1,6 +1,7 @@
 //! The cluster token: what every process of a cluster knows, and nobody else.
 
 use crate::random::random_bytes;
+use nix::unistd::geteuid;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -17,6 +18,10 @@ const MAX_FILE_BYTES: u64 = 4_096;
 /// Others than the owner.
 const OTHERS: u32 = 0o077;
 
+/// Others than the group that may read a file of root's: a service's own, or the one that stands
+/// for whom a credential of systemd is given to.
+const OTHERS_THAN_READERS: u32 = 0o037;
+
 /// A cluster token. It shows itself nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Vec<u8>);
@@ -31,6 +36,12 @@ pub enum TokenError {
         path: PathBuf,
         /// What the system said.
         problem: io::Error,
+    },
+    /// There is one already.
+    #[error("{} is there already, and other processes may have copies: choose another file", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
     },
     /// Others can read it.
     #[error(
@@ -76,8 +87,11 @@ impl Token {
     pub fn create(path: &Path) -> Result<Token, TokenError> {
         let token = Token(random_bytes::<TOKEN_BYTES>().to_vec());
         let text = format!("{}\n", hex::encode(&token.0));
-        write_private(path, text.as_bytes())
-            .map_err(|problem| TokenError::File { path: path.to_owned(), problem })?;
+        let path = || path.to_owned();
+        write_private(&path(), text.as_bytes()).map_err(|problem| match problem.kind() {
+            io::ErrorKind::AlreadyExists => TokenError::Exists { path: path() },
+            _ => TokenError::File { path: path(), problem },
+        })?;
         Ok(token)
     }
 
@@ -118,12 +132,18 @@ pub(crate) fn read_private(path: &Path, most: u64) -> Result<String, TokenError>
         return Err(failed(io::Error::other("it is no file")));
     }
     let mode = metadata.mode() & 0o7777;
-    if mode & OTHERS != 0 {
+    if is_open(mode, metadata.uid(), geteuid().as_raw()) {
         return Err(TokenError::Open { path: path.to_owned(), mode });
     }
     let mut text = String::new();
     file.take(most).read_to_string(&mut text).map_err(failed)?;
     Ok(text)
+}
+
+/// Whether others may read a file of `owner` that the user `reader` was given.
+fn is_open(mode: u32, owner: u32, reader: u32) -> bool {
+    let others = if owner == 0 && reader != 0 { OTHERS_THAN_READERS } else { OTHERS };
+    mode & others != 0
 }
 
 /// Writes a file that was not there, for its owner alone.
@@ -149,7 +169,7 @@ mod tests {
         assert!(!Token::create(&two).unwrap().is(&made));
         assert_eq!(fs::metadata(&one).unwrap().mode() & 0o777, 0o600);
         let again = Token::create(&one).unwrap_err().to_string();
-        assert!(again.contains("one") && again.contains("exists"), "{again}");
+        assert!(again.contains("one is there already"), "{again}");
     }
 
     #[test]
@@ -164,6 +184,17 @@ mod tests {
         }
         fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
         assert!(Token::read(&path).is_ok());
+    }
+
+    #[test]
+    fn root_may_give_a_file_to_the_group_of_a_service() {
+        let (root, service, another) = (0, 61_000, 61_001);
+        assert!(!is_open(0o440, root, service) && !is_open(0o640, root, service));
+        for mode in [0o444, 0o660, 0o641] {
+            assert!(is_open(mode, root, service), "{mode:o}");
+        }
+        assert!(is_open(0o440, root, root) && is_open(0o440, service, service));
+        assert!(is_open(0o440, another, service) && !is_open(0o400, another, service));
     }
 
     #[test]
