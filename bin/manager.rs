@@ -23,8 +23,13 @@ fn main() -> anyhow::Result<ExitCode> {
     if std::env::args_os().nth(1).is_some_and(|word| word == "server") {
         let arguments = OwnServer::parse_from(std::env::args_os().skip(1)).server;
         log_from("info");
-        lazycopy_server::run_process(arguments)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(match lazycopy_server::run_process(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => {
+                eprintln!("error: {problem}");
+                ExitCode::FAILURE
+            }
+        });
     }
     let process = ManagerProcess::parse();
     log_from("warn");

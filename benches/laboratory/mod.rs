@@ -3,11 +3,13 @@
 #![allow(dead_code, reason = "each benchmark uses what it needs")]
 pub mod sample;
 
-use lazycopy_protocol::control::{CtlReply, CtlRequest, FirstFrame, PROTOCOL_VERSION};
+use lazycopy_manager::arguments::CtlArguments;
+use lazycopy_manager::ctl;
+use lazycopy_protocol::control::CtlReply;
+use lazycopy_transport::Door;
 use serde_json::Value;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -121,23 +123,11 @@ impl Ctl {
     /// # Errors
     /// When the connection fails.
     pub fn ask(&self, command: &str, json: bool) -> io::Result<CtlReply> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_nodelay(true)?;
-        let request = CtlRequest {
-            protocol: PROTOCOL_VERSION,
-            command: command.to_owned(),
-            json,
-            request: None,
-        };
-        let payload = serde_json::to_vec(&FirstFrame::Ctl(request))?;
-        let mut frame = u32::to_be_bytes(payload.len() as u32).to_vec();
-        frame.extend(payload);
-        stream.write_all(&frame)?;
-        let mut length = [0; 4];
-        stream.read_exact(&mut length)?;
-        let mut reply = vec![0; u32::from_be_bytes(length) as usize];
-        stream.read_exact(&mut reply)?;
-        Ok(serde_json::from_slice(&reply)?)
+        let (connect, command) = (self.address.clone(), vec![command.to_owned()]);
+        let arguments = CtlArguments { connect, request_id: None, command };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let sent = async { ctl::send(&arguments, json, &Door::default()).await };
+        runtime.block_on(sent).map_err(io::Error::other)
     }
 
     /// The JSON of a command that succeeds.

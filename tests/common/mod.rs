@@ -1,10 +1,12 @@
 //! Real processes under test: a manager with its servers, its output line by line, and the
 //! certainty that nothing of it is left behind.
 
+use lazycopy_transport::{Purpose, knock};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -317,5 +319,40 @@ fn text_of(mut output: impl Read + Send + 'static) -> JoinHandle<String> {
         let mut text = Vec::new();
         let _ = output.read_to_end(&mut text);
         String::from_utf8_lossy(&text).into_owned()
+    })
+}
+
+/// Sends bytes and reads until the other side closes.
+pub fn closed_after(address: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    // It may be closed before all is written.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => answer,
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => answer,
+        Err(error) => panic!("{address} did not close: {error}"),
+    }
+}
+
+/// A payload as a frame.
+pub fn frame(payload: &[u8]) -> Vec<u8> {
+    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes().to_vec();
+    frame.extend(payload);
+    frame
+}
+
+/// A connection that has knocked, and what is done with it.
+pub fn knocked<T>(
+    address: &str,
+    purpose: Purpose,
+    then: impl AsyncFnOnce(tokio::net::TcpStream) -> T,
+) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("somebody listens");
+        knock(&mut stream, purpose, None, None, &[]).await.expect("it is let in");
+        tokio::time::timeout(DEADLINE, then(stream)).await.expect("it does not end")
     })
 }

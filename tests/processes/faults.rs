@@ -1,35 +1,18 @@
 //! Refusals, garbage, and servers that die.
 
-use crate::common::{FAST, Manager, SERVER, failure, kill_process, manager, result, runs};
-use lazycopy_protocol::control::{FirstFrame, PROTOCOL_VERSION, ServerHello, ToServer};
+use crate::common::{
+    FAST, Manager, SERVER, closed_after, failure, frame, kill_process, knocked, manager, result,
+    runs,
+};
+use lazycopy_protocol::control::{FirstFrame, ServerHello, ToServer};
 use lazycopy_protocol::pace::Pace;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use lazycopy_transport::Purpose;
 use std::process::{Command, Stdio};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Stop-and-copy over this link takes ten seconds of wall time: whatever is to happen before the
 /// hand-over has time to.
 const SLOW: &str = "--set time_scale=1 --set migration.scheme=stop-and-copy";
-
-/// Sends bytes and reads until the other side closes.
-fn closed_after(address: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).expect("somebody listens");
-    stream.set_read_timeout(Some(crate::common::DEADLINE)).unwrap();
-    // It may be closed before all is written.
-    let _ = stream.write_all(bytes);
-    let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer) {
-        Ok(_) => answer,
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => answer,
-        Err(error) => panic!("{address} did not close: {error}"),
-    }
-}
-
-fn frame(payload: &[u8]) -> Vec<u8> {
-    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes().to_vec();
-    frame.extend(payload);
-    frame
-}
 
 #[test]
 fn garbage_on_either_port_closes_its_connection_and_nothing_else() {
@@ -52,9 +35,8 @@ fn garbage_on_either_port_closes_its_connection_and_nothing_else() {
 }
 
 /// What a manager answers to a server that introduces itself so.
-fn answer_to(manager: &Manager, name: &str, protocol: u32) -> ToServer {
+fn answer_to(manager: &Manager, name: &str) -> ToServer {
     let hello = FirstFrame::Server(ServerHello {
-        protocol,
         version: "0".to_owned(),
         name: name.to_owned(),
         pid: 1,
@@ -64,19 +46,20 @@ fn answer_to(manager: &Manager, name: &str, protocol: u32) -> ToServer {
         sides: Vec::new(),
         pace: Pace::default(),
     });
-    let answer = closed_after(&manager.address, &frame(&serde_json::to_vec(&hello).unwrap()));
+    let answer = knocked(&manager.address, Purpose::Server, async |mut stream| {
+        stream.write_all(&frame(&serde_json::to_vec(&hello).unwrap())).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("the manager closes it");
+        answer
+    });
     serde_json::from_slice(&answer[4..]).expect("a frame")
 }
 
 #[test]
 fn servers_that_cannot_be_taken_are_told_why() {
     let manager = Manager::with_servers(&[]);
-    for (name, protocol, part) in [
-        ("a", PROTOCOL_VERSION, "\"a\" already"),
-        ("c", PROTOCOL_VERSION + 1, "version"),
-        ("../c", PROTOCOL_VERSION, "name"),
-    ] {
-        match answer_to(&manager, name, protocol) {
+    for (name, part) in [("a", "\"a\" already"), ("../c", "name")] {
+        match answer_to(&manager, name) {
             ToServer::Refused { reason } => assert!(reason.contains(part), "{reason}"),
             other => panic!("{other:?}"),
         }

@@ -6,6 +6,7 @@ mod common;
 mod book;
 mod commands;
 mod demonstration;
+mod doors;
 mod endings;
 mod evacuations;
 mod faults;

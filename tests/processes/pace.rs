@@ -10,11 +10,14 @@ use std::time::Instant;
 const CALM: &str =
     "--set time_scale=200 --set link.latency=10s --set measured_accesses=20 --set seed=3";
 
-/// Shows a guest until it stands at that instant of its migration, on both servers.
+/// Shows a guest until it stands at that instant of its migration, on both servers: the source
+/// shows it, and the destination has told.
 fn await_reading(manager: &Manager, at_ns: u64) {
-    let reads = |vm: &Value| vm["moving"]["at_ns"] == json!(at_ns);
+    let told = |shown: &Value| shown["migration"]["progress"]["at_ns"].as_u64().unwrap_or(0);
+    let reads =
+        |shown: &Value| shown["vm"]["moving"]["at_ns"] == json!(at_ns) && told(shown) == at_ns;
     let deadline = Instant::now() + DEADLINE;
-    while !reads(&manager.json("vm show v")["vm"]) {
+    while !reads(&manager.json("vm show v")) {
         assert!(Instant::now() < deadline, "it does not come to stand there");
     }
 }

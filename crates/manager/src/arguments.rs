@@ -5,6 +5,7 @@ use crate::state::BESIDE_RESULTS;
 use crate::web::WebAddress;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use lazycopy_transport::DoorArguments;
 use std::path::PathBuf;
 
 /// Where a manager listens unless it is told otherwise.
@@ -30,10 +31,17 @@ pub struct Options {
     #[arg(long = "event-level", id = "event_level", global = true, value_name = "LEVEL")]
     #[arg(default_value = "milestones", value_parser = level_names(), hide_possible_values = true)]
     pub events: EventLevel,
-    /// Serve the live page, on this machine alone; the system chooses a port where none is given
+    /// Serve the live page, on this machine where no address is given; beyond it a token and TLS
+    /// are needed. The system chooses a port where none is given
     #[arg(long, global = true, value_name = "ADDR", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = crate::web::DEFAULT_ADDRESS)]
     pub web: Option<WebAddress>,
+    /// Serve the page beyond this machine without TLS: whoever listens there reads the token
+    #[arg(long, global = true)]
+    pub insecure_web: bool,
+    /// Who may connect.
+    #[command(flatten)]
+    pub door: DoorArguments,
     /// Colours: auto, on a terminal unless NO_COLOR is set, or where CLICOLOR_FORCE is; always;
     /// never
     #[arg(
@@ -82,6 +90,21 @@ pub enum Mode {
     Report(crate::report::ReportArguments),
     /// Write a migration as a trace, which ui.perfetto.dev shows
     Trace(crate::trace::TraceArguments),
+    /// Make a cluster token, which processes need that connect from one machine to another
+    Token {
+        /// The file; nobody but its owner can read it
+        #[arg(long, value_name = "FILE", required = true)]
+        out: PathBuf,
+    },
+    /// Make a private authority, and certificates of manager, servers and ctl, for --tls
+    Certs {
+        /// The directory
+        #[arg(long, value_name = "DIR", required = true)]
+        out: PathBuf,
+        /// A host that the certificates stand for, besides this machine; may be repeated
+        #[arg(long = "name", value_name = "HOST")]
+        names: Vec<String>,
+    },
     /// Send one command to a running manager and print the reply
     Ctl(CtlArguments),
     /// A first session of five minutes: real servers, a guest, its migrations, and what they show

@@ -2,10 +2,10 @@
 
 use crate::arguments::CtlArguments;
 use futures_util::{SinkExt, StreamExt};
-use lazycopy_protocol::control::{CtlReply, CtlRequest, FirstFrame, PROTOCOL_VERSION};
+use lazycopy_protocol::control::{CtlReply, CtlRequest, FirstFrame};
 use lazycopy_protocol::frame::{FrameError, JsonCodec};
+use lazycopy_transport::{Door, DoorError, Purpose, Role};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio_util::codec::Framed;
 
 /// How long connecting may take. A command may take as long as it needs.
@@ -29,6 +29,14 @@ pub enum CtlError {
         /// What the system said.
         problem: String,
     },
+    /// One of the two does not let the other in.
+    #[error("the manager at {address} and this ctl do not go together: {problem}")]
+    AtDoor {
+        /// The address.
+        address: String,
+        /// Why.
+        problem: DoorError,
+    },
     /// The connection broke.
     #[error("the connection to the manager at {address} broke: {problem}")]
     Broken {
@@ -39,16 +47,25 @@ pub enum CtlError {
     },
 }
 
-/// Sends a command and awaits the reply, as text or as JSON. A request with a name is sent again where the connection
-/// breaks: the manager carries it out once.
+impl CtlError {
+    /// Whether another attempt may go better: what one of the two refuses it refuses again.
+    fn may_pass(&self) -> bool {
+        use DoorError::{Closed, Io, Late};
+        !matches!(self, CtlError::AtDoor { problem, .. } if !matches!(problem, Io(_) | Late | Closed))
+    }
+}
+
+/// Sends a command and awaits the reply, as text or as JSON. A request with a name is sent again
+/// where the connection breaks: the manager carries it out once.
 ///
 /// # Errors
 /// When there is no manager, or it does not answer. A command that failed is a reply.
-pub async fn send(arguments: &CtlArguments, json: bool) -> Result<CtlReply, CtlError> {
+pub async fn send(arguments: &CtlArguments, json: bool, door: &Door) -> Result<CtlReply, CtlError> {
     let mut broken_since = None;
     loop {
-        let error = match send_once(arguments, json).await {
-            // A manager that was never there is not waited for.
+        let error = match send_once(arguments, json, door).await {
+            // A manager that was never there is not waited for, nor one that lets nobody in.
+            Err(error) if !error.may_pass() => return Err(error),
             Err(error @ CtlError::NoManager { .. }) if broken_since.is_none() => return Err(error),
             Err(error) => error,
             reply => return reply,
@@ -61,20 +78,27 @@ pub async fn send(arguments: &CtlArguments, json: bool) -> Result<CtlReply, CtlE
     }
 }
 
-async fn send_once(arguments: &CtlArguments, json: bool) -> Result<CtlReply, CtlError> {
+async fn send_once(
+    arguments: &CtlArguments,
+    json: bool,
+    door: &Door,
+) -> Result<CtlReply, CtlError> {
     let address = || arguments.connect.clone();
     let no_manager = |problem: String| CtlError::NoManager { address: address(), problem };
-    let connecting = tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(&arguments.connect));
-    let stream = match connecting.await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(no_manager(error.to_string())),
+    let at_door = |problem| CtlError::AtDoor { address: address(), problem };
+    let connecting = tokio::time::timeout(CONNECT_DEADLINE, door.reach(&arguments.connect));
+    let socket = match connecting.await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(DoorError::Io(error))) => return Err(no_manager(error.to_string())),
+        Ok(Err(error)) => return Err(at_door(error)),
         Err(_) => return Err(no_manager("it does not answer".to_owned())),
     };
+    let through = door.go_through(socket, &arguments.connect, Role::Manager, Purpose::Ctl, None);
+    let stream = through.await.map_err(at_door)?;
     let broken = |problem: String| CtlError::Broken { address: address(), problem };
     let failed = |error: FrameError| broken(error.to_string());
     let mut framed = Framed::new(stream, JsonCodec::<CtlReply, FirstFrame>::new());
     let request = CtlRequest {
-        protocol: PROTOCOL_VERSION,
         command: command_line(&arguments.command),
         json,
         request: arguments.request_id.as_ref().map(|name| name.as_str().to_owned()),

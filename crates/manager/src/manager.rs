@@ -14,12 +14,13 @@ use crate::state::{Changes, Opened, StateError, Store};
 use crate::web::Web;
 use lazycopy_protocol::control::{FromServer, MigrationId, ServerHello, VmPhase, Watch};
 use lazycopy_results::RunRecord;
+use lazycopy_transport::{Door, DoorError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 /// What a manager is started with.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub launcher: Launcher,
     /// Which events are printed at first.
     pub level: EventLevel,
+    /// What it asks of whoever comes in.
+    pub door: Door,
 }
 
 /// Why a manager cannot start.
@@ -52,6 +55,9 @@ pub enum StartError {
         /// The address.
         listen: String,
     },
+    /// Who comes from elsewhere could not be told from others.
+    #[error("--listen: {0}")]
+    Door(#[from] DoorError),
     /// It is no address of this machine.
     #[error("cannot listen on {listen}: {problem}")]
     Unusable {
@@ -143,6 +149,9 @@ impl Manager {
             std::io::ErrorKind::AddrInUse => StartError::InUse { listen: listen.clone() },
             _ => StartError::Unusable { listen: listen.clone(), problem },
         };
+        for place in lookup_host(&settings.listen).await.map_err(unusable)? {
+            settings.door.check(place)?;
+        }
         let listener = TcpListener::bind(&settings.listen).await.map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
         let restored = Restored::open(&settings, &console).await?;
@@ -208,8 +217,8 @@ impl Manager {
     }
 
     /// Where the live page is, where there is one.
-    pub fn page_address(&self) -> Option<SocketAddr> {
-        self.web().map(|web| web.address())
+    pub fn page_url(&self) -> Option<String> {
+        self.web().map(Web::url)
     }
 
     /// The live page.
@@ -352,8 +361,7 @@ impl Manager {
         here: bool,
     ) -> Result<(), FleetError> {
         let pid = hello.pid;
-        let told: Vec<_> =
-            hello.sides.iter().filter_map(|it| Some((it.migration, it.transfer?))).collect();
+        let told: Vec<MigrationId> = hello.sides.iter().map(|it| it.migration).collect();
         let (name, vms) = (hello.name.clone(), hello.vms.len());
         let (address, frames) = (hello.address.clone(), hello.frames);
         let brings = if vms == 0 { String::new() } else { format!(" and brings {vms} guest(s)") };
@@ -382,7 +390,9 @@ impl Manager {
         });
         let (loss, meeting) = met?;
         if let Some(hub) = self.hub() {
-            told.iter().for_each(|(id, transfer)| hub.progressed(*id, transfer));
+            let far = |id| self.read(|state| Some(state.fleet.migration(id)?.transfer));
+            let far = told.into_iter().filter_map(|id| Some((id, far(id)?)));
+            far.for_each(|(id, transfer)| hub.progressed(id, &transfer));
         }
         self.settle_loss(loss.unwrap_or_default());
         self.settle_meeting(meeting);
@@ -391,6 +401,10 @@ impl Manager {
 
     /// A server says something that is no answer.
     pub(crate) fn hear(&self, server: &str, message: FromServer) {
+        if !self.read(|state| state.fleet.is_its_own(server, &message)) {
+            tracing::warn!(server, "it tells of what is not its own");
+            return;
+        }
         match message {
             FromServer::Reply { .. } | FromServer::Heartbeat => {}
             FromServer::Event { migration, event } => {

@@ -235,6 +235,7 @@ mod tests {
     use crate::grammar::EventLevel;
     use crate::manager::Settings;
     use lazycopy_protocol::pace::Pace;
+    use lazycopy_transport::Door;
     use std::convert::Infallible;
     use std::path::PathBuf;
     use tokio::time::sleep;
@@ -248,6 +249,7 @@ mod tests {
             patience: Duration::ZERO,
             launcher: Launcher { program: PathBuf::from("none"), arguments: Vec::new() },
             level: EventLevel::Off,
+            door: Door::default(),
         };
         let manager = Manager::start(settings, Console::new(|_| ())).await.unwrap();
         let set = |frozen, slower| {

@@ -12,9 +12,11 @@ use crate::presence::RETURN_DEADLINE;
 use crate::reply::{CommandError, Reply};
 use crate::{ctl, demo, faults, repl, report, shell, simulate, sweep, trace, tutorial};
 use lazycopy_migration::Outcome;
+use lazycopy_transport::{
+    Door, DoorArguments, Role, Token, make_certificates, raise_descriptor_limit,
+};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,13 +40,16 @@ pub async fn run(process: ManagerProcess, server: clap::Command) -> ExitCode {
     if options.web.is_some() && !has_fleet {
         return fail("--web shows servers and guests, and this mode has none: leave it out");
     }
+    raise_descriptor_limit();
     let options = match mode {
         // What a script and a demonstration do depends on nothing that was before.
-        None => Options { state: Some(options.state_directory()), ..options },
+        None | Some(Mode::Serve) => Options { state: Some(options.state_directory()), ..options },
         Some(_) => options,
     };
     match mode {
-        Some(Mode::Ctl(arguments)) => run_ctl(&arguments, options.json).await,
+        Some(Mode::Token { out }) => make_token(&out, options.json),
+        Some(Mode::Certs { out, names }) => make_certs(&out, &names, options.json),
+        Some(Mode::Ctl(arguments)) => run_ctl(&arguments, options.json, &options.door).await,
         Some(Mode::Tutorial(arguments)) => tutorial::run(&options, arguments).await,
         Some(Mode::Completions { shell }) => shell::completions(shell, server),
         Some(Mode::Man(arguments)) => shell::man(&arguments, options.json, server),
@@ -105,6 +110,30 @@ pub(crate) fn fail(problem: impl std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
+fn make_token(out: &Path, json: bool) -> ExitCode {
+    if let Err(problem) = Token::create(out) {
+        return fail(problem);
+    }
+    let text = format!(
+        "{} holds a new cluster token: give every process of the cluster a copy of it.",
+        out.display()
+    );
+    print(&text, json.then(|| json!({ "file": out })))
+}
+
+fn make_certs(out: &Path, names: &[String], json: bool) -> ExitCode {
+    let files = match make_certificates(out, names) {
+        Ok(files) => files,
+        Err(problem) => return fail(problem),
+    };
+    let text = format!(
+        "{} holds an authority and certificates of manager, server and ctl. Give each host \
+         authority.pem and the two files of what runs there; authority.key none.",
+        out.display()
+    );
+    print(&text, json.then(|| json!({ "directory": out, "files": files })))
+}
+
 /// The exit code of a mode that is over, all being printed: a failure where that was not possible.
 pub(crate) fn printed(console: &Console, code: ExitCode) -> ExitCode {
     match console.problem() {
@@ -115,7 +144,9 @@ pub(crate) fn printed(console: &Console, code: ExitCode) -> ExitCode {
 
 /// Starts a manager that prints to `console`.
 pub(crate) async fn start(options: &Options, console: Console) -> Result<Manager, String> {
-    let launcher = Launcher::beside_this_program().map_err(|error| error.to_string())?;
+    let mut launcher = Launcher::beside_this_program().map_err(|error| error.to_string())?;
+    launcher.arguments.extend(options.door.words());
+    let door = Door::open(&options.door, Role::Manager).map_err(|error| error.to_string())?;
     let settings = Settings {
         listen: options.listen.clone(),
         out: options.out.clone(),
@@ -123,23 +154,32 @@ pub(crate) async fn start(options: &Options, console: Console) -> Result<Manager
         patience: RETURN_DEADLINE,
         launcher,
         level: options.events,
+        door,
     };
     let manager = Manager::start(settings, console).await.map_err(|error| error.to_string())?;
     manager.notice(&format!("The manager listens on {}.", manager.address()));
     if let Some(address) = options.web {
-        let address = manager.serve_page(address).await.map_err(|error| error.to_string())?;
-        manager.notice(&page_line(address));
+        manager
+            .serve_page(address, options.insecure_web)
+            .await
+            .map_err(|error| error.to_string())?;
+        manager.notice(&page_line(&manager));
     }
     Ok(manager)
 }
 
 /// Where the page is.
-pub(crate) fn page_line(address: SocketAddr) -> String {
-    format!("The page is at http://{address}/")
+pub(crate) fn page_line(manager: &Manager) -> String {
+    let url = manager.page_url().unwrap_or_default();
+    format!("The page is at {url}")
 }
 
-async fn run_ctl(arguments: &CtlArguments, json: bool) -> ExitCode {
-    match ctl::send(arguments, json).await {
+async fn run_ctl(arguments: &CtlArguments, json: bool, door: &DoorArguments) -> ExitCode {
+    let door = match Door::open(door, Role::Ctl) {
+        Ok(door) => door,
+        Err(problem) => return fail(problem),
+    };
+    match ctl::send(arguments, json, &door).await {
         Ok(reply) if reply.ok || json => {
             let console = if json { Console::plain() } else { Console::stdout() };
             console.print(&reply.output);

@@ -12,12 +12,13 @@ use lazycopy_migration::{
     SourceReport, Verdict,
 };
 use lazycopy_protocol::control::{
-    CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, PROTOCOL_VERSION, ServerCommand,
-    ServerHello, ServerReply, SideEnded, SideReport, StartMigration, ToServer, VmSummary, Watch,
+    CreateVm, FirstFrame, FromServer, HostSnapshot, HostState, ServerCommand, ServerHello,
+    ServerReply, SideEnded, SideReport, StartMigration, ToServer, VmSummary, Watch,
 };
 use lazycopy_protocol::frame::JsonCodec;
 use lazycopy_protocol::pace::Pace;
 use lazycopy_results::{load_events, load_run};
+use lazycopy_transport::{Door, Purpose, knock};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ impl Laboratory {
             patience: std::time::Duration::ZERO,
             launcher: Launcher { program: PathBuf::from("none"), arguments: Vec::new() },
             level: EventLevel::Off,
+            door: Door::default(),
         };
         let console = Console::new(move |text| drop(print.send(text.to_owned())));
         Laboratory { manager: Manager::start(settings, console).await.unwrap(), printed, out }
@@ -79,10 +81,48 @@ impl Laboratory {
     }
 }
 
-/// A server that says what a test wants.
+/// A server that says what a test wants, and lets every migration be expected.
 struct FakeServer {
     name: String,
-    connection: Framed<TcpStream, JsonCodec<ToServer, FromServer>>,
+    heard: mpsc::UnboundedReceiver<ToServer>,
+    says: mpsc::UnboundedSender<Said>,
+}
+
+/// What a fake server says.
+#[derive(Debug)]
+enum Said {
+    Message(Box<FromServer>),
+    Nonsense(Vec<u8>),
+}
+
+/// A fake server's connection, until it is dropped.
+async fn converse(
+    mut connection: Framed<TcpStream, JsonCodec<ToServer, FromServer>>,
+    hear: mpsc::UnboundedSender<ToServer>,
+    mut to_say: mpsc::UnboundedReceiver<Said>,
+) {
+    loop {
+        let said = tokio::select! {
+            said = to_say.recv() => match said {
+                Some(said) => said,
+                None => return,
+            },
+            Some(Ok(message)) = connection.next() => match message {
+                ToServer::Command { id, command: ServerCommand::Expect(_) } => {
+                    Said::Message(Box::new(FromServer::Reply { id, result: Ok(ServerReply::Done) }))
+                }
+                ToServer::Heartbeat => Said::Message(Box::new(FromServer::Heartbeat)),
+                message => {
+                    let _ = hear.send(message);
+                    continue;
+                }
+            },
+        };
+        match said {
+            Said::Message(message) => connection.send(*message).await.unwrap(),
+            Said::Nonsense(bytes) => connection.get_mut().write_all(&bytes).await.unwrap(),
+        }
+    }
 }
 
 impl FakeServer {
@@ -96,10 +136,10 @@ impl FakeServer {
         name: &str,
         vms: Vec<VmSummary>,
     ) -> FakeServer {
-        let stream = TcpStream::connect(laboratory.manager.address()).await.unwrap();
+        let mut stream = TcpStream::connect(laboratory.manager.address()).await.unwrap();
+        knock(&mut stream, Purpose::Server, None, None, &[]).await.unwrap();
         let mut opening = Framed::new(stream, JsonCodec::<ToServer, FirstFrame>::new());
         let hello = ServerHello {
-            protocol: PROTOCOL_VERSION,
             version: "0".to_owned(),
             name: name.to_owned(),
             pid: 1,
@@ -114,21 +154,21 @@ impl FakeServer {
         let welcome = connection.next().await.unwrap().unwrap();
         assert!(matches!(welcome, ToServer::Welcome { .. }), "{welcome:?}");
         laboratory.expect(&format!("Server \"{name}\" is here")).await;
-        FakeServer { name: name.to_owned(), connection }
+        let ((hear, heard), (says, to_say)) =
+            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        tokio::spawn(converse(connection, hear, to_say));
+        FakeServer { name: name.to_owned(), heard, says }
     }
 
     async fn command(&mut self) -> (u64, ServerCommand) {
-        loop {
-            match self.connection.next().await.expect("the manager is there").unwrap() {
-                ToServer::Command { id, command } => return (id, command),
-                ToServer::Heartbeat => self.say(FromServer::Heartbeat).await,
-                other => panic!("{other:?}"),
-            }
+        match self.heard.recv().await.expect("the manager is there") {
+            ToServer::Command { id, command } => (id, command),
+            other => panic!("{other:?}"),
         }
     }
 
     async fn say(&mut self, message: FromServer) {
-        self.connection.send(message).await.unwrap();
+        self.says.send(Said::Message(Box::new(message))).expect("it is connected");
     }
 
     async fn reply(&mut self, id: u64, result: Result<ServerReply, String>) {
@@ -374,7 +414,7 @@ async fn a_server_that_breaks_the_protocol_is_dropped_with_its_guests_and_nothin
     laboratory.guest(&mut b, "vm create w --on b").await;
     let show = laboratory.command("vm show v");
     a.command().await;
-    a.connection.get_mut().write_all(&[0xff; 8]).await.unwrap();
+    a.says.send(Said::Nonsense(vec![0xff; 8])).expect("it is connected");
     laboratory.expect("the connection to server \"a\" broke: a frame of 4294967295 bytes").await;
     assert!(laboratory.expect("Server \"a\" is gone").await.contains("its guests with it: v"));
     assert_eq!(show.await.unwrap().unwrap_err(), "server \"a\" is gone");
@@ -399,6 +439,7 @@ async fn what_a_server_says_of_migrations_that_never_were_is_not_believed() {
         parameters: paper.migration_parameters(),
         link: paper.link(),
         watch: Watch::Off,
+        key: lazycopy_protocol::control::MigrationKey::new([1; 32]),
     };
     a.end(&start, Outcome::Lost, source_report()).await;
     a.reply(12_345, Ok(ServerReply::Done)).await;

@@ -9,14 +9,40 @@ use lazycopy_migration::{
 };
 use lazycopy_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
-/// Version of these messages. Two processes talk only if theirs are equal.
-pub const PROTOCOL_VERSION: u32 = 4;
+/// Version of these messages. Two processes talk only if theirs are equal: they tell each other in
+/// the knock that every connection begins with.
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// Identifies a migration among all of one manager, its earlier lives included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MigrationId(pub u64);
+
+/// A one-time key of a migration: the manager hands it to the two servers of the migration, which
+/// prove it to each other and never send it. It shows itself nowhere.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MigrationKey([u8; 32]);
+
+impl MigrationKey {
+    /// A key of random bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        MigrationKey(bytes)
+    }
+
+    /// Its bytes, for a proof and for nothing else.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for MigrationKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("MigrationKey(..)")
+    }
+}
 
 /// The first frame of a connection to the manager: it tells servers and `ctl` apart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,8 +57,6 @@ pub enum FirstFrame {
 /// How a server introduces itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServerHello {
-    /// [`PROTOCOL_VERSION`] of the server.
-    pub protocol: u32,
     /// Version of its program.
     pub version: String,
     /// Its name, unique among the manager's servers.
@@ -107,8 +131,6 @@ impl Silence {
 /// One command line from `ctl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CtlRequest {
-    /// [`PROTOCOL_VERSION`] of the `ctl`.
-    pub protocol: u32,
     /// The command, as typed at the prompt.
     pub command: String,
     /// Whether the reply is to be JSON.
@@ -240,6 +262,9 @@ pub enum ServerCommand {
     },
     /// Answered by `Host`.
     ShowHost,
+    /// Let a guest in that the source will offer; sent to the destination before the source is told
+    /// to move it. Answered by `Done`. Without it every offer is refused.
+    Expect(ExpectMigration),
     /// Move a guest from this server, its source, to another. Answered by `Done` when the
     /// destination has accepted and model time is about to begin; the end comes as
     /// [`FromServer::MigrationEnded`] from both sides.
@@ -327,6 +352,21 @@ pub struct StartMigration {
     pub link: LinkSpec,
     /// Which events both sides send to the manager while the migration runs.
     pub watch: Watch,
+    /// What both servers of the migration prove to each other.
+    pub key: MigrationKey,
+}
+
+/// A migration that a server is to expect as its destination.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExpectMigration {
+    /// Chosen by the manager.
+    pub migration: MigrationId,
+    /// Which guest.
+    pub vm: String,
+    /// Name of the source.
+    pub source: String,
+    /// What both servers of the migration prove to each other.
+    pub key: MigrationKey,
 }
 
 /// Which events of a running migration are sent to the manager at once. What is not is in the
@@ -419,6 +459,13 @@ pub enum VmPhase {
     MigratingIn,
     /// Its workload failed.
     Failed,
+}
+
+impl VmPhase {
+    /// Whether it is on its way from one server to another.
+    pub fn is_on_the_move(self) -> bool {
+        matches!(self, VmPhase::MigratingOut | VmPhase::MigratingIn)
+    }
 }
 
 /// A guest in a list.

@@ -19,6 +19,14 @@ use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 /// fits easily; what garbage can make a process set aside stays small.
 pub const MAX_CONTROL_FRAME: usize = 16 << 20;
 
+/// The largest payload with the one command of a `ctl`: a line of the longest length of which each
+/// letter is escaped fits.
+pub const MAX_CTL_FRAME: usize = 128 << 10;
+
+/// The largest payload with which a server introduces itself: four thousand guests with long names
+/// fit, each on the move, and sixteen thousand ended migrations that no manager has heard of.
+pub const MAX_HELLO_FRAME: usize = 8 << 20;
+
 /// The largest payload between two servers: as [`MAX_CONTROL_FRAME`], so that a guest that can be
 /// created can be offered, too. What a context has one of per page comes in parts of
 /// [`PART_ENTRIES`](crate::lists::PART_ENTRIES).
@@ -163,10 +171,19 @@ impl<In, Out> JsonCodec<In, Out> {
         JsonCodec { payloads: Payloads::new(MAX_CONTROL_FRAME), messages: PhantomData }
     }
 
-    /// The same connection, from here on with messages of other types: for a connection whose
-    /// first frame tells what it is.
+    /// A codec for a fresh connection whose first frame, by which somebody says what it wants, has
+    /// at most so many bytes.
+    pub fn beginning_with(limit: usize) -> Self {
+        JsonCodec { payloads: Payloads::new(limit), messages: PhantomData }
+    }
+
+    /// The same connection, from here on with messages of other types and of up to
+    /// [`MAX_CONTROL_FRAME`]: for a connection whose first frame tells what it is.
     pub fn retyped<NextIn, NextOut>(self) -> JsonCodec<NextIn, NextOut> {
-        JsonCodec { payloads: self.payloads, messages: PhantomData }
+        let mut payloads = self.payloads;
+        payloads.limit = MAX_CONTROL_FRAME;
+        payloads.inner.set_max_frame_length(MAX_CONTROL_FRAME);
+        JsonCodec { payloads, messages: PhantomData }
     }
 }
 

@@ -2,6 +2,8 @@
 //! JSON or, on the page plane between two servers, binary. Decoding and encoding do no I/O.
 //!
 //! ```text
+//! (each connection begins with the knock of `lazycopy-transport`)
+//!
 //! server                      manager                        ctl
 //!   FirstFrame::Server ------->                <------ FirstFrame::Ctl
 //!   <------- ToServer::Welcome                        ToCtl::Reply -->

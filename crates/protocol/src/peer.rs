@@ -1,5 +1,7 @@
 //! Messages between the two servers of a migration. They share one connection, made by the
-//! source; each carries the model instant of its delivery.
+//! source; each carries the model instant of its delivery. Both sides have proven the migration's
+//! key by then. A connection that was opened for bulk is answered by `Accept` or `Refuse`; then come
+//! batches of pages, without frames around them.
 
 use crate::control::{MigrationId, Watch};
 use crate::pace::Pace;
@@ -72,14 +74,6 @@ pub enum PeerMessage {
         /// What it says.
         reply: Reply,
     },
-    /// Source, as the first frame of a connection: it is a bulk connection of this migration.
-    /// Answered by `Accept`; then come batches of pages, without frames around them.
-    Bulk {
-        /// Which migration.
-        migration: MigrationId,
-        /// Name of the source.
-        source: String,
-    },
     /// Destination: the machine has taken so many batches of that connection (0: the control
     /// connection's), and the source does not need their pages any more.
     Acknowledged {
@@ -100,8 +94,6 @@ pub enum PeerMessage {
 /// What the source offers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
-    /// [`PROTOCOL_VERSION`](crate::control::PROTOCOL_VERSION) of the source.
-    pub protocol: u32,
     /// Which migration.
     pub migration: MigrationId,
     /// Name of the source.

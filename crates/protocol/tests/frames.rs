@@ -4,11 +4,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use lazycopy_guest::Registers;
 use lazycopy_migration::{Notice, Residency, ResidencyList};
 use lazycopy_protocol::control::{
-    CtlReply, CtlRequest, FirstFrame, FromServer, PROTOCOL_VERSION, ServerCommand, ServerReply,
-    ToServer,
+    CtlReply, CtlRequest, FirstFrame, FromServer, ServerCommand, ServerReply, ToServer,
 };
 use lazycopy_protocol::frame::{
-    FrameError, JsonCodec, MAX_CONTROL_FRAME, MAX_PEER_FRAME, PeerCodec, PeerFrame,
+    FrameError, JsonCodec, MAX_CONTROL_FRAME, MAX_CTL_FRAME, MAX_PEER_FRAME, PeerCodec, PeerFrame,
 };
 use lazycopy_protocol::lists::{
     DISK_TAG, ListError, PART_ENTRIES, RESIDENCY_TAG, decode_disk, decode_residency, encode_disk,
@@ -96,12 +95,7 @@ fn peer_frames_are_read_back_when_they_come_byte_by_byte() {
 
 #[test]
 fn the_first_frame_tells_what_a_connection_is() {
-    let request = CtlRequest {
-        protocol: PROTOCOL_VERSION,
-        command: "status".into(),
-        json: true,
-        request: None,
-    };
+    let request = CtlRequest { command: "status".into(), json: true, request: None };
     let mut stream = BytesMut::new();
     let mut ctl = JsonCodec::<CtlReply, FirstFrame>::new();
     ctl.encode(FirstFrame::Ctl(request.clone()), &mut stream).unwrap();
@@ -132,6 +126,27 @@ fn a_frame_of_the_limit_is_taken_and_one_byte_more_is_not() {
         assert_eq!(sent.is_ok(), taken);
         let mut stream = framed(&vec![PAGE_TAG; bytes]);
         assert_eq!(PeerCodec::new().decode(&mut stream).is_ok(), taken);
+    }
+}
+
+#[test]
+fn a_first_frame_has_a_limit_of_its_own_and_what_follows_has_the_usual_one() {
+    let mut codec = JsonCodec::<FirstFrame, CtlReply>::beginning_with(MAX_CTL_FRAME);
+    let large = framed(&vec![b' '; MAX_CTL_FRAME + 1]);
+    let error = codec.decode(&mut large.clone()).unwrap_err();
+    assert!(matches!(error, FrameError::TooLarge { limit: MAX_CTL_FRAME, .. }), "{error}");
+    let mut codec = JsonCodec::<FirstFrame, CtlReply>::beginning_with(MAX_CTL_FRAME)
+        .retyped::<FromServer, ToServer>();
+    let error = codec.decode(&mut large.clone()).unwrap_err();
+    assert!(matches!(error, FrameError::Unreadable { .. }), "{error}");
+}
+
+#[test]
+fn a_document_that_is_nested_without_end_is_an_error_and_no_crash() {
+    let nested = "[".repeat(1 << 20);
+    for payload in [nested.clone(), format!("{{\"message\":{nested}")] {
+        let error = AtServer::new().decode(&mut framed(payload.as_bytes())).unwrap_err();
+        assert!(matches!(error, FrameError::Unreadable { .. }), "{error}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::ServerConfig;
 use clap::{Args, Parser};
+use lazycopy_transport::{Door, DoorArguments, DoorError, Role};
 use std::net::SocketAddr;
 
 /// Host guests of a migration laboratory: run them, move them to other servers and take them in,
@@ -34,15 +35,23 @@ pub struct ServerArguments {
     /// Frames of memory for guests, 4,096 bytes each.
     #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: u64,
+    /// Who may connect.
+    #[command(flatten)]
+    pub door: DoorArguments,
     /// End when standard input is closed: whoever started this server holds its other end, and a
     /// server is not to outlive it.
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
 }
 
-impl From<ServerArguments> for ServerConfig {
-    fn from(arguments: ServerArguments) -> ServerConfig {
-        let ServerArguments { manager, name, listen, advertise, frames, .. } = arguments;
-        ServerConfig { manager, name, listen, advertise, frames }
+impl ServerArguments {
+    /// What they say, with the token and the certificates that they name.
+    ///
+    /// # Errors
+    /// When the token or the certificates cannot be had.
+    pub fn config(self) -> Result<ServerConfig, DoorError> {
+        let ServerArguments { manager, name, listen, advertise, frames, door, .. } = self;
+        let door = Door::open(&door, Role::Server)?;
+        Ok(ServerConfig { manager, name, listen, advertise, frames, door })
     }
 }

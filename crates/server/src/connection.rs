@@ -1,18 +1,15 @@
 //! A connection between two servers.
 
 use bytes::{Buf, BytesMut};
-use futures_util::{FutureExt, StreamExt};
 use lazycopy_protocol::frame::{FrameError, PeerCodec, PeerFrame};
 use lazycopy_protocol::peer::PeerMessage;
-use std::collections::VecDeque;
+use lazycopy_transport::{Resting, Stream};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_util::codec::{Decoder, Encoder, FramedRead};
+use tokio_util::codec::{Decoder, Encoder};
 use tracing::debug;
 
 /// Bytes that may wait to be written before the machine that produces them has to wait: some
@@ -25,6 +22,9 @@ const STALL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long the last frames and the other side's goodbye may take.
 const FAREWELL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is said of a connection that ended.
+const CLOSED: &str = "the other server closed the connection";
 
 /// What happened on a connection.
 #[derive(Debug)]
@@ -40,10 +40,12 @@ pub(crate) enum Traffic {
 /// A connection to another server. Frames wait in an outbox, so that sending never blocks.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    frames: FramedRead<OwnedReadHalf, PeerCodec>,
-    /// Frames that were read before another runtime took over.
-    ahead: VecDeque<PeerFrame>,
-    writer: OwnedWriteHalf,
+    stream: Stream,
+    codec: PeerCodec,
+    /// What has come and is no whole frame yet.
+    inbox: BytesMut,
+    /// The other side says nothing more.
+    ended: bool,
     outbox: BytesMut,
     /// When the other side last took a byte, or an empty outbox was filled.
     last_taken: Instant,
@@ -59,31 +61,28 @@ pub(crate) type Numbered = (usize, BulkStream);
 /// taken in.
 #[derive(Debug)]
 pub(crate) struct BulkStream {
-    pub(crate) stream: std::net::TcpStream,
+    pub(crate) stream: Resting,
     pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
     /// A connection over `stream`, which gives its `place` back when it is closed.
-    ///
-    /// # Errors
-    /// What the system says about the socket.
-    pub(crate) fn new(stream: TcpStream, place: Option<OwnedSemaphorePermit>) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let (reader, writer) = stream.into_split();
-        Ok(Connection {
-            frames: FramedRead::new(reader, PeerCodec::new()),
-            ahead: VecDeque::new(),
-            writer,
+    pub(crate) fn new(stream: Stream, place: Option<OwnedSemaphorePermit>) -> Self {
+        Connection {
+            stream,
+            codec: PeerCodec::new(),
+            inbox: BytesMut::new(),
+            ended: false,
             outbox: BytesMut::new(),
             last_taken: Instant::now(),
             place,
-        })
+        }
     }
 
     /// Whether the other side is on this machine, too.
     pub(crate) fn is_within_machine(&self) -> bool {
-        match (self.writer.local_addr(), self.writer.peer_addr()) {
+        let socket = self.stream.socket();
+        match (socket.local_addr(), socket.peer_addr()) {
             (Ok(here), Ok(there)) => here.ip() == there.ip() || there.ip().is_loopback(),
             _ => false,
         }
@@ -107,50 +106,66 @@ impl Connection {
 
     /// Writes what goes without waiting. What goes wrong is told by [`Connection::next`].
     pub(crate) fn write_now(&mut self) {
-        while !self.outbox.is_empty() {
-            match self.writer.try_write(&self.outbox) {
-                Ok(count) if count > 0 => {
-                    self.outbox.advance(count);
-                    self.last_taken = Instant::now();
-                }
-                _ => return,
-            }
-        }
+        while !self.outbox.is_empty() && matches!(self.write_some(), Ok(count) if count > 0) {}
+    }
+
+    fn write_some(&mut self) -> io::Result<usize> {
+        let count = self.stream.try_write(&self.outbox)?;
+        self.outbox.advance(count);
+        self.last_taken = Instant::now();
+        Ok(count)
     }
 
     /// A frame that has come already, if one has.
     pub(crate) fn poll_arrived(&mut self) -> Option<Traffic> {
-        match self.ahead.pop_front() {
-            Some(frame) => Some(Traffic::Arrived(frame)),
-            None => self.frames.next().now_or_never().map(arrived),
+        loop {
+            let decoded = match self.ended {
+                false => self.codec.decode(&mut self.inbox),
+                true => self.codec.decode_eof(&mut self.inbox),
+            };
+            match decoded {
+                Ok(Some(frame)) => return Some(Traffic::Arrived(frame)),
+                Ok(None) if self.ended => return Some(Traffic::Lost(CLOSED.to_owned())),
+                Ok(None) => {}
+                Err(error) => return Some(Traffic::Lost(error.to_string())),
+            }
+            match self.stream.try_read_buf(&mut self.inbox) {
+                Ok(count) => self.ended = count == 0,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) => return Some(Traffic::Lost(error.to_string())),
+            }
         }
     }
 
     /// Waits until something happens. May be given up and called again.
     pub(crate) async fn next(&mut self) -> Traffic {
-        if let Some(frame) = self.ahead.pop_front() {
-            return Traffic::Arrived(frame);
-        }
-        let deadline = self.last_taken + STALL_DEADLINE;
-        tokio::select! {
-            biased;
-            frame = self.frames.next() => arrived(frame),
-            written = timeout_at(deadline, self.writer.write(&self.outbox)),
-                if !self.outbox.is_empty() =>
-            {
-                match written {
-                    Ok(Ok(count)) if count > 0 => {
-                        self.outbox.advance(count);
-                        self.last_taken = Instant::now();
-                        Traffic::Wrote
+        loop {
+            if let Some(traffic) = self.poll_arrived() {
+                return traffic;
+            }
+            let deadline = self.last_taken + STALL_DEADLINE;
+            let waits = !self.outbox.is_empty();
+            let ready = tokio::select! {
+                biased;
+                ready = self.stream.readable() => {
+                    match ready {
+                        Ok(()) => continue,
+                        Err(error) => Err(error),
                     }
-                    Ok(Ok(_)) => Traffic::Lost("the other server closed the connection".to_owned()),
-                    Ok(Err(error)) => Traffic::Lost(error.to_string()),
-                    Err(_) => Traffic::Lost(format!(
+                }
+                ready = timeout_at(deadline, self.stream.writable()), if waits => match ready {
+                    Ok(ready) => ready,
+                    Err(_) => return Traffic::Lost(format!(
                         "the other server has taken nothing for {} s",
                         STALL_DEADLINE.as_secs()
                     )),
-                }
+                },
+            };
+            match ready.and_then(|()| self.write_some()) {
+                Ok(0) => return Traffic::Lost(CLOSED.to_owned()),
+                Ok(_) => return Traffic::Wrote,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Traffic::Lost(error.to_string()),
             }
         }
     }
@@ -178,26 +193,16 @@ impl Connection {
     /// # Errors
     /// In words, when the connection was lost.
     pub(crate) async fn flush(&mut self) -> Result<(), String> {
-        self.writer.write_all_buf(&mut self.outbox).await.map_err(|error| error.to_string())
+        self.stream.write_all_buf(&mut self.outbox).await.map_err(|error| error.to_string())
     }
 
     /// The same connection, served by the runtime in whose context this is called.
     ///
     /// # Errors
     /// What the system says about the socket.
-    pub(crate) fn moved_here(mut self) -> io::Result<Self> {
-        let (mut unread, mut codec) =
-            (self.frames.read_buffer_mut().split(), std::mem::take(self.frames.decoder_mut()));
-        // A fresh reader waits for bytes before it looks at those that it has.
-        while let Some(frame) = codec.decode(&mut unread).map_err(io::Error::other)? {
-            self.ahead.push_back(frame);
-        }
-        let reader = self.frames.into_inner();
-        let stream = reader.reunite(self.writer).map_err(io::Error::other)?.into_std()?;
-        let (reader, writer) = TcpStream::from_std(stream)?.into_split();
-        let mut frames = FramedRead::new(reader, codec);
-        frames.read_buffer_mut().unsplit(unread);
-        Ok(Connection { frames, writer, ..self })
+    pub(crate) fn moved_here(self) -> io::Result<Self> {
+        let stream = self.stream.rest()?.awake()?;
+        Ok(Connection { stream, ..self })
     }
 
     /// The stream itself, for a connection that goes on without frames, and its place.
@@ -206,12 +211,10 @@ impl Connection {
     /// In words, when the other side has already sent more than was asked of it.
     pub(crate) async fn into_stream(mut self) -> Result<BulkStream, String> {
         self.flush().await?;
-        if !(self.ahead.is_empty() && self.frames.read_buffer().is_empty()) {
+        if !self.inbox.is_empty() {
             return Err("the other server sent more than was asked of it".to_owned());
         }
-        let reader = self.frames.into_inner();
-        let stream = reader.reunite(self.writer).map_err(|error| error.to_string())?;
-        let stream = stream.into_std().map_err(|error| error.to_string())?;
+        let stream = self.stream.rest().map_err(|error| error.to_string())?;
         Ok(BulkStream { stream, place: self.place })
     }
 
@@ -229,10 +232,9 @@ impl Connection {
     pub(crate) async fn bid_farewell(mut self) {
         let farewell = async {
             self.flush().await?;
-            self.writer.shutdown().await.map_err(|error| error.to_string())?;
-            let reader = self.frames.get_mut();
+            self.stream.shutdown().await.map_err(|error| error.to_string())?;
             let mut unread = [0; 4_096];
-            while reader.read(&mut unread).await.map_err(|error| error.to_string())? > 0 {}
+            while self.stream.read(&mut unread).await.map_err(|error| error.to_string())? > 0 {}
             Ok::<(), String>(())
         };
         match timeout(FAREWELL_DEADLINE, farewell).await {
@@ -240,13 +242,5 @@ impl Connection {
             Ok(Err(reason)) => debug!(reason, "the other server did not wait for the end"),
             Err(_) => debug!("the other server did not close its end"),
         }
-    }
-}
-
-fn arrived(frame: Option<Result<PeerFrame, FrameError>>) -> Traffic {
-    match frame {
-        Some(Ok(frame)) => Traffic::Arrived(frame),
-        Some(Err(error)) => Traffic::Lost(error.to_string()),
-        None => Traffic::Lost("the other server closed the connection".to_owned()),
     }
 }

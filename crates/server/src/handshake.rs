@@ -8,12 +8,12 @@ use crate::connection::{BulkStream, Connection, Numbered};
 use crate::host::Host;
 use crate::plane::set_up;
 use lazycopy_link::{LinkSpec, PlaneParameters};
-use lazycopy_protocol::control::MigrationId;
+use lazycopy_protocol::control::MigrationKey;
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
+use lazycopy_transport::{Door, PageLink, Purpose, Role};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -57,6 +57,8 @@ pub(crate) struct Agreement {
 /// # Errors
 /// In words: the destination cannot be reached, refuses, or does not answer in time.
 pub(crate) async fn offer_guest(
+    door: &Door,
+    key: &MigrationKey,
     address: &str,
     destination: &str,
     offer: Offer,
@@ -67,12 +69,17 @@ pub(crate) async fn offer_guest(
         format!("server \"{destination}\" at {address} did not answer within {seconds} s")
     };
     let lost = |reason| format!("server \"{destination}\" broke the handshake off: {reason}");
-    let stream = timeout(HANDSHAKE_DEADLINE, TcpStream::connect(address))
+    let socket = timeout(HANDSHAKE_DEADLINE, door.reach(address))
         .await
         .map_err(|_| late(HANDSHAKE_DEADLINE))?
         .map_err(|error| format!("cannot reach server \"{destination}\" at {address}: {error}"))?;
-    let mut connection = Connection::new(stream, None).map_err(|error| lost(error.to_string()))?;
     let (link, migration, source) = (offer.link.clone(), offer.migration, offer.source.clone());
+    let pages = |link| Purpose::Pages { link, migration, source: source.clone() };
+    let stream = door
+        .go_through(socket, address, Role::Server, pages(PageLink::Offer), Some(key))
+        .await
+        .map_err(|error| format!("server \"{destination}\" at {address}: {error}"))?;
+    let mut connection = Connection::new(stream, None);
     send(&mut connection, PeerMessage::Offer(Box::new(offer))).map_err(lost)?;
     let answer = timeout(ANSWER_DEADLINE, connection.next_message())
         .await
@@ -87,7 +94,9 @@ pub(crate) async fn offer_guest(
     let agreement = async {
         let bulk = match &link {
             LinkSpec::Modelled(_) => Vec::new(),
-            LinkSpec::Unlimited(plane) => open_bulk(address, plane, migration, &source).await?,
+            LinkSpec::Unlimited(plane) => {
+                open_bulk(door, key, address, plane, &pages(PageLink::Bulk)).await?
+            }
         };
         agree_on_zero(connection, bulk, host).await
     };
@@ -99,17 +108,19 @@ pub(crate) async fn offer_guest(
 
 /// Opens the bulk connections of a migration that was accepted.
 async fn open_bulk(
+    door: &Door,
+    key: &MigrationKey,
     address: &str,
     plane: &PlaneParameters,
-    migration: MigrationId,
-    source: &str,
+    purpose: &Purpose,
 ) -> Result<Vec<BulkStream>, String> {
     let mut bulk = Vec::new();
     for _ in 0..plane.connections {
-        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-        set_up(&stream, plane)?;
-        let mut connection = Connection::new(stream, None).map_err(|error| error.to_string())?;
-        send(&mut connection, PeerMessage::Bulk { migration, source: source.to_owned() })?;
+        let socket = door.reach(address).await.map_err(|error| error.to_string())?;
+        set_up(&socket, plane)?;
+        let through = door.go_through(socket, address, Role::Server, purpose.clone(), Some(key));
+        let stream = through.await.map_err(|error| error.to_string())?;
+        let mut connection = Connection::new(stream, None);
         match connection.next_message().await? {
             PeerMessage::Accept => bulk.push(connection.into_stream().await?),
             PeerMessage::Refuse { reason } => return Err(reason),
@@ -248,22 +259,27 @@ fn nanos(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{TcpListener, TcpStream};
+    use lazycopy_transport::Stream;
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn bulk_connections_have_the_source_s_order_whichever_is_handed_over_first() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let bulk = || {
-            let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let port = stream.local_addr().unwrap().port();
-            (BulkStream { stream, place: None }, port)
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let bulk = async || {
+            let socket = TcpStream::connect(address).await.unwrap();
+            let port = socket.local_addr().unwrap().port();
+            (BulkStream { stream: Stream::plain(socket).rest().unwrap(), place: None }, port)
         };
-        let ((first, first_port), (second, second_port)) = (bulk(), bulk());
+        let ((first, first_port), (second, second_port)) = (bulk().await, bulk().await);
         let (handed_over, mut expected) = mpsc::channel::<Numbered>(2);
         handed_over.send((1, second)).await.unwrap();
         handed_over.send((0, first)).await.unwrap();
         let taken = take_bulk(&mut expected, 2).await.unwrap();
-        let ports = taken.iter().map(|bulk| bulk.stream.local_addr().unwrap().port());
+        let ports = taken.into_iter().map(|bulk| {
+            let stream = bulk.stream.awake().unwrap();
+            stream.socket().local_addr().unwrap().port()
+        });
         assert_eq!(ports.collect::<Vec<_>>(), [first_port, second_port]);
     }
 }

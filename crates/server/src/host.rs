@@ -3,6 +3,7 @@
 use crate::ServerConfig;
 use crate::answered::{Answered, Coming, RequestId};
 use crate::connection::{Connection, Numbered};
+use crate::expected::Expectations;
 use crate::pool::Pool;
 use crate::records::Records;
 use crate::sides::Sides;
@@ -11,11 +12,12 @@ use crate::vm::{self, Action, Arriving, Definition, Request};
 use lazycopy_guest::Guest;
 use lazycopy_migration::{Event, EventRun, Outcome};
 use lazycopy_protocol::control::{
-    FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, PROTOCOL_VERSION,
-    ServerCommand, ServerHello, ServerReply, SideEnded, Transfer,
+    FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, ServerCommand, ServerHello,
+    ServerReply, SideEnded, Transfer,
 };
 use lazycopy_protocol::pace::{MAX_SLOWER, Pace};
 use lazycopy_protocol::peer::Offer;
+use lazycopy_transport::Door;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -60,6 +62,8 @@ pub(crate) struct Host {
     pool: Mutex<Pool>,
     pace: Mutex<Pace>,
     records: Mutex<Records>,
+    door: Door,
+    expectations: Expectations,
     /// Guests that are about to come and await bulk connections, by source and migration.
     awaiting_bulk: Mutex<BTreeMap<(String, MigrationId), mpsc::Sender<Numbered>>>,
     sides: Mutex<Sides>,
@@ -121,6 +125,8 @@ impl Host {
             pool: Mutex::new(Pool::new(config.name.clone(), config.frames)),
             pace: Mutex::default(),
             records: Mutex::default(),
+            door: config.door.clone(),
+            expectations: Expectations::default(),
             awaiting_bulk: Mutex::default(),
             sides: Mutex::default(),
             answered: Mutex::default(),
@@ -137,6 +143,16 @@ impl Host {
     /// The server's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it asks of whoever comes in, and how it goes out.
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Migrations that this server is told to be the destination of.
+    pub(crate) fn expectations(&self) -> &Expectations {
+        &self.expectations
     }
 
     /// The accounts of the pool.
@@ -187,7 +203,6 @@ impl Host {
             reached_at.set_ip(local.ip());
         }
         ServerHello {
-            protocol: PROTOCOL_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             name: self.name.clone(),
             pid: std::process::id(),
@@ -317,8 +332,9 @@ impl Host {
     /// # Errors
     /// In words, why not.
     pub(crate) fn admit_arriving(self: &Arc<Self>, offer: Offer) -> Result<Arriving, String> {
+        let underway = self.expectations.begin(&offer.source, offer.migration, &offer.vm)?;
         let definition = Definition::of_offer(&offer)?;
-        vm::admit_arriving(self, definition, offer)
+        vm::admit_arriving(self, definition, offer, underway)
     }
 
     /// Carries a command out, or finds what came of it where it was sent before. Commands reach a
@@ -370,6 +386,10 @@ impl Host {
             ServerCommand::ForgetMigration { migration } => {
                 self.sides().acknowledge(migration);
                 lock(&self.records).forget(migration);
+                return now(Ok(ServerReply::Done));
+            }
+            ServerCommand::Expect(told) => {
+                self.expectations.expect(told);
                 return now(Ok(ServerReply::Done));
             }
             ServerCommand::CancelMigration { migration } => return self.cancel(migration),

@@ -14,6 +14,7 @@ mod answered;
 mod arguments;
 mod clock;
 mod connection;
+mod expected;
 mod handshake;
 mod host;
 mod manager;
@@ -30,6 +31,7 @@ mod vm;
 pub use arguments::{ServerArguments, ServerProcess};
 
 use host::Host;
+use lazycopy_transport::{Door, DoorError, raise_descriptor_limit};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,7 +42,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 /// What a server needs to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// Where the manager listens: `host:port`.
     pub manager: String,
@@ -53,6 +55,8 @@ pub struct ServerConfig {
     pub advertise: Option<String>,
     /// Frames of memory that it has for guests.
     pub frames: u64,
+    /// What it asks of whoever comes in, and how it goes out.
+    pub door: Door,
 }
 
 /// Why a server ended that was not told to.
@@ -66,9 +70,18 @@ pub enum ServerError {
         /// What the system said.
         error: io::Error,
     },
+    /// Its own token, certificates or addresses do not do.
+    #[error(transparent)]
+    Door(#[from] DoorError),
     /// The runtime could not be set up.
     #[error("cannot set up the runtime: {0}")]
     Runtime(io::Error),
+    /// It or the manager does not let the other in.
+    #[error("this server and the manager do not go together: {error}")]
+    AtDoor {
+        /// Why.
+        error: DoorError,
+    },
     /// The manager does not take it.
     #[error("the manager refused this server: {reason}")]
     Refused {
@@ -86,6 +99,7 @@ pub async fn run(
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
+    config.door.check(config.listen)?;
     let failed = |error| ServerError::Listen { address: config.listen, error };
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -116,7 +130,8 @@ const LAST_READS: Duration = Duration::from_millis(100);
 /// As [`run`], and when the runtime cannot be set up.
 pub fn run_process(arguments: ServerArguments) -> Result<(), ServerError> {
     let until_stdin_closes = arguments.until_stdin_closes;
-    let config = ServerConfig::from(arguments);
+    let config = arguments.config()?;
+    raise_descriptor_limit();
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .event_interval(EVENT_INTERVAL)

@@ -8,9 +8,9 @@ use lazycopy_protocol::control::{
     FirstFrame, FromServer, HEARTBEAT_PERIOD, MANAGER_SILENCE, ServerReply, Silence, ToServer,
 };
 use lazycopy_protocol::frame::{FrameError, JsonCodec};
+use lazycopy_transport::{DoorError, Purpose, Role, Stream};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::codec::Framed;
@@ -31,12 +31,14 @@ const SEND_DEADLINE: Duration = Duration::from_secs(10);
 /// Commands that are carried out at a time. Beyond it the next one waits in the socket.
 const MAX_COMMANDS: usize = 1_024;
 
-type ToManager = Framed<TcpStream, JsonCodec<ToServer, FromServer>>;
+type ToManager = Framed<Stream, JsonCodec<ToServer, FromServer>>;
 
 /// Why a connection is of no further use.
 enum Parted {
     /// It was lost, in words: try again.
     Lost(String),
+    /// One of the two does not let the other in.
+    AtDoor(DoorError),
     /// The manager does not take this server.
     Refused(String),
     /// The manager ended this server.
@@ -53,11 +55,13 @@ pub(crate) async fn obey(
     mut events: mpsc::Receiver<FromServer>,
 ) -> Result<(), ServerError> {
     let mut pause = FIRST_PAUSE;
+    let mut was_welcome = false;
     loop {
         let parted = match connect(host, &config.manager).await {
             Ok((mut connection, life)) => {
                 info!(manager = config.manager, "connected");
                 pause = FIRST_PAUSE;
+                was_welcome = true;
                 while events.try_recv().is_ok() {}
                 host.sides().send_again();
                 serve(host, &mut connection, life, &mut events).await
@@ -70,6 +74,11 @@ pub(crate) async fn obey(
                 return Ok(());
             }
             Parted::Refused(reason) => return Err(ServerError::Refused { reason }),
+            // Whoever is there now, guests are not lost for that.
+            Parted::AtDoor(error) if was_welcome => {
+                warn!(manager = config.manager, %error, "not let in: trying again in {pause:?}");
+            }
+            Parted::AtDoor(error) => return Err(ServerError::AtDoor { error }),
             Parted::Lost(reason) => {
                 warn!(manager = config.manager, reason, "no manager: trying again in {pause:?}");
             }
@@ -83,12 +92,22 @@ fn lost(reason: impl ToString) -> Parted {
     Parted::Lost(reason.to_string())
 }
 
+/// What time mends is tried again.
+fn at_door(error: DoorError) -> Parted {
+    match error {
+        DoorError::Io(_) | DoorError::Late | DoorError::Closed => lost(error),
+        error => Parted::AtDoor(error),
+    }
+}
+
 /// Connects to the manager. Its welcome tells which of its lives it is.
 async fn connect(host: &Host, manager: &str) -> Result<(ToManager, u64), Parted> {
     let welcome = async {
-        let stream = TcpStream::connect(manager).await.map_err(lost)?;
-        stream.set_nodelay(true).map_err(lost)?;
-        let hello = host.hello(stream.local_addr().map_err(lost)?);
+        let door = host.door();
+        let socket = door.reach(manager).await.map_err(at_door)?;
+        let hello = host.hello(socket.local_addr().map_err(lost)?);
+        let through = door.go_through(socket, manager, Role::Manager, Purpose::Server, None);
+        let stream = through.await.map_err(at_door)?;
         let mut framed = Framed::new(stream, JsonCodec::<ToServer, FirstFrame>::new());
         framed.send(FirstFrame::Server(hello)).await.map_err(lost)?;
         let mut framed = framed.map_codec(JsonCodec::retyped::<ToServer, FromServer>);

@@ -4,13 +4,14 @@ use crate::connection::Connection;
 use crate::handshake::{HANDSHAKE_DEADLINE, unexpected};
 use crate::host::Host;
 use crate::vm::{MOST_ACCESSES, check_link};
-use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION};
+use lazycopy_protocol::control::{MigrationId, MigrationKey};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
+use lazycopy_transport::{Admitted, Evicted, Lobby, PageLink, Purpose, Seat};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
@@ -18,53 +19,97 @@ use tracing::{info, warn};
 /// far fewer than there are file descriptors.
 const MAX_PEER_CONNECTIONS: usize = 256;
 
+/// The most connections that have yet to prove what they are: many more than migrations begin at a
+/// time, and few enough to leave file descriptors to those that have.
+const MAX_STRANGERS: usize = 256;
+
 /// After the system could not give a connection, for instance for want of file descriptors.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// Takes in connections of other servers, for ever.
 pub(crate) async fn accept(host: &Arc<Host>, listener: TcpListener) {
     let places = Arc::new(Semaphore::new(MAX_PEER_CONNECTIONS));
+    let lobby = Lobby::new(MAX_STRANGERS);
     loop {
-        let (stream, from) = match listener.accept().await {
+        let (socket, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "cannot take in a connection");
+                lobby.make_room();
                 sleep(PAUSE_AFTER_FAILURE).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            warn!(%from, "closed a connection: there are {MAX_PEER_CONNECTIONS} already");
-            continue;
-        };
-        let visited = Arc::clone(host);
+        let (seat, visited, places) = (lobby.enter(), Arc::clone(host), Arc::clone(&places));
         host.spawn(async move {
-            if let Err(reason) = visit(&visited, stream, place).await {
+            let visit = visit(&visited, socket, seat, places);
+            if let Err(reason) = visit.await {
                 warn!(%from, reason, "closed a connection");
             }
         });
     }
 }
 
-/// One connection, from its first frame to the end of the migration, and then the guest's life.
+/// One connection, from its knock to the end of the migration, and then the guest's life.
 async fn visit(
     host: &Arc<Host>,
-    stream: TcpStream,
-    place: OwnedSemaphorePermit,
+    socket: TcpStream,
+    seat: Seat,
+    places: Arc<Semaphore>,
 ) -> Result<(), String> {
-    let mut connection = Connection::new(stream, Some(place)).map_err(|error| error.to_string())?;
+    let admitted = seat.wait_for(host.door().admit(socket, |purpose| key_of(host, purpose))).await;
+    let admitted = admitted.map_err(|Evicted| "others came while it said nothing".to_owned())?;
+    let Admitted { stream, purpose } = admitted.map_err(|error| error.to_string())?;
+    let place = places.try_acquire_owned().ok();
+    let is_full = place.is_none();
+    let connection = Connection::new(stream, place);
+    if is_full {
+        let reason = format!("there are {MAX_PEER_CONNECTIONS} connections already");
+        connection.refuse(reason.clone()).await;
+        return Err(reason);
+    }
+    match purpose {
+        Purpose::Pages { link: PageLink::Offer, migration, source } => {
+            take_in_guest(host, connection, migration, &source).await
+        }
+        Purpose::Pages { link: PageLink::Bulk, migration, source } => {
+            take_in_bulk(host, connection, migration, source).await
+        }
+        other => Err(format!("it came for {other:?}")),
+    }
+}
+
+/// What who knocks has to prove.
+fn key_of(host: &Host, purpose: &Purpose) -> Result<Option<MigrationKey>, String> {
+    match purpose {
+        Purpose::Pages { link, migration, source } => {
+            host.expectations().key_of(*link, source, *migration).map(Some)
+        }
+        Purpose::Server | Purpose::Ctl => Err(format!(
+            "this is server \"{}\", not the manager: give the manager's address",
+            host.name()
+        )),
+    }
+}
+
+/// A guest comes, if its offer is what was expected.
+async fn take_in_guest(
+    host: &Arc<Host>,
+    mut connection: Connection,
+    migration: MigrationId,
+    source: &str,
+) -> Result<(), String> {
     let offer = timeout(HANDSHAKE_DEADLINE, connection.next_message())
         .await
         .map_err(|_| format!("no offer came within {} s", HANDSHAKE_DEADLINE.as_secs()))??;
-    let offer = match offer {
-        PeerMessage::Offer(offer) => offer,
-        PeerMessage::Bulk { migration, source } => {
-            return take_in_bulk(host, connection, migration, source).await;
-        }
-        other => return Err(unexpected("Offer or Bulk", &other)),
+    let PeerMessage::Offer(offer) = offer else { return Err(unexpected("Offer", &offer)) };
+    let vm = offer.vm.clone();
+    let announced = match offer.migration == migration && offer.source == source {
+        true => Ok(()),
+        false => Err(format!("it announced migration {} from \"{source}\"", migration.0)),
     };
-    let (vm, source) = (offer.vm.clone(), offer.source.clone());
-    match check(&offer).and_then(|()| host.admit_arriving(*offer)) {
+    let checked = announced.and_then(|()| check(&offer));
+    match checked.and_then(|()| host.admit_arriving(*offer)) {
         Ok(arriving) => {
             info!(vm, source, "a guest is coming");
             arriving.live(connection).await;
@@ -104,12 +149,6 @@ async fn take_in_bulk(
 
 /// What can be said of an offer without looking at the pool.
 fn check(offer: &Offer) -> Result<(), String> {
-    if offer.protocol != PROTOCOL_VERSION {
-        return Err(format!(
-            "server \"{}\" speaks protocol {}, this one {PROTOCOL_VERSION}",
-            offer.source, offer.protocol
-        ));
-    }
     check_link(&offer.link)?;
     if offer.position > MOST_ACCESSES {
         return Err(format!(

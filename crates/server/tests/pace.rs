@@ -11,15 +11,13 @@ use futures_util::{SinkExt, StreamExt};
 use lazycopy_link::{LinkSpec, PlaneParameters};
 use lazycopy_migration::{EventKind, MigrationParameters, Outcome, Scheme, Side};
 use lazycopy_protocol::control::{MigrationId, ServerCommand, VmPhase, Watch};
-use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
+use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::pace::{MAX_SLOWER, Pace, Paced};
 use lazycopy_protocol::peer::PeerMessage;
 use lazycopy_simulation::{Migration, simulate};
 use lazycopy_units::{Duration, Instant};
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use tokio_util::codec::Framed;
 
 /// With it the link's latency is 10 ms of wall time.
 const CALM_TIME_SCALE: u64 = 100;
@@ -215,7 +213,7 @@ async fn a_destination_that_is_alone_goes_by_its_own_server() {
 
 /// A destination that the test plays, with a clock of its own.
 struct PlayedDestination {
-    peer: Framed<TcpStream, PeerCodec>,
+    peer: common::Peer,
     clock_began: std::time::Instant,
 }
 
@@ -253,14 +251,14 @@ impl PlayedDestination {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_reads_the_destinations_clock_again_before_it_lets_time_go_on() {
     let (mut fleet, mut paces) = (Fleet::start().await, paces());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listening = common::PlayedDestination::listen().await;
     fleet.a.done(create("g", 6)).await;
     fleet.a.set_pace(paces.freeze()).await;
     let migrate = fleet.migration_with(NUMBER.0, "g", &parameters(Scheme::PostCopy), |it| {
-        it.destination_address = listener.local_addr().unwrap().to_string();
+        it.destination_address = listening.address.clone();
     });
     let asked = fleet.a.send(migrate).await;
-    let peer = Framed::new(listener.accept().await.unwrap().0, PeerCodec::new());
+    let (peer, _) = listening.accept().await;
     let mut played = PlayedDestination { peer, clock_began: std::time::Instant::now() };
     assert!(matches!(played.hears().await, PeerMessage::Offer(_)));
     played.say(PeerMessage::Accept).await;

@@ -88,6 +88,7 @@ fn config(manager: &TcpListener, frames: u32) -> ServerConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         advertise: None,
         frames: frames.into(),
+        door: Default::default(),
     }
 }
 
@@ -181,6 +182,7 @@ impl Cable {
     async fn to(address: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (far, near) = (address.to_owned(), listener.local_addr().unwrap().to_string());
+        common::carried_on(&near, &far);
         let (sender, connections) = mpsc::channel(16);
         tokio::spawn(async move {
             while let Ok((here, _)) = listener.accept().await {
@@ -285,8 +287,7 @@ async fn a_guest_that_is_larger_than_the_machines_memory_is_refused_with_both_fi
     offer.parameters.scheme = Scheme::PostCopy;
     for (order, has) in [(PushOrder::Lru, " MiB available"), (PushOrder::Address, " MiB in all")] {
         offer.parameters.push_order = order;
-        let (_peer, answer) =
-            common::open(&server.hello.address, PeerMessage::Offer(Box::new(offer.clone()))).await;
+        let (_peer, answer) = common::offer(&server.hello.address, offer.clone()).await;
         let PeerMessage::Refuse { reason } = answer else { panic!("{answer:?}") };
         assert!(reason.contains("needs 65536 MiB") && reason.contains(has), "{reason}");
     }

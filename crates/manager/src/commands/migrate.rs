@@ -9,8 +9,9 @@ use crate::presence::unix_ms;
 use crate::render::run_table;
 use crate::reply::{CommandError, Reply};
 use lazycopy_migration::{Outcome, Scheme};
-use lazycopy_protocol::control::{MigrationId, ServerCommand};
+use lazycopy_protocol::control::{ExpectMigration, MigrationId, ServerCommand, StartMigration};
 use lazycopy_scenario::Scenario;
+use lazycopy_transport::new_migration_key;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,9 +115,10 @@ impl Manager {
                 let pages = state.fleet.vm(vm).map_or(0, |vm| vm.pages);
                 self.watch(state.level, pages)
             }),
+            key: new_migration_key(),
         };
         let of_request = crate::requests::current();
-        let (message, source) = self.change(|state| -> Result<_, FleetError> {
+        let (message, expected) = self.change(|state| -> Result<_, FleetError> {
             let scheme = request.parameters.scheme;
             let message = state.fleet.begin_migration(request)?;
             if let Some(name) = &of_request {
@@ -125,11 +127,35 @@ impl Manager {
             if let Some(hub) = self.hub() {
                 hub.began(message.migration, vm, to, scheme);
             }
-            Ok((message, state.fleet.vm(vm)?.server.clone()))
+            let expected = ExpectMigration {
+                migration: message.migration,
+                vm: vm.to_owned(),
+                source: state.fleet.vm(vm)?.server.clone(),
+                key: message.key.clone(),
+            };
+            Ok((message, expected))
         })?;
         let id = message.migration;
         // Should the manager end now, the next one knows what it has asked for.
         self.kept().await;
+        // Whoever waits for this may go away: both are told all the same.
+        let manager = self.clone();
+        let told = tokio::spawn(async move { manager.tell_both(expected, message).await });
+        told.await.map_err(|_| CommandError::Ending)??;
+        Ok(id)
+    }
+
+    /// Tells the destination whom to let in, then the source to begin.
+    ///
+    /// # Errors
+    /// When one of them refuses or does not answer.
+    async fn tell_both(
+        &self,
+        expected: ExpectMigration,
+        message: StartMigration,
+    ) -> Result<(), AskError> {
+        let (id, source, to) =
+            (message.migration, expected.source.clone(), message.destination.clone());
         let settle = move |manager: &Manager, told: Result<(), AskError>| {
             if told.is_err() {
                 manager.change(|state| state.fleet.migration_refused(id));
@@ -139,9 +165,16 @@ impl Manager {
             }
             told
         };
-        let migrate = ServerCommand::Migrate(Box::new(message));
-        self.have_done(&source, migrate, ANSWER_DEADLINE, settle).await??;
-        Ok(id)
+        let expect = ServerCommand::Expect(expected);
+        // Nobody is let in whom the manager has not told of.
+        match self.have_done(&to, expect, ANSWER_DEADLINE, |_, told| told).await.flatten() {
+            Ok(()) => {
+                let migrate = ServerCommand::Migrate(Box::new(message));
+                self.have_done(&source, migrate, ANSWER_DEADLINE, settle).await.flatten()
+            }
+            // The source knows nothing of it; what the destination expects, it forgets.
+            Err(error) => settle(self, Err(error)),
+        }
     }
 
     /// Whether a server answers, as far as it is connected.

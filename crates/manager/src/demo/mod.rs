@@ -86,8 +86,8 @@ pub(crate) async fn run(options: &Options, arguments: DemoArguments) -> ExitCode
         Ok(manager) => manager,
         Err(problem) => return fail(problem),
     };
-    if let Some(address) = manager.page_address() {
-        let _ = writeln!(std::io::stderr(), "{}", page_line(address));
+    if manager.page_url().is_some() {
+        let _ = writeln!(std::io::stderr(), "{}", page_line(&manager));
     }
     let progress = Progress::new(&plan, quiet);
     let outcome = until_signal(demonstrate(&manager, &plan, &progress)).await;

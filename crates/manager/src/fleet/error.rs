@@ -1,5 +1,6 @@
 //! What the fleet refuses.
 
+use super::MAX_GUESTS;
 use crate::grammar::MAX_NAME_BYTES;
 use lazycopy_migration::Outcome;
 use lazycopy_protocol::control::MigrationId;
@@ -27,14 +28,6 @@ pub enum FleetError {
         /// The name.
         name: String,
     },
-    /// A server speaks another version of the protocol.
-    #[error("it speaks version {theirs} of the protocol, the manager version {ours}")]
-    OtherProtocol {
-        /// The server's.
-        theirs: u32,
-        /// The manager's.
-        ours: u32,
-    },
     /// A name that cannot be typed.
     #[error(
         "its name is no name: 1 to {MAX_NAME_BYTES} letters, digits, '-', '_' and '.' make one"
@@ -43,6 +36,12 @@ pub enum FleetError {
     /// A server's address is no address.
     #[error("the server's address is no HOST:PORT")]
     BadAddress,
+    /// A server brings more guests than any has.
+    #[error("it brings {guests} guests along, a server has at most {MAX_GUESTS}")]
+    TooManyGuests {
+        /// So many.
+        guests: usize,
+    },
     /// A guest that a server brought along has no proper name.
     #[error("a guest that the server brought along has a name with letters that names cannot have")]
     BadGuestName,

@@ -1,9 +1,9 @@
 //! Servers that come, go away, and come back.
 
-use super::{Fleet, FleetError, Loss, Server, Vm};
+use super::{Fleet, FleetError, Loss, MAX_GUESTS, MAX_WORD_BYTES, Migration, Server, Vm};
 use crate::grammar::Name;
 use lazycopy_protocol::control::{
-    MigrationId, PROTOCOL_VERSION, ServerHello, SideHeld, VmPhase, VmSummary,
+    FromServer, MigrationId, ServerHello, SideHeld, VmPhase, VmSummary,
 };
 
 /// What follows from a server's coming.
@@ -71,12 +71,14 @@ impl Fleet {
         self.servers.insert(name.clone(), server);
         self.keep_server(&name);
         for side in &sides {
-            if let Some(transfer) = side.transfer {
+            let is_party = |it: &Migration| it.side_on(&name) == Some(side.side);
+            if let Some(transfer) = side.transfer
+                && self.migrations.get(&side.migration).is_some_and(is_party)
+            {
                 self.progressed(side.migration, transfer);
             }
         }
-        let last = sides.iter().map(|side| side.migration.0).max();
-        self.last_migration = self.last_migration.max(last.unwrap_or_default());
+        sides.iter().for_each(|side| self.number_is_taken(side.migration));
         Ok(self.settle_doubts(&name, &sides, &vms))
     }
 
@@ -85,24 +87,26 @@ impl Fleet {
     /// # Errors
     /// Why it is not accepted.
     pub(crate) fn check_hello(&self, hello: &ServerHello) -> Result<(), FleetError> {
-        let ServerHello { protocol, name, address, vms, .. } = hello;
-        if *protocol != PROTOCOL_VERSION {
-            return Err(FleetError::OtherProtocol { theirs: *protocol, ours: PROTOCOL_VERSION });
-        }
+        let ServerHello { version, name, address, vms, .. } = hello;
         name.parse::<Name>().map_err(|_| FleetError::BadName)?;
         self.name_is_free(name)?;
+        if vms.len() > MAX_GUESTS {
+            return Err(FleetError::TooManyGuests { guests: vms.len() });
+        }
+        if version.len() > MAX_WORD_BYTES || address.len() > MAX_WORD_BYTES {
+            return Err(FleetError::BadAddress);
+        }
         if address.is_empty() || !address.chars().all(|letter| letter.is_ascii_graphic()) {
             return Err(FleetError::BadAddress);
         }
         if vms.iter().any(|vm| vm.vm.parse::<Name>().is_err()) {
             return Err(FleetError::BadGuestName);
         }
-        let on_the_move = |phase| matches!(phase, VmPhase::MigratingIn | VmPhase::MigratingOut);
         for vm in vms {
             if let Some(known) = self.vms.get(&vm.vm)
                 && known.server != *name
-                && !on_the_move(known.phase)
-                && !on_the_move(vm.phase)
+                && !known.phase.is_on_the_move()
+                && !vm.phase.is_on_the_move()
                 && self.migration_of(&vm.vm).is_none()
             {
                 let (vm, on) = (vm.vm.clone(), known.server.clone());
@@ -122,6 +126,37 @@ impl Fleet {
             }
         }
         self.forget_guests_of(name, brings);
+    }
+
+    /// Whether what a server says by itself is about its own guests and migrations: of others'
+    /// nobody believes it.
+    pub fn is_its_own(&self, server: &str, said: &FromServer) -> bool {
+        let side = |id: MigrationId, vm: Option<&str>| match self.migrations.get(&id) {
+            Some(migration) if vm.is_none_or(|vm| vm == migration.vm) => {
+                Some(migration.side_on(server))
+            }
+            _ => None,
+        };
+        let has = |vm: &str| {
+            self.vms.get(vm).is_none_or(|it| it.server == server || it.phase.is_on_the_move())
+        };
+        match said {
+            FromServer::Reply { .. } | FromServer::Heartbeat => true,
+            FromServer::Event { migration: id, .. }
+            | FromServer::Progress { migration: id, .. } => {
+                side(*id, None).is_none_or(|side| side.is_some())
+            }
+            FromServer::MigrationEnded(ended) => {
+                let known = side(ended.migration, Some(&ended.vm));
+                let is_party = known.map(|side| side == Some(ended.side));
+                // Of an earlier manager's migration the guest has come, or has gone.
+                ended.after.host.server == server && is_party.unwrap_or_else(|| has(&ended.vm))
+            }
+            FromServer::VmFailed { vm, .. } => {
+                let moves = |id| side(*id, None).flatten().is_some();
+                has(vm) || self.moving.get(vm).is_some_and(moves)
+            }
+        }
     }
 
     /// The guests of a server, but for those that it brings, are no more; those on the move are

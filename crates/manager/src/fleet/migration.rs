@@ -4,7 +4,7 @@ use super::verdict::{self, Whereabouts, compose};
 use crate::state::KeptScenario;
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{MigrationParameters, Outcome, Verdict};
-use lazycopy_protocol::control::{SideEnded, Transfer, Watch};
+use lazycopy_protocol::control::{MigrationKey, SideEnded, Transfer, Watch};
 use lazycopy_results::RunRecord;
 use lazycopy_scenario::Scenario;
 use std::collections::BTreeSet;
@@ -28,6 +28,8 @@ pub struct Request {
     pub scenario: Arc<Scenario>,
     /// Which of its events the servers send while it runs.
     pub watch: Watch,
+    /// What its two servers prove to each other.
+    pub key: MigrationKey,
     /// When it was asked for, in milliseconds since 1970.
     pub began_unix_ms: u64,
 }

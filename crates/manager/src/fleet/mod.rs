@@ -43,6 +43,12 @@ pub const MAX_REMEMBERED: usize = 1_000;
 /// The most migrations that are remembered although they failed and nobody was told.
 pub const MAX_UNTOLD_FAILURES: usize = 10_000;
 
+/// The most guests of a server, as many as a server's pool takes.
+pub const MAX_GUESTS: usize = 4_096;
+
+/// The longest address and version of a server: a host name has at most 253 letters.
+pub const MAX_WORD_BYTES: usize = 300;
+
 /// A server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {

@@ -1,13 +1,17 @@
 //! Migrations, from their beginning to where the guest is in the end.
 
 use super::{
-    Ended, Fleet, FleetError, MAX_REMEMBERED, MAX_UNTOLD_FAILURES, Migration, Request, Side, Vm,
-    Whereabouts,
+    Ended, Fleet, FleetError, MAX_GUESTS, MAX_REMEMBERED, MAX_UNTOLD_FAILURES, Migration, Request,
+    Side, Vm, Whereabouts,
 };
 use crate::definition::Definition;
+use crate::grammar::Name;
 use lazycopy_migration::Outcome;
 use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, Transfer, VmPhase};
 use std::sync::Arc;
+
+/// Migrations have numbers below this, which programs in any language can read from JSON.
+const MAX_NUMBER: u64 = 1 << 53;
 
 impl Fleet {
     /// Begins a migration: the message for the source, or why there will be none.
@@ -33,6 +37,7 @@ impl Fleet {
             parameters: request.parameters.clone(),
             link: request.link.clone(),
             watch: request.watch,
+            key: request.key.clone(),
         };
         self.moving.insert(request.vm.clone(), id);
         self.taken_back.remove(&request.vm);
@@ -102,6 +107,14 @@ impl Fleet {
         }
     }
 
+    /// A server names a migration of an earlier manager: later ones have other numbers. One that
+    /// leaves none is not believed.
+    pub(super) fn number_is_taken(&mut self, id: MigrationId) {
+        if id.0 < MAX_NUMBER {
+            self.last_migration = self.last_migration.max(id.0);
+        }
+    }
+
     /// A running migration has come so far.
     pub fn progressed(&mut self, id: MigrationId, transfer: Transfer) {
         if let Some(migration) = self.migrations.get_mut(&id).filter(|it| !it.is_over()) {
@@ -113,7 +126,7 @@ impl Fleet {
     pub fn side_ended(&mut self, ended: SideEnded) -> bool {
         let known = self.migrations.get_mut(&ended.migration);
         let Some(migration) = known.filter(|migration| migration.vm == ended.vm) else {
-            self.last_migration = self.last_migration.max(ended.migration.0);
+            self.number_is_taken(ended.migration);
             self.settle_unknown(ended);
             return false;
         };
@@ -171,15 +184,22 @@ impl Fleet {
         let SideEnded { vm, after, .. } = ended;
         let server = after.host.server;
         match after.host.vms.into_iter().find(|summary| summary.vm == vm) {
-            Some(summary) => {
+            // Nobody has as many guests as somebody who talks nonsense may name.
+            Some(summary) if self.takes_another(&server, &summary.vm) => {
                 let definition = self.vms.remove(&vm).and_then(|vm| vm.definition);
                 self.vms.insert(vm, Vm::told_of(summary, server, definition));
             }
             None if self.vms.get(&vm).is_some_and(|known| known.server == server) => {
                 self.vms.remove(&vm);
             }
-            None => {}
+            _ => {}
         }
+    }
+
+    /// Whether a guest that a known server names can be one of its guests.
+    fn takes_another(&self, server: &str, vm: &str) -> bool {
+        let guests = self.vms.values().filter(|vm| vm.server == server).count();
+        vm.parse::<Name>().is_ok() && self.servers.contains_key(server) && guests < MAX_GUESTS
     }
 
     /// Nothing more is waited for from sides that have not reported: their silence is final.

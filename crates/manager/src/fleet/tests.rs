@@ -1,7 +1,8 @@
 use super::*;
 use lazycopy_migration::{DestinationReport, Outcome, SourceReport, Verdict};
-use lazycopy_protocol::control::{HostSnapshot, HostState, SideEnded, SideReport, Transfer, Watch};
-use lazycopy_protocol::control::{PROTOCOL_VERSION, ServerHello};
+use lazycopy_protocol::control::{
+    HostSnapshot, HostState, MigrationKey, ServerHello, SideEnded, SideReport, Transfer, Watch,
+};
 use lazycopy_protocol::pace::Pace;
 use lazycopy_units::Duration;
 
@@ -12,7 +13,6 @@ const FRAMES: u64 = 50;
 
 fn hello(name: &str) -> ServerHello {
     ServerHello {
-        protocol: PROTOCOL_VERSION,
         version: "0.1.0".to_owned(),
         name: name.to_owned(),
         pid: 1,
@@ -51,6 +51,7 @@ fn request(vm: &str, destination: &str) -> Request {
         link: scenario.link(),
         scenario,
         watch: Watch::Off,
+        key: MigrationKey::new([1; 32]),
         began_unix_ms: 0,
     }
 }
@@ -122,10 +123,36 @@ fn names_are_given_once() {
 }
 
 #[test]
-fn a_server_of_another_protocol_or_without_a_proper_name_is_refused() {
+fn what_a_server_says_of_itself_has_its_limits() {
     let mut fleet = Fleet::default();
-    let other = ServerHello { protocol: PROTOCOL_VERSION + 1, ..hello("a") };
-    assert!(matches!(fleet.introduce(other), Err(FleetError::OtherProtocol { .. })));
+    let guests = |count: usize| {
+        (0..count).map(|number| summary(&format!("v{number}"), VmPhase::Running)).collect()
+    };
+    let crowded = ServerHello { vms: guests(MAX_GUESTS + 1), ..hello("a") };
+    let refusal = fleet.introduce(crowded).unwrap_err().to_string();
+    assert_eq!(refusal, "it brings 4097 guests along, a server has at most 4096");
+    let long = "x".repeat(MAX_WORD_BYTES + 1);
+    for wordy in [
+        ServerHello { address: long.clone(), ..hello("a") },
+        ServerHello { version: long.clone(), ..hello("a") },
+    ] {
+        assert_eq!(fleet.introduce(wordy), Err(FleetError::BadAddress));
+    }
+    fleet.introduce(ServerHello { vms: guests(MAX_GUESTS), ..hello("a") }).unwrap();
+    // Nor does it get more by ends of migrations that never were.
+    for number in 0..10 {
+        let mut ended = said(MigrationId(1_000 + number), Side::Destination, Outcome::Completed);
+        ended.vm = format!("w{number}");
+        ended.after.host.server = "a".to_owned();
+        ended.after.host.vms = vec![summary(&ended.vm, VmPhase::Running)];
+        assert!(!fleet.side_ended(ended));
+    }
+    assert_eq!(fleet.vms().count(), MAX_GUESTS);
+}
+
+#[test]
+fn a_server_without_a_proper_name_is_refused() {
+    let mut fleet = Fleet::default();
     assert_eq!(fleet.introduce(hello("a b")), Err(FleetError::BadName));
     assert_eq!(fleet.servers().count(), 0);
 }

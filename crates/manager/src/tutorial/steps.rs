@@ -187,16 +187,14 @@ async fn looking(lesson: &mut Lesson) -> Result<(), Leave> {
         "watch shows a guest's memory in the terminal while it moves: each page with the letter of \
          what brought it, B for background, F for forward, D for demand, K for disk.",
     );
-    let address = match lesson.manager.page_address() {
-        Some(address) => address,
-        None => {
-            let any: WebAddress = DEFAULT_ADDRESS.parse().map_err(|error| failed(&error))?;
-            lesson.manager.serve_page(any).await.map_err(|error| failed(&error))?
-        }
-    };
+    if lesson.manager.page_url().is_none() {
+        let any: WebAddress = DEFAULT_ADDRESS.parse().map_err(|error| failed(&error))?;
+        lesson.manager.serve_page(any, false).await.map_err(|error| failed(&error))?;
+    }
+    let page = lesson.manager.page_url().unwrap_or_default();
     lesson.say(&format!(
-        "The same in a browser, as long as this tutorial lasts: http://{address}/ (with the \
-         prompt: manager --web)."
+        "The same in a browser, as long as this tutorial lasts: {page} (with the prompt: manager \
+         --web)."
     ));
     // Slow enough for eyes, where there are any.
     let slowly = if lesson.waits { " --set time_scale=2 --set measured_accesses=20" } else { "" };

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-/// An address that this machine alone reaches.
+/// Where the page is to be. Whether it may be there is for its [`Door`](lazycopy_transport::Door).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebAddress(pub(super) SocketAddr);
 
@@ -14,20 +14,10 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:0";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// It is no address.
-    #[error("\"{text}\" is no address: give a loopback address and a port, as 127.0.0.1:8080")]
+    #[error("\"{text}\" is no address: give an IP address and a port, as 127.0.0.1:8080")]
     NotAnAddress {
         /// What was given.
         text: String,
-    },
-    /// Others reach it, too.
-    #[error(
-        "{address} can be reached from other machines, and whoever reaches the page commands the \
-         manager: until there is authentication, give a loopback address, as 127.0.0.1:{}",
-        address.port()
-    )]
-    NotLoopback {
-        /// The address.
-        address: SocketAddr,
     },
 }
 
@@ -48,8 +38,7 @@ impl FromStr for WebAddress {
         };
         match address {
             None => Err(AddressError::NotAnAddress { text: text.to_owned() }),
-            Some(address) if address.ip().is_loopback() => Ok(WebAddress(address)),
-            Some(address) => Err(AddressError::NotLoopback { address }),
+            Some(address) => Ok(WebAddress(address)),
         }
     }
 }
@@ -59,24 +48,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_addresses_are_taken() {
+    fn addresses_are_taken_with_what_they_leave_out() {
         for (text, address) in [
             ("127.0.0.1:0", "127.0.0.1:0"),
             ("127.0.0.1", "127.0.0.1:0"),
             ("localhost:81", "127.0.0.1:81"),
             (":82", "127.0.0.1:82"),
             ("[::1]:83", "[::1]:83"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
         ] {
             assert_eq!(text.parse(), Ok(WebAddress(address.parse().unwrap())), "{text}");
         }
     }
 
     #[test]
-    fn what_others_reach_is_refused_by_name_and_so_is_what_is_no_address() {
-        for address in ["0.0.0.0:80", "192.168.1.2:80", "[::]:80", "[::ffff:127.0.0.1]:80"] {
-            let error = address.parse::<WebAddress>().unwrap_err().to_string();
-            assert!(error.starts_with(address) && error.contains("authentication"), "{error}");
-        }
+    fn what_is_no_address_is_refused_by_name() {
         for text in ["", "example.org:80", "127.0.0.1:99999", "http://127.0.0.1/", ":"] {
             let error = text.parse::<WebAddress>().unwrap_err().to_string();
             assert!(error.contains(&format!("\"{text}\" is no address")), "{error}");

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use axum::extract::Path;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
@@ -13,6 +14,11 @@ struct Assets;
 /// The page.
 pub(super) async fn page() -> Result<Response, Failure> {
     file("index.html")
+}
+
+/// What is there instead, until the cluster token has been shown.
+pub(super) fn login() -> Result<Response, Failure> {
+    file("login.html").map(|page| (StatusCode::UNAUTHORIZED, page).into_response())
 }
 
 /// A file of it.

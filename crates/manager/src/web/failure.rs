@@ -22,6 +22,16 @@ impl Failure {
         Failure::new(StatusCode::FORBIDDEN, error)
     }
 
+    /// Whoever asks has to say first who it is.
+    pub(super) fn unauthorized(error: impl Into<String>) -> Self {
+        Failure::new(StatusCode::UNAUTHORIZED, error)
+    }
+
+    /// Whoever asks is too slow.
+    pub(super) fn late(error: impl Into<String>) -> Self {
+        Failure::new(StatusCode::REQUEST_TIMEOUT, error)
+    }
+
     /// The body should be JSON.
     pub(super) fn not_json(content_type: &str) -> Self {
         let error = format!("the content type is \"{content_type}\": send application/json");

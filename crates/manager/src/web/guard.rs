@@ -4,44 +4,95 @@
 //! point there. The first is seen by its `Origin`, the second by its `Host`; a form or an image,
 //! which need no leave to be sent, can set neither the content type nor a header of ours.
 
+use super::command::MAX_BODY_BYTES;
 use super::failure::Failure;
+use super::listener::Known;
+use super::{Web, assets};
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, Method, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The header without which nothing is commanded.
 const OURS: HeaderName = HeaderName::from_static("x-lazycopy");
+
+/// Where a browser shows the token.
+pub(super) const LOGIN: &str = "/api/login";
+
+/// How long a body may take.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What it says.
 const PAGE: &str = "page";
 
 /// Lets a request pass, or answers it.
 pub(super) async fn guard(
-    State(port): State<u16>,
+    State(web): State<Arc<Web>>,
     request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
-    check(port, request.method(), request.uri(), request.headers())?;
-    Ok(next.run(request).await)
+    let (parts, body) = request.into_parts();
+    let (door, headers) = (FrontDoor::of(&web), &parts.headers);
+    check(door, &parts.method, &parts.uri, headers)?;
+    let path = parts.uri.path();
+    // The program's own files tell nobody anything; what is shown is looked at where it is shown.
+    let is_for_all = path.starts_with("/assets/") || path == LOGIN;
+    if web.access.is_shown(headers)? {
+        if let Some(known) = parts.extensions.get::<Known>() {
+            known.now();
+        }
+    } else if path == "/" {
+        return assets::login();
+    } else if !is_for_all {
+        return Err(Failure::unauthorized(
+            "the cluster token is needed: open the page to show it, or send Authorization: Bearer \
+             TOKEN",
+        ));
+    }
+    let body = tokio::time::timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY_BYTES))
+        .await
+        .map_err(|_| Failure::late("the body took too long"))?
+        .map_err(|_| Failure::too_large(format!("a body has at most {MAX_BODY_BYTES} bytes")))?;
+    Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
 }
 
-fn check(port: u16, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
+/// Where the page is, and how it is spoken to.
+#[derive(Clone, Copy, Debug)]
+struct FrontDoor {
+    address: SocketAddr,
+    scheme: &'static str,
+}
+
+impl FrontDoor {
+    fn of(web: &Web) -> Self {
+        let scheme = if web.access.is_secure { "https" } else { "http" };
+        FrontDoor { address: web.address(), scheme }
+    }
+}
+
+fn check(door: FrontDoor, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
+    let FrontDoor { address, scheme } = door;
+    let port = address.port();
     let host = only(headers, &HOST)?
         .ok_or_else(|| Failure::forbidden("the request names no host: send one Host header"))?;
     let named = uri.authority().map_or(host, |authority| authority.as_str());
-    if !is_here(host, port) || !is_here(named, port) {
-        return Err(Failure::forbidden(format!(
-            "this is not {named}: the page is at 127.0.0.1:{port} or localhost:{port}"
-        )));
+    if !is_here(host, door) || !is_here(named, door) {
+        let right = match address.ip().is_loopback() {
+            true => format!("127.0.0.1:{port} or localhost:{port}"),
+            false => format!("port {port} of this machine's IP addresses, and at no name"),
+        };
+        return Err(Failure::forbidden(format!("this is not {named}: the page is at {right}")));
     }
     if let Some(origin) = only(headers, &ORIGIN)?
-        && !origin.eq_ignore_ascii_case(&format!("http://{host}"))
+        && !origin.eq_ignore_ascii_case(&format!("{scheme}://{host}"))
     {
         return Err(Failure::forbidden(format!(
-            "a page of {origin} must not ask here: open http://{host}/"
+            "a page of {origin} must not ask here: open {scheme}://{host}/"
         )));
     }
     if *method == Method::GET || *method == Method::HEAD {
@@ -59,7 +110,10 @@ fn check(port: u16, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(
 }
 
 /// The value of a header that may be there once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Failure> {
+pub(super) fn only<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, Failure> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     match (first.map(|value| value.to_str()), values.next()) {
@@ -69,16 +123,19 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     }
 }
 
-/// Whether `host` is an address of this machine alone, with that port.
-fn is_here(host: &str, port: u16) -> bool {
+/// Whether `host` is an address of the page: of this machine alone where the page is there alone,
+/// else any IP address. A name that somebody else makes point here is neither.
+fn is_here(host: &str, door: FrontDoor) -> bool {
+    let usual = if door.scheme == "https" { 443 } else { 80 };
     let (name, of_host) = match host.rsplit_once(':') {
         Some((name, of_host)) if !of_host.ends_with(']') => (name, of_host.parse().ok()),
-        _ => (host, Some(80)),
+        _ => (host, Some(usual)),
     };
     let address = name.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = name.eq_ignore_ascii_case("localhost")
-        || address.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    is_loopback && of_host == Some(port)
+    let beyond = !door.address.ip().is_loopback();
+    let is_ours = name.eq_ignore_ascii_case("localhost")
+        || address.parse().is_ok_and(|address: IpAddr| beyond || address.is_loopback());
+    is_ours && of_host == Some(door.address.port())
 }
 
 #[cfg(test)]
@@ -86,19 +143,42 @@ mod tests {
     use super::*;
     use axum::http::HeaderValue;
 
+    fn door(address: &str) -> FrontDoor {
+        FrontDoor { address: address.parse().unwrap(), scheme: "http" }
+    }
+
+    #[test]
+    fn beyond_this_machine_the_hosts_are_ip_addresses_and_no_names() {
+        for host in ["192.0.2.1:7", "[2001:db8::1]:7", "127.0.0.1:7", "localhost:7"] {
+            assert!(is_here(host, door("0.0.0.0:7")), "{host}");
+            assert!(is_here(host, door("192.0.2.1:7")), "{host}");
+        }
+        for host in ["evil.example:7", "192.0.2.1:8", "192.0.2.1", "192.0.2.1.evil.example:7", ""] {
+            assert!(!is_here(host, door("0.0.0.0:7")), "{host}");
+        }
+        let secure = FrontDoor { scheme: "https", ..door("192.0.2.1:443") };
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static("192.0.2.1"));
+        for (origin, may) in [("https://192.0.2.1", true), ("http://192.0.2.1", false)] {
+            headers.insert("origin", HeaderValue::from_static(origin));
+            let asked = check(secure, &Method::GET, &Uri::from_static("/"), &headers);
+            assert_eq!(asked.is_ok(), may, "{origin}");
+        }
+    }
+
     fn asks(method: Method, headers: &[(&'static str, &'static str)]) -> Result<(), u16> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let asked = check(7, &method, &Uri::from_static("/api/state"), &map);
+        let asked = check(door("127.0.0.1:7"), &method, &Uri::from_static("/api/state"), &map);
         asked.map_err(|failure| failure.status().as_u16())
     }
 
     #[test]
     fn the_hosts_of_the_page_are_loopback_addresses_with_its_port() {
         for host in ["127.0.0.1:7", "localhost:7", "LOCALHOST:7", "[::1]:7", "127.9.9.9:7"] {
-            assert!(is_here(host, 7), "{host}");
+            assert!(is_here(host, door("127.0.0.1:7")), "{host}");
         }
         for host in [
             "127.0.0.1",
@@ -113,9 +193,9 @@ mod tests {
             "[::1]",
             "0.0.0.0:7",
         ] {
-            assert!(!is_here(host, 7), "{host}");
+            assert!(!is_here(host, door("127.0.0.1:7")), "{host}");
         }
-        assert!(is_here("localhost", 80) && is_here("[::1]", 80));
+        assert!(is_here("localhost", door("[::1]:80")) && is_here("[::1]", door("127.0.0.1:80")));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! Viewers cost the manager nothing that they do not read: each is given the newest snapshot when
 //! it takes one, and a bounded part of the log. Without `--web` nothing here runs.
 
+mod access;
 mod address;
 mod assets;
 mod command;
@@ -25,6 +26,8 @@ pub(crate) use assets::page_file;
 
 use crate::manager::Manager;
 use crate::picture::{PERIOD, Picture, unix_ms};
+use access::Access;
+use lazycopy_transport::{Door, DoorError};
 use live::Seats;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +50,18 @@ pub enum WebError {
         /// What the system said.
         problem: std::io::Error,
     },
+    /// Beyond this machine a token is needed.
+    #[error("--web: {0}")]
+    Door(#[from] DoorError),
+    /// Whoever listens would read the token.
+    #[error(
+        "--web={address}: beyond this machine the page is served over TLS, for which --tls DIR is \
+         needed; --insecure-web serves it without, where nobody listens who must not"
+    )]
+    Insecure {
+        /// The address.
+        address: SocketAddr,
+    },
     /// It is there already.
     #[error("the page is served already")]
     Twice,
@@ -62,6 +77,9 @@ pub(crate) struct Web {
     newest: watch::Sender<Newest>,
     seats: Seats,
     commands: Semaphore,
+    /// How it is spoken to, and who has shown the token.
+    door: Door,
+    access: Access,
     closing: CancellationToken,
     closed: CancellationToken,
 }
@@ -75,6 +93,12 @@ struct Newest {
 }
 
 impl Web {
+    /// Where the page is, for a browser.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.access.is_secure { "https" } else { "http" };
+        format!("{scheme}://{}/", self.address)
+    }
+
     /// Where the page is.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
@@ -111,20 +135,36 @@ impl Newest {
 }
 
 impl Manager {
-    /// Serves the page from now on, until the manager is told to end. Returns where it is.
+    /// Serves the page from now on, until the manager is told to end. Returns where it is. Beyond
+    /// this machine it is `insecure` without TLS.
     ///
     /// # Errors
-    /// When the address cannot be listened on, or there is a page already.
-    pub async fn serve_page(&self, address: WebAddress) -> Result<SocketAddr, WebError> {
+    /// When the address cannot be listened on, others reach it and there is no token, or no TLS
+    /// where that was not asked for, or there is a page already.
+    pub async fn serve_page(
+        &self,
+        address: WebAddress,
+        insecure: bool,
+    ) -> Result<SocketAddr, WebError> {
         let address = address.0;
+        let door = self.settings().door.clone();
+        door.check(address)?;
+        let is_secure = door.speaks_tls();
+        if !(address.ip().is_loopback() || is_secure || insecure) {
+            return Err(WebError::Insecure { address });
+        }
         let unusable = |problem| WebError::Unusable { address, problem };
         let listener = TcpListener::bind(address).await.map_err(unusable)?;
+        let address = listener.local_addr().map_err(unusable)?;
+        let access = Access::new(door.token().cloned(), is_secure, address.port());
         let web = Arc::new(Web {
-            address: listener.local_addr().map_err(unusable)?,
+            address,
             picture: self.open_picture(),
             newest: watch::Sender::new(Newest::default()),
             seats: Seats::default(),
             commands: Semaphore::new(command::MAX_COMMANDS),
+            door,
+            access,
             closing: CancellationToken::new(),
             closed: CancellationToken::new(),
         });

@@ -1,9 +1,8 @@
 //! The routes of the page, and what holds for all of them.
 
 use super::failure::Failure;
-use super::guard::guard;
-use super::listener::Bounded;
-use super::{Web, assets, command, live, runs};
+use super::guard::{LOGIN, guard};
+use super::{Web, access, assets, command, listener, live, runs};
 use crate::manager::Manager;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -29,25 +28,20 @@ pub(super) struct Serving {
 
 /// Serves the page until it is closed and what was begun is written.
 pub(super) async fn serve(listener: TcpListener, manager: Manager, web: Arc<Web>) {
-    let (closing, closed) = (web.closing.clone(), web.closed.clone());
-    let app = router(Serving { manager, web });
-    let served = axum::serve(Bounded::new(listener), app)
-        .with_graceful_shutdown(async move { closing.cancelled().await })
-        .await;
-    if let Err(error) = served {
-        tracing::warn!("the page is not served any more: {error}");
-    }
-    closed.cancel();
+    let app = router(Serving { manager, web: Arc::clone(&web) });
+    listener::serve(listener, app, &web).await;
+    web.closed.cancel();
 }
 
 fn router(serving: Serving) -> Router {
-    let port = serving.web.address().port();
+    let web = Arc::clone(&serving.web);
     Router::new()
         .route("/", get(assets::page))
         .route("/assets/{*name}", get(assets::asset))
         .route("/api/state", get(state))
         .route("/api/live", get(live::live))
         .route("/api/command", post(command::command))
+        .route(LOGIN, post(access::show))
         .route("/api/runs", get(runs::list))
         .route("/api/runs/{name}", get(runs::result))
         .route("/api/runs/{name}/events", get(runs::events))
@@ -61,8 +55,9 @@ fn router(serving: Serving) -> Router {
             let (method, path) = (request.method(), request.uri().path());
             Failure::wrong_method(format!("{path} takes no {method}"))
         })
-        .layer(DefaultBodyLimit::max(command::MAX_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(port, guard))
+        // The guard limits bodies.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(web, guard))
         .layer(middleware::from_fn(for_all))
         .with_state(serving)
 }

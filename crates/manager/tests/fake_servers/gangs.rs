@@ -1,11 +1,10 @@
 //! Many guests moved at once, among servers that do what a test wants.
 
 use super::{FakeServer, Laboratory, destination_report, source_report};
-use futures_util::StreamExt;
 use lazycopy_guest::GuestSpec;
 use lazycopy_migration::{Outcome, SourceReport};
 use lazycopy_protocol::control::{
-    FromServer, HostState, ServerCommand, ServerReply, SideReport, StartMigration, ToServer,
+    HostState, ServerCommand, ServerReply, SideReport, StartMigration, ToServer,
 };
 use tokio::sync::mpsc;
 
@@ -30,15 +29,8 @@ impl Puppet {
                     Some((start, outcome, report)) = to_say.recv() => {
                         server.end(&start, outcome, report).await;
                     }
-                    message = server.connection.next() => {
-                        let (id, command) = match message {
-                            Some(Ok(ToServer::Command { id, command })) => (id, command),
-                            Some(Ok(ToServer::Heartbeat)) => {
-                                server.say(FromServer::Heartbeat).await;
-                                continue;
-                            }
-                            _ => return,
-                        };
+                    message = server.heard.recv() => {
+                        let Some(ToServer::Command { id, command }) = message else { return };
                         let answer = match command {
                             ServerCommand::Migrate(start)
                                 if Some(&*start.destination) == refused_destination =>

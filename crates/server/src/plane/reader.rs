@@ -6,8 +6,8 @@ use lazycopy_migration::{Destination, PageMessage};
 use lazycopy_protocol::plane::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchKind, ENTRY_BYTES, decode_entries,
 };
+use lazycopy_transport::Stream;
 use std::io;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// What a connection is about to receive.
@@ -63,7 +63,7 @@ pub(crate) enum ReadError {
 /// The destination's end of a bulk connection.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    stream: TcpStream,
+    stream: Stream,
     _place: Option<OwnedSemaphorePermit>,
     state: State,
     /// Number of the next batch.
@@ -78,7 +78,7 @@ impl Reader {
     /// # Errors
     /// What the system says about the socket.
     pub(crate) fn new(bulk: BulkStream, unpacking: Unpacking) -> io::Result<Self> {
-        let (stream, place) = (TcpStream::from_std(bulk.stream)?, bulk.place);
+        let (stream, place) = (bulk.stream.awake()?, bulk.place);
         Ok(Reader { stream, _place: place, state: State::NEXT, next: 0, unpacking })
     }
 

@@ -8,10 +8,10 @@ use lazycopy_guest::Pages;
 use lazycopy_migration::PageMessage;
 use lazycopy_protocol::control::PlaneCounts;
 use lazycopy_protocol::plane::BATCH_HEADER_BYTES;
+use lazycopy_transport::Stream;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Pieces of memory in one system call: the most that Linux takes.
@@ -33,7 +33,7 @@ struct Waiting {
 /// The source's end of a bulk connection.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    stream: TcpStream,
+    stream: Stream,
     _place: Option<OwnedSemaphorePermit>,
     repetitions: Repetitions,
     /// Number of the next batch.
@@ -51,7 +51,7 @@ impl Writer {
     /// What the system says about the socket.
     pub(crate) fn new(bulk: BulkStream) -> io::Result<Self> {
         Ok(Writer {
-            stream: TcpStream::from_std(bulk.stream)?,
+            stream: bulk.stream.awake()?,
             _place: bulk.place,
             repetitions: Repetitions::default(),
             next: 0,

@@ -9,7 +9,7 @@ use crate::host::Answer;
 use lazycopy_guest::Guest;
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::Side;
-use lazycopy_protocol::control::{PROTOCOL_VERSION, ServerReply, StartMigration, VmPhase};
+use lazycopy_protocol::control::{ServerReply, StartMigration, VmPhase};
 use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::peer::Offer;
 use std::pin::pin;
@@ -125,7 +125,6 @@ impl Vm {
 
     fn offer(&self, start: &StartMigration, guest: &Guest) -> Offer {
         Offer {
-            protocol: PROTOCOL_VERSION,
             migration: start.migration,
             source: self.host.name().to_owned(),
             vm: start.vm.clone(),
@@ -174,7 +173,8 @@ impl Vm {
     ) -> Result<Agreement, String> {
         let offer = self.offer(start, leaving.guest());
         let host = Arc::clone(&self.host);
-        let handshake = offer_guest(&start.destination_address, &start.destination, offer, &host);
+        let (address, destination) = (&start.destination_address, &start.destination);
+        let handshake = offer_guest(host.door(), &start.key, address, destination, offer, &host);
         let mut handshake = pin!(handshake);
         loop {
             leaving.come_to(host.pace());

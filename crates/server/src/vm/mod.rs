@@ -27,6 +27,7 @@ pub(crate) use departing::check_link;
 pub(crate) use status::Status;
 
 use crate::connection::Connection;
+use crate::expected::Underway;
 use crate::host::{Answer, Host};
 use crate::migration::{Arrivals, density};
 use departing::Departing;
@@ -135,6 +136,7 @@ pub(crate) struct Vm {
 pub(crate) struct Arriving {
     vm: Vm,
     offer: Offer,
+    underway: Underway,
 }
 
 /// Takes a new guest into the pool and opens it. The answer comes when that is done.
@@ -154,8 +156,9 @@ pub(crate) fn admit_arriving(
     host: &Arc<Host>,
     definition: Definition,
     offer: Offer,
+    underway: Underway,
 ) -> Result<Arriving, String> {
-    Ok(Arriving { vm: admit(host, definition, VmPhase::MigratingIn)?, offer })
+    Ok(Arriving { vm: admit(host, definition, VmPhase::MigratingIn)?, offer, underway })
 }
 
 fn admit(host: &Arc<Host>, definition: Definition, phase: VmPhase) -> Result<Vm, String> {
@@ -169,9 +172,9 @@ fn admit(host: &Arc<Host>, definition: Definition, phase: VmPhase) -> Result<Vm,
 impl Arriving {
     /// The guest's life here, from the handshake on.
     pub(crate) async fn live(self, connection: Connection) {
-        let Arriving { vm, offer } = self;
-        let host = Arc::clone(&vm.host);
-        host.supervise(vm.name().to_owned(), vm.arrive_and_live(connection, offer)).await;
+        let Arriving { vm, offer, underway } = self;
+        let (host, name) = (Arc::clone(&vm.host), vm.name().to_owned());
+        host.supervise(name, vm.arrive_and_live(connection, offer, underway)).await;
     }
 }
 
@@ -193,8 +196,9 @@ impl Vm {
         }
     }
 
-    async fn arrive_and_live(mut self, connection: Connection, offer: Offer) {
+    async fn arrive_and_live(mut self, connection: Connection, offer: Offer, underway: Underway) {
         let life = self.arrive(connection, offer).await;
+        drop(underway);
         self.live(life).await;
     }
 

@@ -11,17 +11,19 @@ pub use scenario::*;
 use futures_util::{SinkExt, StreamExt};
 use lazycopy_migration::{Event, EventKind, EventRun, MigrationParameters};
 use lazycopy_protocol::control::{
-    FirstFrame, FromServer, HostState, MAX_SHOWN_PAGES, MigrationId, ServerCommand, ServerHello,
-    ServerReply, SideEnded, StartMigration, ToServer, VmState,
+    ExpectMigration, FirstFrame, FromServer, HostState, MAX_SHOWN_PAGES, MigrationId, MigrationKey,
+    ServerCommand, ServerHello, ServerReply, SideEnded, StartMigration, ToServer, VmState,
 };
 use lazycopy_protocol::frame::JsonCodec;
 use lazycopy_protocol::pace::{Pace, Paced};
 use lazycopy_server::{ServerConfig, ServerError};
-use std::collections::VecDeque;
+use lazycopy_transport::{Door, Purpose, answer};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration as WallDuration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
@@ -32,13 +34,71 @@ pub const PATIENCE: WallDuration = WallDuration::from_secs(30);
 /// Frames of memory of a test's server.
 pub const SERVER_FRAMES: u64 = 2_000;
 
+/// What both servers of every migration prove here.
+pub const KEY: [u8; 32] = [7; 32];
+
+/// The number of the first command that tells a server what to expect; the others count down.
+const FIRST_EXPECT_ID: u64 = u64::MAX;
+
 /// A manager's end of a server's connection.
 pub struct Attached {
     pub hello: ServerHello,
-    framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
+    wire: Arc<Mutex<Wire>>,
     next_id: u64,
+}
+
+/// The connection itself.
+struct Wire {
+    framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
     /// What came while something else was awaited.
     unasked: VecDeque<FromServer>,
+    /// Commands that have told it what to expect.
+    expects: u64,
+}
+
+/// The connections to servers, by where those listen for others.
+static WIRES: LazyLock<std::sync::Mutex<BTreeMap<String, Weak<Mutex<Wire>>>>> =
+    LazyLock::new(Default::default);
+
+/// Who comes to `address` is carried on to `to`.
+pub fn carried_on(address: &str, to: &str) {
+    let mut wires = WIRES.lock().unwrap();
+    let wire = wires[to].clone();
+    wires.insert(address.to_owned(), wire);
+}
+
+/// Tells the server at `address`, if it is one, to expect a migration.
+pub async fn expect(address: &str, migration: MigrationId, vm: &str, source: &str) {
+    let wire = WIRES.lock().unwrap().get(address).and_then(Weak::upgrade);
+    let Some(wire) = wire else { return };
+    let (vm, source) = (vm.to_owned(), source.to_owned());
+    let told = ExpectMigration { migration, vm, source, key: MigrationKey::new(KEY) };
+    wire.lock().await.told(ServerCommand::Expect(told)).await;
+}
+
+impl Wire {
+    async fn receive(&mut self) -> FromServer {
+        timeout(PATIENCE, self.framed.next())
+            .await
+            .expect("the server said nothing")
+            .expect("the server closed its connection")
+            .expect("the server sent nonsense")
+    }
+
+    /// Sends a command and waits until it is done; what comes meanwhile is kept.
+    async fn told(&mut self, command: ServerCommand) {
+        let id = FIRST_EXPECT_ID - self.expects;
+        self.expects += 1;
+        self.framed.send(ToServer::Command { id, command }).await.unwrap();
+        loop {
+            match self.receive().await {
+                FromServer::Reply { id: answered, result } if answered == id => {
+                    return assert_eq!(result, Ok(ServerReply::Done));
+                }
+                other => self.unasked.push_back(other),
+            }
+        }
+    }
 }
 
 /// Accepts a server's connection and reads its hello; the welcome is still to be given.
@@ -46,8 +106,10 @@ pub async fn accept(
     listener: &TcpListener,
 ) -> (ServerHello, Framed<TcpStream, JsonCodec<FromServer, ToServer>>) {
     let accepting = async {
-        let (stream, _) = listener.accept().await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
+        let purpose = answer(&mut stream, None, &[], |_| Ok(None)).await.unwrap();
+        assert_eq!(purpose, Purpose::Server);
         let mut framed = Framed::new(stream, JsonCodec::<FirstFrame, ToServer>::new());
         let FirstFrame::Server(hello) = framed.next().await.unwrap().unwrap() else {
             panic!("a server introduced itself as something else");
@@ -80,27 +142,27 @@ impl Attached {
         mut framed: Framed<TcpStream, JsonCodec<FromServer, ToServer>>,
     ) -> Self {
         framed.send(ToServer::Welcome { life, pace: Pace::default() }).await.unwrap();
-        Attached { hello, framed, next_id: 0, unasked: VecDeque::new() }
+        let wire = Arc::new(Mutex::new(Wire { framed, unasked: VecDeque::new(), expects: 0 }));
+        WIRES.lock().unwrap().insert(hello.address.clone(), Arc::downgrade(&wire));
+        Attached { hello, wire, next_id: 0 }
     }
 
     pub async fn receive(&mut self) -> FromServer {
-        timeout(PATIENCE, self.framed.next())
-            .await
-            .expect("the server said nothing")
-            .expect("the server closed its connection")
-            .expect("the server sent nonsense")
+        self.wire.lock().await.receive().await
     }
 
     /// The bare connection, and what of it had been read ahead.
     pub fn into_stream(self) -> (TcpStream, bytes::BytesMut) {
-        let parts = self.framed.into_parts();
+        let wire = Arc::into_inner(self.wire).expect("nobody else uses it").into_inner();
+        let parts = wire.framed.into_parts();
         (parts.io, parts.read_buf)
     }
 
     /// Whether the server closes the connection.
     pub async fn is_closed(&mut self) -> bool {
+        let mut wire = self.wire.lock().await;
         loop {
-            match timeout(PATIENCE, self.framed.next()).await.expect("it stays open") {
+            match timeout(PATIENCE, wire.framed.next()).await.expect("it stays open") {
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return true,
             }
@@ -108,21 +170,26 @@ impl Attached {
     }
 
     pub async fn send(&mut self, command: ServerCommand) -> u64 {
+        if let ServerCommand::Migrate(start) = &command {
+            let source = &self.hello.name;
+            expect(&start.destination_address, start.migration, &start.vm, source).await;
+        }
         self.next_id += 1;
-        self.framed.send(ToServer::Command { id: self.next_id, command }).await.unwrap();
-        self.next_id
+        let (id, mut wire) = (self.next_id, self.wire.lock().await);
+        wire.framed.send(ToServer::Command { id, command }).await.unwrap();
+        id
     }
 
     /// The next message that is looked for, among those that came before or are still to come.
     pub async fn find<T>(&mut self, looked_for: impl Fn(&FromServer) -> Option<T>) -> T {
-        let mut known = 0;
+        let (mut known, mut wire) = (0, self.wire.lock().await);
         loop {
-            if known == self.unasked.len() {
-                let message = self.receive().await;
-                self.unasked.push_back(message);
+            if known == wire.unasked.len() {
+                let message = wire.receive().await;
+                wire.unasked.push_back(message);
             }
-            if let Some(found) = looked_for(&self.unasked[known]) {
-                self.unasked.remove(known);
+            if let Some(found) = looked_for(&wire.unasked[known]) {
+                wire.unasked.remove(known);
                 return found;
             }
             known += 1;
@@ -247,6 +314,7 @@ impl RunningServer {
             listen: "127.0.0.1:0".parse().unwrap(),
             advertise: None,
             frames: SERVER_FRAMES,
+            door: Door::default(),
         };
         RunningServer::start_with(config)
     }

@@ -8,7 +8,7 @@ use lazycopy_guest::{
 };
 use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{Cause, MigrationParameters, Reply, Residency, ResidencyList, Scheme};
-use lazycopy_protocol::control::{CreateVm, MigrationId, PROTOCOL_VERSION, ServerCommand, Watch};
+use lazycopy_protocol::control::{CreateVm, MigrationId, MigrationKey, ServerCommand, Watch};
 use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
 use lazycopy_protocol::lists::encode_residency;
 use lazycopy_protocol::pace::Pace;
@@ -17,6 +17,7 @@ use lazycopy_protocol::plane::{
     BATCH_HEADER_BYTES, BatchHeader, BatchKind, ENTRY_BYTES, Encoding, PageEntry, checksum,
     content_hash, decode_entries,
 };
+use lazycopy_transport::{DoorError, PageLink, Purpose, answer, knock};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -78,9 +79,25 @@ pub async fn hear(peer: &mut Peer) -> Option<PeerMessage> {
     }
 }
 
-pub async fn open(address: &str, message: PeerMessage) -> (Peer, PeerMessage) {
-    let mut peer = Framed::new(TcpStream::connect(address).await.unwrap(), PeerCodec::new());
-    tell(&mut peer, message).await;
+/// A connection whose knock proves the key of all migrations here.
+pub async fn through(
+    address: &str,
+    link: PageLink,
+    migration: MigrationId,
+    source: &str,
+) -> Result<Peer, DoorError> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let purpose = Purpose::Pages { link, migration, source: source.to_owned() };
+    knock(&mut stream, purpose, None, Some(&MigrationKey::new(super::KEY)), &[]).await?;
+    Ok(Framed::new(stream, PeerCodec::new()))
+}
+
+/// Offers a guest that the server at that address is told of; what it answers.
+pub async fn offer(address: &str, offer: Offer) -> (Peer, PeerMessage) {
+    let (migration, source) = (offer.migration, offer.source.clone());
+    super::expect(address, migration, &offer.vm, &source).await;
+    let mut peer = through(address, PageLink::Offer, migration, &source).await.unwrap();
+    tell(&mut peer, PeerMessage::Offer(Box::new(offer))).await;
     let answer = hear(&mut peer).await.unwrap();
     (peer, answer)
 }
@@ -97,7 +114,6 @@ pub const PLAYED: &str = "played";
 impl PlayedSource {
     pub fn offer(number: u64, spec: &GuestSpec, plane: &PlaneParameters) -> Offer {
         Offer {
-            protocol: PROTOCOL_VERSION,
             migration: MigrationId(number),
             source: PLAYED.to_owned(),
             vm: format!("played-{number}"),
@@ -114,29 +130,24 @@ impl PlayedSource {
     /// Offers the guest, which the destination accepts.
     pub async fn offer_to(address: &str, offer: Offer) -> Self {
         let spec = offer.spec.clone();
-        let (control, answer) = open(address, PeerMessage::Offer(Box::new(offer))).await;
+        let (control, answer) = self::offer(address, offer).await;
         assert_eq!(answer, PeerMessage::Accept);
         PlayedSource { spec, control, bulk: Vec::new() }
     }
 
-    /// Whether the connection of an offer is closed without an answer.
-    pub async fn is_turned_away(address: &str, offer: Offer) -> bool {
-        let mut peer = Framed::new(TcpStream::connect(address).await.unwrap(), PeerCodec::new());
-        tell(&mut peer, PeerMessage::Offer(Box::new(offer))).await;
-        hear(&mut peer).await.is_none()
-    }
-
     /// Asks for a bulk connection; why it is refused, if it is.
     pub async fn open_bulk(&mut self, address: &str, number: u64) -> Option<String> {
-        let source = PLAYED.to_owned();
-        let message = PeerMessage::Bulk { migration: MigrationId(number), source };
-        match open(address, message).await {
-            (peer, PeerMessage::Accept) => {
+        let mut peer = match through(address, PageLink::Bulk, MigrationId(number), PLAYED).await {
+            Ok(peer) => peer,
+            Err(error) => return Some(error.to_string()),
+        };
+        match hear(&mut peer).await.expect("the destination left") {
+            PeerMessage::Accept => {
                 self.bulk.push(peer.into_inner());
                 None
             }
-            (_, PeerMessage::Refuse { reason }) => Some(reason),
-            (_, other) => panic!("a bulk connection was answered by {other:?}"),
+            PeerMessage::Refuse { reason } => Some(reason),
+            other => panic!("a bulk connection was answered by {other:?}"),
         }
     }
 
@@ -271,22 +282,28 @@ impl PlayedDestination {
         PlayedDestination { listener, address }
     }
 
-    async fn accept(&self) -> Peer {
+    /// Lets somebody in who proves the key.
+    pub async fn accept(&self) -> (Peer, PageLink) {
         let accepted = timeout(PATIENCE, self.listener.accept()).await.expect("nobody comes");
-        Framed::new(accepted.unwrap().0, PeerCodec::new())
+        let mut stream = accepted.unwrap().0;
+        let key = |_: &Purpose| Ok(Some(MigrationKey::new(super::KEY)));
+        match answer(&mut stream, None, &[], key).await.unwrap() {
+            Purpose::Pages { link, .. } => (Framed::new(stream, PeerCodec::new()), link),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Takes a guest in, up to the beginning.
     pub async fn welcome(&self) -> (Peer, Vec<TcpStream>) {
-        let mut control = self.accept().await;
+        let (mut control, link) = self.accept().await;
+        assert_eq!(link, PageLink::Offer);
         let Some(PeerMessage::Offer(offer)) = hear(&mut control).await else { panic!("no offer") };
         tell(&mut control, PeerMessage::Accept).await;
         let lazycopy_link::LinkSpec::Unlimited(plane) = &offer.link else { panic!("{offer:?}") };
         let mut bulk = Vec::new();
         for _ in 0..plane.connections {
-            let mut peer = self.accept().await;
-            let message = hear(&mut peer).await;
-            assert!(matches!(message, Some(PeerMessage::Bulk { .. })), "{message:?}");
+            let (mut peer, link) = self.accept().await;
+            assert_eq!(link, PageLink::Bulk);
             tell(&mut peer, PeerMessage::Accept).await;
             bulk.push(peer.into_inner());
         }

@@ -6,7 +6,8 @@ use lazycopy_migration::{
     DestinationReport, Metrics, MigrationParameters, Outcome, PushOrder, Scheme, Side, SourceReport,
 };
 use lazycopy_protocol::control::{
-    CreateVm, MigrationId, ServerCommand, SideEnded, SideReport, StartMigration, Watch,
+    CreateVm, MigrationId, MigrationKey, ServerCommand, SideEnded, SideReport, StartMigration,
+    Watch,
 };
 use lazycopy_units::{Duration, Rate};
 use std::sync::Arc;
@@ -77,6 +78,7 @@ pub fn migration(
         parameters: parameters.clone(),
         link: link().into(),
         watch: Watch::Off,
+        key: MigrationKey::new(super::KEY),
     }))
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::past::PastRuns;
 use crate::state::Records;
-use lazycopy_protocol::control::SideHeld;
+use lazycopy_protocol::control::{FromServer, SideHeld};
 use std::path::Path;
 
 /// The fleet of the next life of a manager.
@@ -138,6 +138,47 @@ fn numbers_of_migrations_are_above_all_that_servers_name() {
     fleet.introduce(hello("bb")).unwrap();
     fleet.create_vm("w", "a", definition()).unwrap();
     assert_eq!(fleet.begin_migration(request("w", "bb")).unwrap().migration, MigrationId(42));
+}
+
+#[test]
+fn a_number_that_leaves_none_for_later_migrations_is_not_believed() {
+    let mut fleet = fleet();
+    let sides = holds(MigrationId(u64::MAX), Side::Source);
+    fleet.introduce(ServerHello { sides, ..hello("c") }).unwrap();
+    fleet.side_ended(said(MigrationId(u64::MAX), Side::Source, Outcome::Failed));
+    assert_eq!(fleet.begin_migration(request("v", "bb")).unwrap().migration, MigrationId(1));
+}
+
+/// As [`said`], by that server.
+fn said_by(server: &str, id: MigrationId, side: Side) -> FromServer {
+    let mut ended = said(id, side, Outcome::Failed);
+    ended.after.host.server = server.to_owned();
+    FromServer::MigrationEnded(Box::new(ended))
+}
+
+#[test]
+fn a_server_is_not_believed_about_others_guests_and_migrations() {
+    let mut fleet = fleet();
+    fleet.introduce(hello("c")).unwrap();
+    let failed = FromServer::VmFailed { vm: "v".to_owned(), reason: String::new() };
+    assert!(fleet.is_its_own("a", &failed) && !fleet.is_its_own("bb", &failed));
+    // The guest of another server, by a migration of which nobody knows.
+    assert!(!fleet.is_its_own("bb", &said_by("bb", MigrationId(9), Side::Destination)));
+    let id = fleet.begin_migration(request("v", "bb")).unwrap().migration;
+    let transfer = Transfer { bytes: 7, ..Transfer::default() };
+    let progress = FromServer::Progress { migration: id, transfer };
+    assert!(fleet.is_its_own("bb", &progress) && !fleet.is_its_own("c", &progress));
+    assert!(fleet.is_its_own("a", &said_by("a", id, Side::Source)));
+    assert!(fleet.is_its_own("bb", &said_by("bb", id, Side::Destination)));
+    assert!(fleet.is_its_own("bb", &failed) && !fleet.is_its_own("c", &failed));
+    for (server, named, side) in
+        [("c", "c", Side::Source), ("a", "a", Side::Destination), ("bb", "a", Side::Source)]
+    {
+        assert!(!fleet.is_its_own(server, &said_by(named, id, side)), "{server} as {named}");
+    }
+    let sides = holds(id, Side::Destination);
+    fleet.introduce(ServerHello { sides, pid: 2, ..hello("d") }).unwrap();
+    assert_eq!(fleet.migration(id).unwrap().transfer.bytes, 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::fleet::Request;
 use lazycopy_guest::{Registers, ResidentPage};
 use lazycopy_migration::{Cause, Event, EventKind, Fate, Side};
 use lazycopy_protocol::control::{
-    HostState, MemoryDensity, Moving, PROTOCOL_VERSION, ServerHello, ServerReply, Watch,
+    HostState, MemoryDensity, MigrationKey, Moving, ServerHello, ServerReply, Watch,
 };
 use lazycopy_units::{Instant, PageNumber};
 use serde_json::{Value, json};
@@ -26,7 +26,6 @@ impl Scene {
         let mut fleet = Fleet::default();
         for name in ["a", "b"] {
             let hello = ServerHello {
-                protocol: PROTOCOL_VERSION,
                 version: "0".to_owned(),
                 name: name.to_owned(),
                 pid: 7,
@@ -48,6 +47,7 @@ impl Scene {
             link: scenario.link(),
             scenario,
             watch: Watch::All,
+            key: MigrationKey::new([1; 32]),
             began_unix_ms: 0,
         };
         let scheme = request.parameters.scheme;
