@@ -153,7 +153,7 @@ impl Fleet {
                 ended.after.host.server == server && is_party.unwrap_or_else(|| has(&ended.vm))
             }
             FromServer::VmFailed { vm, .. } => {
-                let moves = |id| side(*id, None).flatten().is_some();
+                let moves = |id: &MigrationId| side(*id, None).flatten().is_some();
                 has(vm) || self.moving.get(vm).is_some_and(moves)
             }
         }
