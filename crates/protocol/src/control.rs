@@ -13,7 +13,7 @@ use std::fmt;
 
 /// Version of these messages. Two processes talk only if theirs are equal: they tell each other in
 /// the knock that every connection begins with.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// Identifies a migration among all of one manager, its earlier lives included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -92,6 +92,48 @@ pub struct SideHeld {
     /// How far it is, told by a destination while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
+    /// Whether its link is broken after the hand-over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+}
+
+/// A migration whose link is broken after the hand-over, as one side sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Why.
+    pub reason: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_unix_ms: u64,
+    /// Until when this side waits for the other by itself, in milliseconds since 1970; `None`:
+    /// nothing happens any more but by an operator's word.
+    pub until_unix_ms: Option<u64>,
+    /// Told by the source: whether the guest may be taken back, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reclaim: Option<Result<String, String>>,
+}
+
+/// What became of the other side of a migration, by the manager's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "became")]
+pub enum PeerEnd {
+    /// Its process is dead, which is certain.
+    Dead,
+    /// It ended without the guest, which never ran there and never will: a destination that threw
+    /// it away.
+    ThrownAway {
+        /// Why.
+        reason: String,
+    },
+    /// It ended with the guest: a source that took it back.
+    Withdrawn {
+        /// Why.
+        reason: String,
+    },
+    /// It ended, and the guest with it.
+    Lost {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A sign of life is asked for so often, by the manager of each server. Whoever is silent for some
@@ -208,6 +250,15 @@ pub enum FromServer {
     /// This side of a migration has ended. Sent by each side that took part, and again after every
     /// reconnection, until it is acknowledged by [`ServerCommand::ForgetMigration`].
     MigrationEnded(Box<SideEnded>),
+    /// The link of a migration broke after the hand-over, or is whole again.
+    LinkState {
+        /// Which migration.
+        migration: MigrationId,
+        /// Which side of it.
+        side: Side,
+        /// What is so, if it is broken.
+        pause: Option<Pause>,
+    },
     /// I am here.
     Heartbeat,
     /// A guest failed by itself (its trace is broken) and was stopped.
@@ -274,6 +325,26 @@ pub enum ServerCommand {
     CancelMigration {
         /// Which.
         migration: MigrationId,
+    },
+    /// Try at once to mend the broken link of a migration that was handed over. Sent to the source.
+    /// Answered by `Done` when the migration goes on, or by what came of the try.
+    RecoverMigration {
+        /// Which.
+        migration: MigrationId,
+    },
+    /// Take back a guest that was handed over and never ran at the destination, by an operator's
+    /// word. Sent to the source, which alone decides. Answered by `Done`, or by the reason why not.
+    ReclaimMigration {
+        /// Which.
+        migration: MigrationId,
+    },
+    /// The other side of a migration has ended, and may not have been able to say so itself.
+    /// Answered by `Done`, whatever is here of the migration.
+    PeerEnded {
+        /// Which.
+        migration: MigrationId,
+        /// How.
+        how: PeerEnd,
     },
     /// The events of an ended migration from entry `from` on, at most [`ENTRIES_PER_FRAME`].
     /// Answered by `Events`.
@@ -354,6 +425,8 @@ pub struct StartMigration {
     pub watch: Watch,
     /// What both servers of the migration prove to each other.
     pub key: MigrationKey,
+    /// How long a broken link is tried to be mended after the hand-over, in wall time.
+    pub recover_within: Duration,
 }
 
 /// A migration that a server is to expect as its destination.

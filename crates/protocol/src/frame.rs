@@ -3,7 +3,7 @@
 //! One decoder serves both kinds of connections; what differs is the payload. Decoders give one
 //! error and are of no use after it, since what follows is out of step: close the connection.
 
-use crate::lists::{DISK_TAG, RESIDENCY_TAG};
+use crate::lists::{DISK_TAG, MAP_TAG, RESIDENCY_TAG};
 use crate::peer::PeerMessage;
 use crate::plane::BATCH_TAG;
 use bytes::{Bytes, BytesMut};
@@ -227,6 +227,8 @@ pub enum PeerFrame {
     Residency(Bytes),
     /// A part of the disk, for [`decode_disk`](crate::lists::decode_disk).
     Disk(Bytes),
+    /// A page map, for [`decode_map`](crate::lists::decode_map).
+    Map(Bytes),
 }
 
 /// Connections between two servers. The first byte of a payload tells what it is: `{` begins a
@@ -257,6 +259,7 @@ fn peer_frame(payload: BytesMut) -> Result<PeerFrame, FrameError> {
         Some(&BATCH_TAG) => Ok(PeerFrame::Batch(payload.freeze())),
         Some(&RESIDENCY_TAG) => Ok(PeerFrame::Residency(payload.freeze())),
         Some(&DISK_TAG) => Ok(PeerFrame::Disk(payload.freeze())),
+        Some(&MAP_TAG) => Ok(PeerFrame::Map(payload.freeze())),
         Some(_) => Ok(PeerFrame::Page(payload.freeze())),
     }
 }
@@ -283,7 +286,8 @@ impl Encoder<PeerFrame> for PeerCodec {
             PeerFrame::Page(payload)
             | PeerFrame::Batch(payload)
             | PeerFrame::Residency(payload)
-            | PeerFrame::Disk(payload) => payload,
+            | PeerFrame::Disk(payload)
+            | PeerFrame::Map(payload) => payload,
         };
         self.payloads.encode(payload, into)
     }

@@ -1,10 +1,11 @@
-//! What a context has one of per page, in binary frames that go before the context.
+//! What a context, or a recovery, has one of per page, in binary frames that go before it.
 //!
 //! ```text
 //! residency list: tag 0x52, then per resident page, least recent first, four bytes:
 //!                 page number * 4 + 2 if dirty + 1 if current
 //! disk:           tag 0x53, then per page that was written back twelve bytes:
 //!                 page number, stamp
+//! page map:       tag 0x54, then eight bytes per 64 pages, page 0 being the lowest bit of the first
 //! ```
 //!
 //! Numbers go least significant byte first. A list comes in as many frames as it takes, in order.
@@ -12,7 +13,7 @@
 //! [`bytes`](crate::peer::ContextFrame::bytes) count.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use lazycopy_migration::{Residency, ResidencyList};
+use lazycopy_migration::{PageMap, Residency, ResidencyList};
 use lazycopy_units::PageNumber;
 
 /// The first byte of a frame with a part of the residency list.
@@ -20,12 +21,17 @@ pub const RESIDENCY_TAG: u8 = 0x52;
 /// The first byte of a frame with a part of the disk.
 pub const DISK_TAG: u8 = 0x53;
 
+/// The first byte of a frame with a page map. It comes in one: of the largest guest that a server
+/// hosts it has two mebibytes.
+pub const MAP_TAG: u8 = 0x54;
+
 /// The most entries in one frame: far below [`MAX_PEER_FRAME`](crate::frame::MAX_PEER_FRAME), and
 /// little enough that a context of any size waits nowhere as a whole.
 pub const PART_ENTRIES: usize = 1 << 16;
 
 const RESIDENCY_BYTES: usize = 4;
 const WRITTEN_BYTES: usize = 12;
+const WORD_BYTES: usize = 8;
 
 /// What is wrong with a part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +49,12 @@ pub enum ListError {
     OutOfRange {
         /// The page.
         page: PageNumber,
+        /// Pages that the guest has.
+        pages: u32,
+    },
+    /// A page map is of more pages than the guest has.
+    #[error("a page map goes beyond the {pages} pages of the guest")]
+    MapTooLarge {
         /// Pages that the guest has.
         pages: u32,
     },
@@ -122,6 +134,31 @@ pub fn decode_disk(
         give(page, u64::from_le_bytes(std::array::from_fn(|byte| entry[4 + byte])));
     }
     Ok(())
+}
+
+/// A page map as a frame.
+pub fn encode_map(map: &PageMap) -> Bytes {
+    let mut payload = BytesMut::with_capacity(1 + map.words().len() * WORD_BYTES);
+    payload.put_u8(MAP_TAG);
+    map.words().iter().for_each(|word| payload.put_u64_le(*word));
+    payload.freeze()
+}
+
+/// Reads a page map of a guest of so many `pages`, tag included.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn decode_map(frame: &[u8], pages: u32) -> Result<PageMap, ListError> {
+    let frame = frame.get(1..).unwrap_or_default();
+    let (words, rest) = frame.as_chunks::<WORD_BYTES>();
+    if !rest.is_empty() {
+        return Err(ListError::Length { entry: WORD_BYTES, bytes: frame.len() });
+    }
+    if words.len() > (pages as usize).div_ceil(64) {
+        return Err(ListError::MapTooLarge { pages });
+    }
+    let map = PageMap::from_words(words.iter().map(|word| u64::from_le_bytes(*word)).collect());
+    if map.fits(pages) { Ok(map) } else { Err(ListError::MapTooLarge { pages }) }
 }
 
 #[inline]

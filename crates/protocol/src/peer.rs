@@ -4,10 +4,14 @@
 //! batches of pages, without frames around them.
 
 use crate::control::{MigrationId, Watch};
+use crate::frame::PeerFrame;
+use crate::lists::encode_map;
 use crate::pace::Pace;
 use lazycopy_guest::{GuestSpec, Registers};
 use lazycopy_link::LinkSpec;
-use lazycopy_migration::{MigrationParameters, Notice, Reply, Verdict};
+use lazycopy_migration::{
+    DestinationRecovery, MigrationParameters, Notice, PageMap, RecoveryAnswer, Reply, SourceRecovery, Verdict,
+};
 use lazycopy_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +93,34 @@ pub enum PeerMessage {
     },
     /// Source: the guest was freed here; nothing more follows.
     Released,
+    /// Destination: what it has of a migration whose link broke, the first that is said on the
+    /// connection. The page map of what [`Goes`](RecoveryAnswer::Goes) comes before, in a frame of
+    /// its own, and is empty here.
+    Recovery(Box<RecoveryAnswer>),
+    /// Source: the migration goes on. Its page map comes before, in a frame of its own, and is
+    /// empty here.
+    GoesOn(Box<SourceRecovery>),
+}
+
+/// A destination's answer to a source that comes back, as it is sent.
+pub fn recovery_frames(answer: RecoveryAnswer) -> Vec<PeerFrame> {
+    let (map, answer) = match answer {
+        RecoveryAnswer::Goes(recovery) => {
+            let map = PeerFrame::Map(encode_map(&recovery.arrived));
+            let bare = DestinationRecovery { arrived: PageMap::default(), ..recovery };
+            (Some(map), RecoveryAnswer::Goes(bare))
+        }
+        other => (None, other),
+    };
+    let message = PeerFrame::Message(PeerMessage::Recovery(Box::new(answer)));
+    map.into_iter().chain([message]).collect()
+}
+
+/// A source's first word on a new connection, as it is sent.
+pub fn goes_on_frames(word: SourceRecovery) -> [PeerFrame; 2] {
+    let map = PeerFrame::Map(encode_map(&word.on_disk));
+    let bare = SourceRecovery { on_disk: PageMap::default(), ..word };
+    [map, PeerFrame::Message(PeerMessage::GoesOn(Box::new(bare)))]
 }
 
 /// What the source offers.
@@ -114,6 +146,8 @@ pub struct Offer {
     pub link: LinkSpec,
     /// Which events the destination sends to the manager at once.
     pub watch: Watch,
+    /// How long the source is waited for when the link breaks, in wall time.
+    pub recover_within: Duration,
 }
 
 /// The context of a guest in a frame.

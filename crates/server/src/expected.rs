@@ -1,6 +1,7 @@
 //! Migrations that this server is the destination of, by the manager's word: what nobody has told
 //! of does not come in.
 
+use lazycopy_migration::{DestinationRecovery, PageMap, RecoveryAnswer};
 use lazycopy_protocol::control::{ExpectMigration, MigrationId, MigrationKey};
 use lazycopy_transport::PageLink;
 use std::collections::BTreeMap;
@@ -15,6 +16,10 @@ const MAX_EXPECTED: usize = 4_096;
 /// before anything that takes long.
 const EXPECTED_FOR: Duration = Duration::from_secs(120);
 
+/// The most migrations that are over and whose source may still ask what came of them: those that
+/// have been over for longest are forgotten. Without their page maps they are small.
+const MAX_OVER: usize = 4_096;
+
 /// Which migration: its source and its number.
 type Which = (String, MigrationId);
 
@@ -23,7 +28,18 @@ enum Stage {
     /// Nobody has offered the guest yet.
     Awaited { vm: String, since: Instant },
     /// The guest is coming.
-    Underway,
+    Underway { vm: String },
+    /// It has come, or not: this is answered to a source that asks.
+    Over { answer: RecoveryAnswer },
+}
+
+/// Who answers a source that comes back.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Answerer {
+    /// The task of that guest.
+    Guest(String),
+    /// Anybody: this.
+    Known(RecoveryAnswer),
 }
 
 #[derive(Debug)]
@@ -57,9 +73,27 @@ pub(crate) struct Underway {
 impl Drop for Underway {
     fn drop(&mut self) {
         let all = &mut self.expectations.all().by_which;
-        if all.get(&self.which).is_some_and(|expected| expected.ordinal == self.ordinal) {
+        let is_underway = |it: &&Expected| {
+            it.ordinal == self.ordinal && matches!(it.stage, Stage::Underway { .. })
+        };
+        if all.get(&self.which).filter(is_underway).is_some() {
             all.remove(&self.which);
         }
+    }
+}
+
+impl Underway {
+    /// The migration is over here; a source whose link broke may ask for that answer.
+    pub(crate) fn is_over(self, answer: RecoveryAnswer) {
+        let answer = match answer {
+            // Of what is complete the source asks no more than that.
+            RecoveryAnswer::Goes(recovery) => RecoveryAnswer::Goes(DestinationRecovery {
+                arrived: PageMap::default(),
+                ..recovery
+            }),
+            other => other,
+        };
+        self.expectations.keep(&self.which, self.ordinal, answer);
     }
 }
 
@@ -75,11 +109,11 @@ impl Expectations {
         let now = Instant::now();
         all.retain(|_, expected| match &expected.stage {
             Stage::Awaited { since, .. } => now.duration_since(*since) < EXPECTED_FOR,
-            Stage::Underway => true,
+            Stage::Underway { .. } | Stage::Over { .. } => true,
         });
         let awaited = all.iter().filter_map(|(which, expected)| match &expected.stage {
             Stage::Awaited { since, .. } => Some((*since, which.clone())),
-            Stage::Underway => None,
+            Stage::Underway { .. } | Stage::Over { .. } => None,
         });
         let awaited: Vec<(Instant, Which)> = awaited.collect();
         if awaited.len() >= MAX_EXPECTED
@@ -111,7 +145,13 @@ impl Expectations {
             {
                 Ok(key.clone())
             }
-            (PageLink::Bulk, Some(Expected { key, stage: Stage::Underway, .. })) => Ok(key.clone()),
+            (
+                PageLink::Bulk | PageLink::Recover,
+                Some(Expected { key, stage: Stage::Underway { .. }, .. }),
+            )
+            | (PageLink::Recover, Some(Expected { key, stage: Stage::Over { .. }, .. })) => {
+                Ok(key.clone())
+            }
             (PageLink::Offer, _) => Err(format!(
                 "migration {number} from server \"{source}\" is not expected here: the manager \
                  has to tell this server of it before"
@@ -119,7 +159,33 @@ impl Expectations {
             (PageLink::Bulk, _) => {
                 Err(format!("no guest awaits bulk connections of migration {number}"))
             }
-            (PageLink::Recover, _) => Err(format!("migration {number} cannot be recovered here")),
+            (PageLink::Recover, _) => Err(format!(
+                "nothing is known here of migration {number} from server \"{source}\""
+            )),
+        }
+    }
+
+    /// Who answers a source that has proven the key and comes back.
+    pub(crate) fn answerer(&self, source: &str, migration: MigrationId) -> Option<Answerer> {
+        let all = self.all();
+        match &all.by_which.get(&(source.to_owned(), migration))?.stage {
+            Stage::Awaited { .. } => None,
+            Stage::Underway { vm } => Some(Answerer::Guest(vm.clone())),
+            Stage::Over { answer } => Some(Answerer::Known(answer.clone())),
+        }
+    }
+
+    fn keep(&self, which: &Which, ordinal: u64, answer: RecoveryAnswer) {
+        let all = &mut self.all().by_which;
+        let over = all.iter().filter(|(_, it)| matches!(it.stage, Stage::Over { .. }));
+        if over.clone().count() >= MAX_OVER
+            && let Some((oldest, _)) = over.min_by_key(|(_, it)| it.ordinal)
+        {
+            let oldest = oldest.clone();
+            all.remove(&oldest);
+        }
+        if let Some(expected) = all.get_mut(which).filter(|it| it.ordinal == ordinal) {
+            expected.stage = Stage::Over { answer };
         }
     }
 
@@ -143,7 +209,7 @@ impl Expectations {
                 ));
             }
             Some(Expected { stage: stage @ Stage::Awaited { .. }, ordinal, .. }) => {
-                *stage = Stage::Underway;
+                *stage = Stage::Underway { vm: vm.to_owned() };
                 *ordinal
             }
             _ => return Err(format!("migration {number} has begun already")),

@@ -4,15 +4,19 @@
 //! The source asks for the destination's clock several times. The answer with the least round
 //! trip is taken; the destination's clock was read within it, at its middle give or take half.
 
-use crate::connection::{BulkStream, Connection, Numbered};
+use crate::connection::{BulkStream, Connection, Numbered, Traffic};
 use crate::host::Host;
+use crate::migration::{Awaiter, Regained, Seeker, Word};
 use crate::plane::set_up;
 use lazycopy_link::{LinkSpec, PlaneParameters};
 use lazycopy_protocol::control::MigrationKey;
+use lazycopy_migration::{PageMap, RecoveryAnswer};
 use lazycopy_protocol::frame::PeerFrame;
+use lazycopy_protocol::lists::decode_map;
 use lazycopy_protocol::pace::Pace;
-use lazycopy_protocol::peer::{Offer, PeerMessage};
+use lazycopy_protocol::peer::{Offer, PeerMessage, recovery_frames};
 use lazycopy_transport::{Door, PageLink, Purpose, Role};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -238,6 +242,122 @@ async fn take_bulk(
     }
     bulk.sort_by_key(|(number, _)| *number);
     Ok(bulk.into_iter().map(|(_, stream)| stream).collect())
+}
+
+/// The source's part where the link broke: it knocks again, and hears what the destination has. Bulk
+/// connections are opened anew where the migration goes on.
+///
+/// # Errors
+/// In words: the destination cannot be reached, or does not let this side in.
+pub(crate) async fn come_back(seeker: Arc<Seeker>) -> Result<Regained, String> {
+    let (start, door) = (&seeker.start, seeker.host.door());
+    let (to, address) = (&start.destination, &start.destination_address);
+    let failed = |error: String| format!("server \"{to}\" at {address}: {error}");
+    let pages = |link| Purpose::Pages {
+        link,
+        migration: start.migration,
+        source: seeker.host.name().to_owned(),
+    };
+    let socket = door.reach(address).await.map_err(|error| failed(error.to_string()))?;
+    let recover = pages(PageLink::Recover);
+    let through = door.go_through(socket, address, Role::Server, recover, Some(&start.key));
+    let stream = through.await.map_err(|error| failed(error.to_string()))?;
+    let mut connection = Connection::new(stream, None);
+    let (map, message) = next_with_map(&mut connection, seeker.pages).await.map_err(failed)?;
+    let answer = match message {
+        PeerMessage::Recovery(answer) => *answer,
+        PeerMessage::Refuse { reason } => return Err(failed(reason)),
+        other => return Err(failed(unexpected("Recovery", &other))),
+    };
+    let (answer, bulk) = match (answer, &start.link) {
+        (RecoveryAnswer::Goes(mut recovery), link) => {
+            recovery.arrived = map;
+            let bulk = match link {
+                LinkSpec::Unlimited(plane) if !recovery.complete => {
+                    let purpose = pages(PageLink::Bulk);
+                    open_bulk(door, &start.key, address, plane, &purpose).await.map_err(failed)?
+                }
+                _ => Vec::new(),
+            };
+            (RecoveryAnswer::Goes(recovery), bulk)
+        }
+        (other, _) => (other, Vec::new()),
+    };
+    Ok(Regained { connection, bulk, word: Word::Answer(answer) })
+}
+
+/// The destination's part where the link broke: it tells what it has, and hears how the source goes
+/// on.
+///
+/// # Errors
+/// In words: the source went away, or says something unexpected.
+pub(crate) async fn await_return(
+    awaiter: Arc<Awaiter>,
+    connection: Connection,
+    answer: RecoveryAnswer,
+) -> Result<Regained, String> {
+    let mut connection = connection.moved_here().map_err(|error| error.to_string())?;
+    let connections = match &awaiter.link {
+        LinkSpec::Modelled(_) => 0,
+        LinkSpec::Unlimited(plane) => usize::from(plane.connections),
+    };
+    let host = &awaiter.host;
+    let (mut expected, _awaited) =
+        host.await_bulk(&awaiter.source, awaiter.migration, connections);
+    for frame in recovery_frames(answer) {
+        connection.send(frame).map_err(|error| error.to_string())?;
+    }
+    let (map, message) = next_with_map(&mut connection, awaiter.pages).await?;
+    let (word, bulk) = match message {
+        PeerMessage::GoesOn(mut word) => {
+            word.on_disk = map;
+            let bulk = take_bulk(&mut expected, connections).await?;
+            if let LinkSpec::Unlimited(plane) = &awaiter.link {
+                bulk.iter().try_for_each(|bulk| set_up(&bulk.stream, plane))?;
+            }
+            (Word::GoesOn(word), bulk)
+        }
+        PeerMessage::Released => (Word::Released, Vec::new()),
+        PeerMessage::Withdrawn { verdict } => (Word::Withdrawn(verdict), Vec::new()),
+        other => return Err(unexpected("GoesOn", &other)),
+    };
+    Ok(Regained { connection, bulk, word })
+}
+
+/// Answers a source that comes back to a migration which is over here.
+///
+/// # Errors
+/// In words, when a frame cannot be sent.
+pub(crate) async fn answer_of_old(
+    mut connection: Connection,
+    answer: RecoveryAnswer,
+) -> Result<(), String> {
+    for frame in recovery_frames(answer) {
+        connection.send(frame).map_err(|error| error.to_string())?;
+    }
+    connection.bid_farewell().await;
+    Ok(())
+}
+
+/// The next message, and the page map before it, if there is one.
+async fn next_with_map(
+    connection: &mut Connection,
+    pages: u32,
+) -> Result<(PageMap, PeerMessage), String> {
+    let mut map = None;
+    loop {
+        match connection.next().await {
+            Traffic::Arrived(PeerFrame::Map(frame)) if map.is_none() => {
+                map = Some(decode_map(&frame, pages).map_err(|error| error.to_string())?);
+            }
+            Traffic::Arrived(PeerFrame::Message(message)) => {
+                return Ok((map.unwrap_or_default(), message));
+            }
+            Traffic::Arrived(_) => return Err("a page map or a message was expected".to_owned()),
+            Traffic::Wrote => {}
+            Traffic::Lost(reason) => return Err(reason),
+        }
+    }
 }
 
 fn send(connection: &mut Connection, message: PeerMessage) -> Result<(), String> {

@@ -8,11 +8,11 @@ use crate::pool::Pool;
 use crate::records::Records;
 use crate::sides::Sides;
 use crate::timer::Timer;
-use crate::vm::{self, Action, Arriving, Definition, Request};
+use crate::vm::{self, Action, Arriving, Definition, LinkAction, Request};
 use lazycopy_guest::Guest;
-use lazycopy_migration::{Event, EventRun, Outcome};
+use lazycopy_migration::{Event, EventRun, Outcome, Side};
 use lazycopy_protocol::control::{
-    FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, ServerCommand, ServerHello,
+    FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, Pause, ServerCommand, ServerHello,
     ServerReply, SideEnded, Transfer,
 };
 use lazycopy_protocol::pace::{MAX_SLOWER, Pace};
@@ -321,6 +321,12 @@ impl Host {
         let _ = self.watched.try_send(FromServer::Progress { migration, transfer });
     }
 
+    /// The link of a migration broke after the hand-over, or is whole again: the manager is told.
+    pub(crate) fn link_changed(&self, migration: MigrationId, side: Side, pause: Option<Pause>) {
+        self.sides().link_changed(migration, pause.clone());
+        self.report(FromServer::LinkState { migration, side, pause });
+    }
+
     /// A side of a migration has ended: its events can be fetched, and the manager is told.
     pub(crate) fn side_ended(&self, ended: SideEnded, events: Vec<EventRun>) {
         lock(&self.records).keep(ended.migration, events);
@@ -393,6 +399,23 @@ impl Host {
                 return now(Ok(ServerReply::Done));
             }
             ServerCommand::CancelMigration { migration } => return self.cancel(migration),
+            ServerCommand::RecoverMigration { migration } => {
+                return self.about_link(migration, LinkAction::TryNow, |ended| {
+                    self.is_no_more(migration, ended)
+                });
+            }
+            ServerCommand::ReclaimMigration { migration } => {
+                // It is what was wished where it was taken back already.
+                return self.about_link(migration, LinkAction::Reclaim, |ended| match ended {
+                    Some(Outcome::Failed | Outcome::Cancelled) => Ok(ServerReply::Done),
+                    ended => self.is_no_more(migration, ended),
+                });
+            }
+            ServerCommand::PeerEnded { migration, how } => {
+                return self.about_link(migration, LinkAction::PeerEnded(how), |_| {
+                    Ok(ServerReply::Done)
+                });
+            }
             ServerCommand::Shutdown { force } => return self.shutdown(force),
             ServerCommand::StartVm { vm } => (vm, Action::Start),
             ServerCommand::SuspendVm { vm } => (vm, Action::Suspend),
@@ -406,6 +429,41 @@ impl Host {
         };
         let pool = self.pool();
         later(pool.entry(&vm).and_then(|entry| ask(&entry.requests, &vm, action)))
+    }
+
+    /// The source of a guest's migration has come back over that connection.
+    ///
+    /// # Errors
+    /// In words, when the guest's task does not take it.
+    pub(crate) fn comes_back(&self, vm: &str, connection: Connection) -> Result<(), String> {
+        let action = Action::Link(LinkAction::CameBack(Box::new(connection)));
+        ask(&self.pool().entry(vm)?.requests, vm, action).map(drop)
+    }
+
+    /// Hands what is about a migration's link to the side that runs here; `or` where none does.
+    fn about_link(
+        &self,
+        migration: MigrationId,
+        action: LinkAction,
+        or: impl FnOnce(Option<Outcome>) -> Answer,
+    ) -> Dispatched {
+        let (vm, ended) = {
+            let sides = self.sides();
+            (sides.guest_of(migration).map(str::to_owned), sides.ended(migration))
+        };
+        let Some(vm) = vm else { return now(or(ended)) };
+        let pool = self.pool();
+        let asked = pool.entry(&vm).and_then(|it| ask(&it.requests, &vm, Action::Link(action)));
+        later(asked)
+    }
+
+    /// What is about the broken link of a migration, of which no side runs here.
+    fn is_no_more(&self, migration: MigrationId, ended: Option<Outcome>) -> Answer {
+        let (number, name) = (migration.0, &self.name);
+        Err(match ended {
+            Some(outcome) => format!("migration {number} has ended on server \"{name}\": {outcome}"),
+            None => format!("no guest leaves server \"{name}\" by a migration {number}"),
+        })
     }
 
     fn cancel(&self, migration: MigrationId) -> Dispatched {

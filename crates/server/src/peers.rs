@@ -1,7 +1,8 @@
 //! Guests that come from other servers: who listens for them, and what is let in.
 
 use crate::connection::Connection;
-use crate::handshake::{HANDSHAKE_DEADLINE, unexpected};
+use crate::expected::Answerer;
+use crate::handshake::{HANDSHAKE_DEADLINE, answer_of_old, unexpected};
 use crate::host::Host;
 use crate::vm::{MOST_ACCESSES, check_link};
 use lazycopy_protocol::control::{MigrationId, MigrationKey};
@@ -75,6 +76,9 @@ async fn visit(
         Purpose::Pages { link: PageLink::Bulk, migration, source } => {
             take_in_bulk(host, connection, migration, source).await
         }
+        Purpose::Pages { link: PageLink::Recover, migration, source } => {
+            take_back_in(host, connection, migration, &source).await
+        }
         other => Err(format!("it came for {other:?}")),
     }
 }
@@ -120,6 +124,20 @@ async fn take_in_guest(
             connection.refuse(reason).await;
             Ok(())
         }
+    }
+}
+
+/// A source comes back to a migration whose link broke.
+async fn take_back_in(
+    host: &Host,
+    connection: Connection,
+    migration: MigrationId,
+    source: &str,
+) -> Result<(), String> {
+    match host.expectations().answerer(source, migration) {
+        Some(Answerer::Guest(vm)) => host.comes_back(&vm, connection),
+        Some(Answerer::Known(answer)) => answer_of_old(connection, answer).await,
+        None => Err(format!("migration {} is not under way", migration.0)),
     }
 }
 

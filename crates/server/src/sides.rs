@@ -2,7 +2,7 @@
 //! asks, a side that has begun here runs or has a report until the manager has acknowledged that.
 
 use lazycopy_migration::{Outcome, Side};
-use lazycopy_protocol::control::{FromServer, MigrationId, SideHeld, Transfer};
+use lazycopy_protocol::control::{FromServer, MigrationId, Pause, SideHeld, Transfer};
 use std::collections::{BTreeMap, VecDeque};
 use tracing::warn;
 
@@ -17,6 +17,8 @@ struct Running {
     side: Side,
     /// How far it is, as last told.
     transfer: Option<Transfer>,
+    /// Whether its link is broken.
+    pause: Option<Pause>,
 }
 
 /// Sides that run, and reports in the order in which they came.
@@ -32,13 +34,21 @@ pub(crate) struct Sides {
 impl Sides {
     /// A side of a guest's migration begins here.
     pub(crate) fn begin(&mut self, migration: MigrationId, vm: &str, side: Side) {
-        self.running.insert(migration, Running { vm: vm.to_owned(), side, transfer: None });
+        let vm = vm.to_owned();
+        self.running.insert(migration, Running { vm, side, transfer: None, pause: None });
     }
 
     /// A side has come so far.
     pub(crate) fn progressed(&mut self, migration: MigrationId, transfer: Transfer) {
         if let Some(running) = self.running.get_mut(&migration) {
             running.transfer = Some(transfer);
+        }
+    }
+
+    /// The link of a side that runs broke, or is whole again.
+    pub(crate) fn link_changed(&mut self, migration: MigrationId, pause: Option<Pause>) {
+        if let Some(running) = self.running.get_mut(&migration) {
+            running.pause = pause;
         }
     }
 
@@ -50,6 +60,11 @@ impl Sides {
     /// A guest's task is gone, and what it was doing with it.
     pub(crate) fn withdraw_guest(&mut self, vm: &str) {
         self.running.retain(|_, running| running.vm != vm);
+    }
+
+    /// The guest of a side that runs.
+    pub(crate) fn guest_of(&self, migration: MigrationId) -> Option<&str> {
+        self.running.get(&migration).map(|running| &*running.vm)
     }
 
     /// The guest that leaves by that migration.
@@ -76,6 +91,7 @@ impl Sides {
             side: running.side,
             ended: false,
             transfer: running.transfer,
+            pause: running.pause.clone(),
         });
         let ended = self.reports.iter().filter_map(|report| match report {
             FromServer::MigrationEnded(ended) => Some(SideHeld {
@@ -84,6 +100,7 @@ impl Sides {
                 side: ended.side,
                 ended: true,
                 transfer: None,
+                pause: None,
             }),
             _ => None,
         });

@@ -168,6 +168,7 @@ fn offer(pages: u32) -> Offer {
         parameters: parameters(Scheme::StopAndCopy),
         link: common::link().into(),
         watch: Watch::Off,
+        recover_within: common::RECOVER_WITHIN,
     }
 }
 

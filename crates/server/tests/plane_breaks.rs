@@ -4,7 +4,7 @@
 mod common;
 
 use common::{
-    Fleet, PATIENCE, Piece, PlayedDestination, PlayedSource, RunningServer, connections, creation,
+    Cable, Fleet, PATIENCE, Piece, PlayedDestination, PlayedSource, RunningServer, connections, creation,
     hear, moving, plane_guest, read_batch, start, tell, welcome,
 };
 use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, reference_run};
@@ -15,10 +15,7 @@ use lazycopy_protocol::peer::PeerMessage;
 use lazycopy_server::ServerConfig;
 use lazycopy_units::{Duration, Instant, Rate};
 use std::sync::Arc;
-use tokio::io::{AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Asks `a` to move its guest there.
@@ -172,63 +169,15 @@ async fn read_batch_or_end(stream: &mut TcpStream) -> bool {
     timeout(PATIENCE, stream.read(&mut some)).await.expect("it stays open").unwrap_or(0) > 0
 }
 
-/// Stands between two servers; its connections can be cut one by one.
-struct Cable {
-    address: String,
-    connections: mpsc::Receiver<JoinHandle<()>>,
-}
-
-impl Cable {
-    async fn to(address: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (far, near) = (address.to_owned(), listener.local_addr().unwrap().to_string());
-        common::carried_on(&near, &far);
-        let (sender, connections) = mpsc::channel(16);
-        tokio::spawn(async move {
-            while let Ok((here, _)) = listener.accept().await {
-                let there = TcpStream::connect(&far).await.unwrap();
-                let carried = tokio::spawn(carry(here, there));
-                if sender.send(carried).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Cable { address: near, connections }
-    }
-
-    /// Cuts the connection that was opened as the number `number`, from 0.
-    async fn cut(&mut self, number: usize) {
-        let mut next = None;
-        for _ in 0..=number {
-            next = self.connections.recv().await;
-        }
-        next.unwrap().abort();
-    }
-}
-
-async fn carry(mut here: TcpStream, mut there: TcpStream) {
-    let (mut from_here, mut to_here) = here.split();
-    let (mut from_there, mut to_there) = there.split();
-    let one = async {
-        let _ = copy(&mut from_here, &mut to_there).await;
-        let _ = to_there.shutdown().await;
-    };
-    let other = async {
-        let _ = copy(&mut from_there, &mut to_here).await;
-        let _ = to_here.shutdown().await;
-    };
-    tokio::join!(one, other);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bulk_connection_that_is_cut_before_the_hand_over_leaves_the_guest_where_it_was() {
     for number in [1, 2] {
         let (mut fleet, spec) = (Fleet::start().await, plane_guest(7));
         create(&mut fleet, &spec).await;
-        let mut cable = Cable::to(&fleet.b.hello.address.clone()).await;
+        let cable = Cable::to(&fleet.b.hello.address.clone()).await;
         move_to(&mut fleet, &cable.address, number, &never_done(), 2).await;
         fleet.b.event(|kind| matches!(kind, EventKind::PageArrived { .. })).await;
-        cable.cut(number as usize).await;
+        cable.cut(number as usize);
         check_failed(&mut fleet, &spec, number, "the destination was lost").await;
         let destination = fleet.b.ended(MigrationId(number)).await;
         assert_eq!(destination.verdict.outcome, Outcome::Failed, "{:?}", destination.verdict);
@@ -237,18 +186,18 @@ async fn a_bulk_connection_that_is_cut_before_the_hand_over_leaves_the_guest_whe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bulk_connection_that_is_cut_after_the_hand_over_takes_the_guest_along() {
+async fn a_link_that_is_cut_after_the_hand_over_and_stays_so_takes_the_guest_along() {
     let (mut fleet, spec) = (Fleet::start().await, plane_guest(8));
     // What it has written is nowhere else.
     let spec = GuestSpec { think_time: Duration::from_millis(1), write_fraction: 1.0, ..spec };
     create(&mut fleet, &spec).await;
     while fleet.a.show("g").await.summary.accesses < 50 {}
-    let mut cable = Cable::to(&fleet.b.hello.address.clone()).await;
+    let cable = Cable::to(&fleet.b.hello.address.clone()).await;
     let slowly = Rate::from_bytes_per_sec(40_000);
     let parameters = MigrationParameters { push_rate: slowly, ..moving(Scheme::PostCopy) };
     move_to(&mut fleet, &cable.address, 1, &parameters, 1).await;
     fleet.b.event(|kind| matches!(kind, EventKind::Resumed { .. })).await;
-    cable.cut(1).await;
+    cable.cut_all();
     check_lost(&mut fleet, 1, "the destination was lost").await;
     let destination = fleet.b.ended(MigrationId(1)).await;
     assert_eq!(destination.verdict.outcome, Outcome::Lost, "{:?}", destination.verdict);

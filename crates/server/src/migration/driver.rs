@@ -175,6 +175,14 @@ impl<M: Machine> Driver<M> {
         self.drain();
     }
 
+    /// Hands an input over at once, before all that is due and has not been done.
+    pub(crate) fn handle_at(&mut self, clock: ModelClock, input: M::Input) {
+        let now = clock.now();
+        let at = self.next().map_or(now, |(due, _)| due.min(now));
+        self.current = self.current.max(at);
+        self.handle_now(input);
+    }
+
     /// Does what is due by the clock, in the order of its instants. Returns when to go on.
     pub(crate) fn step(&mut self, clock: ModelClock) -> Wake {
         for _ in 0..STEP_LENGTH {

@@ -12,6 +12,7 @@ mod log;
 mod own_thread;
 mod source;
 mod timeline;
+mod way_back;
 
 pub(crate) use density::{Arrivals, density};
 pub(crate) use destination::DestinationSide;
@@ -21,15 +22,19 @@ pub(crate) use log::Log;
 pub(crate) use own_thread::OwnThread;
 pub(crate) use source::SourceSide;
 pub(crate) use timeline::Timeline;
+pub(crate) use way_back::{Awaiter, Regained, Seeker, WayBack, Word};
 
 use crate::clock::{ModelClock, Wake};
-use crate::connection::{Connection, Traffic};
+use crate::connection::{BulkStream, Connection, Traffic};
 use crate::host::Host;
-use crate::vm::{Action, Request, Vm};
+use crate::vm::{Action, LinkAction, Request, Vm};
+use lazycopy_migration::RecoveryAnswer;
+use lazycopy_protocol::control::{PeerEnd, ServerReply};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_units::{Duration, Instant};
 use std::sync::Arc;
-use tracing::warn;
+use tracing::{info, warn};
+use way_back::Turn;
 
 /// A side of a migration: a machine and what surrounds it.
 pub(crate) trait Side: Machine + Sized {
@@ -47,8 +52,8 @@ pub(crate) trait Side: Machine + Sized {
     /// Writes to the bulk connections, or reads from them, what goes without waiting.
     ///
     /// # Errors
-    /// In words, when they are of no use any more.
-    fn pump(&mut self, now: Instant) -> Result<Pumped<Self::Input>, String>;
+    /// When they are of no use any more.
+    fn pump(&mut self, now: Instant) -> Result<Pumped<Self::Input>, Broken>;
 
     /// Waits until [`Side::pump`] is worth calling again.
     fn bulk_ready(&mut self) -> impl Future<Output = ()> + Send;
@@ -56,8 +61,35 @@ pub(crate) trait Side: Machine + Sized {
     /// Where instants are the clock's, the guest does not fall far behind it.
     fn keep_up(&mut self, now: Instant);
 
-    /// The connection is gone; what the machine is told of it, if it must know.
-    fn connection_lost(&mut self, reason: String) -> Option<Self::Input>;
+    /// The connections are gone; what the machine is told of it, if it must know.
+    fn connection_lost(&mut self, broken: Broken) -> Option<Self::Input>;
+
+    /// While the machine is paused: why, and, told by the source, whether the guest may be taken
+    /// back.
+    fn paused(&self) -> Option<(&str, Option<Result<String, String>>)>;
+
+    /// The other side was waited for so long; what the machine is told.
+    fn given_up(&mut self, after: std::time::Duration) -> Self::Input;
+
+    /// What to answer a source that has come back.
+    fn answer_recovery(&self) -> RecoveryAnswer;
+
+    /// There are connections again, with that first word of the other side. What the machine is
+    /// told at once, if it must know.
+    ///
+    /// # Errors
+    /// In words, when the word is none of the other side's, or the system does not serve the
+    /// connections.
+    fn regain(&mut self, bulk: Vec<BulkStream>, word: Word) -> Result<Option<Self::Input>, String>;
+
+    /// An operator wants the guest back; what the machine is told.
+    ///
+    /// # Errors
+    /// In words, why it must not be.
+    fn reclaim(&mut self) -> Result<Self::Input, String>;
+
+    /// The manager knows what became of the other side; what the machine is told, if it must know.
+    fn peer_ended(&mut self, how: PeerEnd, is_connected: bool) -> Option<Self::Input>;
 
     /// Takes the next frame that is to be sent.
     fn next_frame(&mut self) -> Option<PeerFrame>;
@@ -70,6 +102,15 @@ pub(crate) trait Side: Machine + Sized {
 
     /// Tells the others what the guest is doing at `now`.
     fn publish(&mut self, now: Instant, vm: &Vm);
+}
+
+/// Why connections are of no use any more, in words.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The way is broken; it may come back.
+    Link(String),
+    /// The other side said what it must not: nothing that it says is of use any more.
+    Wrong(String),
 }
 
 /// What the bulk connections gave.
@@ -114,10 +155,15 @@ pub(crate) async fn drive<S: Side>(
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     timeline: &mut Timeline,
+    way_back: &mut WayBack,
 ) {
     let host = &*Arc::clone(&vm.host);
     loop {
         take_in_what_has_come(host, driver, connection, timeline);
+        way_back.tend(driver.machine.paused());
+        if way_back.is_asked() && connection.is_none() {
+            way_back.answer(driver.machine.answer_recovery());
+        }
         let retry = timeline.tend(&host.pace(), connection);
         let mut progressed = pump(host, driver, connection, timeline);
         let clock = timeline.clock();
@@ -142,18 +188,28 @@ pub(crate) async fn drive<S: Side>(
             traffic = next(connection), if readable => {
                 handle(host, driver, connection, timeline, traffic);
             }
-            Some(request) = vm.requests.recv() => {
-                if matches!(request.action, Action::Pace) {
-                    timeline.ask(request);
-                } else if let Some(input) = driver.machine.answer(clock.now(), vm, request) {
-                    driver.handle_now(input);
+            Some(request) = vm.requests.recv() => match request {
+                Request { action: Action::Pace, .. } => timeline.ask(request),
+                Request { action: Action::Link(action), reply } => {
+                    let request = Request { action: Action::Pace, reply };
+                    mend(driver, connection, timeline, way_back, action, request);
                 }
-            }
+                request => {
+                    if let Some(input) = driver.machine.answer(clock.now(), vm, request) {
+                        driver.handle_now(input);
+                    }
+                }
+            },
+            turn = way_back.next() => match turn {
+                Turn::Regained(regained) => regain(driver, connection, timeline, way_back, *regained),
+                Turn::GivenUp => give_up(driver, way_back, timeline.clock()),
+            },
             () = driver.machine.bulk_ready() => {}
             () = wake.wait(&vm.host.timer) => {}
         }
     }
     timeline.end();
+    way_back.end();
 }
 
 /// Lets the bulk connections go on. Whether they did.
@@ -170,8 +226,8 @@ fn pump<S: Side>(
             }
             pumped.progressed
         }
-        Err(reason) => {
-            lose(driver, connection, timeline.clock(), reason);
+        Err(broken) => {
+            lose(driver, connection, timeline.clock(), broken);
             false
         }
     }
@@ -208,7 +264,9 @@ fn handle<S: Side>(
 ) {
     let received = match traffic {
         Traffic::Wrote => return,
-        Traffic::Lost(reason) => Err(reason),
+        Traffic::Lost(reason) => {
+            return lose(driver, connection, timeline.clock(), Broken::Link(reason));
+        }
         Traffic::Arrived(frame) => match timeline.hear(frame, connection, driver) {
             Ok(Some(frame)) => driver.machine.receive(timeline.clock().now(), frame),
             Ok(None) => return,
@@ -233,7 +291,7 @@ fn take_in<S: Side>(
         }
         Ok(Received::Noted) => {}
         Ok(Received::Farewell) => part(host, connection),
-        Err(reason) => lose(driver, connection, timeline.clock(), reason),
+        Err(reason) => lose(driver, connection, timeline.clock(), Broken::Wrong(reason)),
     }
 }
 
@@ -248,13 +306,90 @@ fn lose<S: Side>(
     driver: &mut Driver<S>,
     connection: &mut Option<Connection>,
     clock: ModelClock,
-    reason: String,
+    broken: Broken,
 ) {
     *connection = None;
-    if let Some(input) = driver.machine.connection_lost(reason.clone()) {
-        warn!(reason, "the connection of a migration was lost");
+    let text = format!("{broken:?}");
+    if let Some(input) = driver.machine.connection_lost(broken) {
+        warn!(reason = text, "the connection of a migration was lost");
         driver.schedule_last(clock, input);
     }
+}
+
+/// Does what is asked about the link, broken or not.
+fn mend<S: Side>(
+    driver: &mut Driver<S>,
+    connection: &mut Option<Connection>,
+    timeline: &mut Timeline,
+    way_back: &mut WayBack,
+    action: LinkAction,
+    request: Request,
+) {
+    match action {
+        LinkAction::CameBack(came) => {
+            // It may know of the break before this side does.
+            if connection.is_some() {
+                let reason = "the source has made a new connection".to_owned();
+                lose(driver, connection, timeline.clock(), Broken::Link(reason));
+            }
+            way_back.comes(*came);
+            request.answer(Ok(ServerReply::Done));
+        }
+        LinkAction::TryNow => way_back.try_now(request),
+        LinkAction::Reclaim => match driver.machine.reclaim() {
+            Ok(input) => {
+                driver.handle_now(input);
+                request.answer(Ok(ServerReply::Done));
+            }
+            Err(reason) => request.answer(Err(reason)),
+        },
+        LinkAction::PeerEnded(how) => {
+            info!(?how, "what became of the other side");
+            if let Some(input) = driver.machine.peer_ended(how, connection.is_some()) {
+                *connection = None;
+                driver.schedule_last(timeline.clock(), input);
+            }
+            request.answer(Ok(ServerReply::Done));
+        }
+    }
+}
+
+/// There is a link again, if the two sides agree.
+fn regain<S: Side>(
+    driver: &mut Driver<S>,
+    connection: &mut Option<Connection>,
+    timeline: &mut Timeline,
+    way_back: &mut WayBack,
+    regained: Regained,
+) {
+    let clock = timeline.clock();
+    match driver.machine.regain(regained.bulk, regained.word) {
+        Ok(input) => {
+            *connection = Some(regained.connection);
+            if let Some(input) = input {
+                driver.handle_at(clock, input);
+            }
+        }
+        Err(reason) => return warn!(reason, "a source or destination came back with nonsense"),
+    }
+    if let Some((reason, reclaim @ Some(_))) = driver.machine.paused() {
+        // The other side has nothing of the guest, which an operator may still take back.
+        *connection = None;
+        return way_back.rest(&format!("{reason}; the destination has no guest any more"), reclaim);
+    }
+    info!("a migration's link is whole again");
+    // The first word of this side goes before what is said about time.
+    send_frames(driver, connection, clock);
+    timeline.regain(connection);
+}
+
+/// The other side has been waited for long enough, unless an operator may still take the guest back.
+fn give_up<S: Side>(driver: &mut Driver<S>, way_back: &mut WayBack, clock: ModelClock) {
+    if let Some((reason, Some(Ok(why)))) = driver.machine.paused() {
+        return way_back.rest(reason, Some(Ok(why)));
+    }
+    let input = driver.machine.given_up(way_back.within());
+    driver.handle_at(clock, input);
 }
 
 /// Sends what the connection takes without waiting. Whether that was all; else the connection says
@@ -282,7 +417,7 @@ fn send_frames<S: Side>(
         if let Some(open) = connection
             && let Err(error) = open.send(frame)
         {
-            lose(driver, connection, clock, error.to_string());
+            lose(driver, connection, clock, Broken::Wrong(error.to_string()));
         }
     }
 }

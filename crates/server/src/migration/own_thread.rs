@@ -1,7 +1,7 @@
 //! A migration over the page plane keeps a thread of its own busy: nobody else is woken for what
 //! comes for it, and its sockets wait for no other task.
 
-use super::{Driver, Side, Timeline, drive};
+use super::{Driver, Side, Timeline, WayBack, drive};
 use crate::connection::Connection;
 use crate::vm::Vm;
 use lazycopy_link::LinkSpec;
@@ -41,16 +41,17 @@ impl OwnThread {
         driver: &mut Driver<S>,
         connection: &mut Option<Connection>,
         timeline: &mut Timeline,
+        way_back: &mut WayBack,
     ) {
         let Some(runtime) = self.runtime else {
-            return drive(vm, driver, connection, timeline).await;
+            return drive(vm, driver, connection, timeline, way_back).await;
         };
         block_in_place(|| {
             runtime.block_on(async {
                 *connection = connection.take().and_then(|it| it.moved_here().ok());
                 let host = std::sync::Arc::clone(&vm.host);
                 tokio::select! {
-                    () = drive(vm, driver, connection, timeline) => {}
+                    () = drive(vm, driver, connection, timeline, way_back) => {}
                     () = host.ended() => {}
                 }
             });

@@ -54,6 +54,18 @@ pub(crate) struct Timeline {
     /// Who waits to hear from when on another pace holds.
     waiting: Vec<Request>,
     last_change: Option<Piece>,
+    /// Who says how it goes while the two sides talk to each other.
+    together: Together,
+    /// There is a link again: the two sides may have gone by other paces meanwhile.
+    rejoins: bool,
+}
+
+/// Who says how time goes while the two sides talk to each other.
+#[derive(Clone, Copy)]
+enum Together {
+    Leads,
+    Follows,
+    Clock { tells: bool },
 }
 
 impl Timeline {
@@ -97,6 +109,11 @@ impl Timeline {
             Authority::Clock { .. } => Pace::default(),
             _ => agreement.pace,
         };
+        let together = match authority {
+            Authority::Leads(_) => Together::Leads,
+            Authority::Clock { tells } => Together::Clock { tells },
+            _ => Together::Follows,
+        };
         let zero_ns = nanos(agreement.zero.saturating_duration_since(agreement.origin));
         Timeline {
             migration,
@@ -107,6 +124,8 @@ impl Timeline {
             uncertainty: Duration::from_nanos(agreement.uncertainty_ns),
             waiting: Vec::new(),
             last_change: None,
+            together,
+            rejoins: false,
         }
     }
 
@@ -177,6 +196,30 @@ impl Timeline {
             Authority::Clock { .. } => Authority::Clock { tells: true },
             _ => Authority::Own,
         };
+    }
+
+    /// The two sides talk to each other again: it goes as the source says.
+    pub(crate) fn regain(&mut self, connection: &mut Option<Connection>) {
+        if matches!(self.authority, Authority::Released) {
+            return;
+        }
+        self.authority = match self.together {
+            Together::Leads => Authority::Leads(Leading::new(self.uncertainty)),
+            Together::Follows => Authority::Follows,
+            Together::Clock { tells } => Authority::Clock { tells },
+        };
+        self.rejoins = true;
+        let now = Instant::now();
+        let Some(last) = self.last_change.filter(|_| self.decides()) else { return };
+        let piece = match self.clock.pending(now) {
+            Some(_) => last,
+            None => {
+                let piece = self.clock.turn(now + LEAD_TIME, &self.pace, &self.pace);
+                self.clock.follow(piece, now);
+                piece
+            }
+        };
+        self.announce(piece, connection);
     }
 
     fn announce(&self, piece: Piece, connection: &mut Option<Connection>) {
@@ -276,7 +319,7 @@ impl Timeline {
             let seconds = FARTHEST_ZERO.as_secs();
             format!("the source wants to change its time in more than {seconds} s")
         })?;
-        if piece.at > self.clock.at(begins) {
+        if !std::mem::take(&mut self.rejoins) && piece.at > self.clock.at(begins) {
             return Err("the source wants its time to jump".to_owned());
         }
         driver.went_too_far_by(self.clock.follow(piece, now));

@@ -2,7 +2,7 @@
 //! destination has said that it has them.
 
 use super::draft::Run;
-use lazycopy_migration::ResidencyList;
+use lazycopy_migration::{PageMap, ResidencyList};
 use lazycopy_pages::{PAGES_PER_HUGE_PAGE, Pages};
 use lazycopy_units::PageNumber;
 use std::collections::VecDeque;
@@ -32,6 +32,36 @@ impl Freeing {
         Freeing { needed, unacknowledged: vec![VecDeque::new(); connections], began: false }
     }
 
+    /// After a recovery: what has arrived is needed no more, and what was not acknowledged is
+    /// acknowledged anew when it has been sent again. Where the guest `runs` at the destination,
+    /// what is whole is given up at once.
+    pub(crate) fn begin_anew(
+        &mut self,
+        residency: &ResidencyList,
+        arrived: &PageMap,
+        runs: bool,
+        memory: &mut Pages,
+    ) {
+        self.unacknowledged.iter_mut().for_each(VecDeque::clear);
+        let none = vec![0; self.needed.len()];
+        let before = std::mem::replace(&mut self.needed, none);
+        for entry in residency.iter().filter(|entry| !arrived.contains(entry.page)) {
+            self.needed[(entry.page.0 / PAGES_PER_HUGE_PAGE) as usize] += 1;
+        }
+        for region in (0..self.needed.len()).filter(|_| runs) {
+            if before[region] > 0 && self.needed[region] == 0 {
+                self.give_up(region as u32, memory);
+            }
+        }
+    }
+
+    fn give_up(&mut self, region: u32, memory: &mut Pages) {
+        let first = region * PAGES_PER_HUGE_PAGE;
+        let count = PAGES_PER_HUGE_PAGE.min(memory.count() - first);
+        memory.discard(PageNumber(first), count);
+        self.began = true;
+    }
+
     /// Whether something has been given up: the guest cannot be taken back.
     pub(crate) fn has_begun(&self) -> bool {
         self.began
@@ -45,17 +75,15 @@ impl Freeing {
     /// The destination has every batch of that connection before number `end`: what is whole is
     /// given up.
     pub(crate) fn acknowledged(&mut self, connection: usize, end: u64, memory: &mut Pages) {
-        let Some(waiting) = self.unacknowledged.get_mut(connection) else { return };
-        while waiting.front().is_some_and(|(number, _)| *number < end) {
-            let Some((_, runs)) = waiting.pop_front() else { break };
+        while let Some(waiting) = self.unacknowledged.get_mut(connection)
+            && waiting.front().is_some_and(|(number, _)| *number < end)
+            && let Some((_, runs)) = waiting.pop_front()
+        {
             for (region, pages) in runs.into_iter().flat_map(by_region) {
                 let needed = &mut self.needed[region as usize];
                 *needed = needed.saturating_sub(pages);
                 if *needed == 0 {
-                    let first = region * PAGES_PER_HUGE_PAGE;
-                    let count = PAGES_PER_HUGE_PAGE.min(memory.count() - first);
-                    memory.discard(PageNumber(first), count);
-                    self.began = true;
+                    self.give_up(region, memory);
                 }
             }
         }

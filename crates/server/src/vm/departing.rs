@@ -135,6 +135,7 @@ impl Vm {
             parameters: start.parameters.clone(),
             link: start.link.clone(),
             watch: start.watch,
+            recover_within: start.recover_within,
         }
     }
 

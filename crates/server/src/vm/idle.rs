@@ -46,6 +46,9 @@ impl Vm {
                     request.answer(self.refusal("does not run", "start it first"));
                 }
                 Action::Pace => request.answer_paced(),
+                Action::Link(_) => {
+                    request.answer(self.refusal("is not migrating", "nothing to do"));
+                }
                 Action::Cancel { migration } => {
                     let ended = self.host.has_ended(migration);
                     request.answer(ended);

@@ -35,7 +35,7 @@ use idle::Idle;
 use lazycopy_guest::{Guest, Memory};
 use lazycopy_migration::Side;
 use lazycopy_protocol::control::{
-    FromServer, MigrationId, Moving, ServerReply, StartMigration, VmPhase, VmState,
+    FromServer, MigrationId, Moving, PeerEnd, ServerReply, StartMigration, VmPhase, VmState,
 };
 use lazycopy_protocol::peer::Offer;
 use lazycopy_units::Instant;
@@ -74,8 +74,23 @@ pub(crate) enum Action {
         /// Which.
         migration: MigrationId,
     },
+    /// Something about the link of a migration that has broken, or may have.
+    Link(LinkAction),
     /// Come to the pace of the server, and tell from when on a migration goes so.
     Pace,
+}
+
+/// What is about the broken link of a migration.
+#[derive(Debug)]
+pub(crate) enum LinkAction {
+    /// The source has come back.
+    CameBack(Box<Connection>),
+    /// An operator wants the source to try at once.
+    TryNow,
+    /// An operator wants the guest back.
+    Reclaim,
+    /// The manager knows what became of the other side.
+    PeerEnded(PeerEnd),
 }
 
 /// An action, and where its answer goes. Nobody may wait for it any more.
@@ -197,8 +212,7 @@ impl Vm {
     }
 
     async fn arrive_and_live(mut self, connection: Connection, offer: Offer, underway: Underway) {
-        let life = self.arrive(connection, offer).await;
-        drop(underway);
+        let life = self.arrive(connection, offer, underway).await;
         self.live(life).await;
     }
 

@@ -5,7 +5,10 @@ use super::warm_up::open_at;
 use super::{Action, Here, Life, Request, Vm};
 use crate::connection::Connection;
 use crate::handshake::{Agreement, await_beginning};
-use crate::migration::{DestinationSide, Driver, Log, Machine, OwnThread, SourceSide, Timeline};
+use crate::expected::Underway;
+use crate::migration::{
+    DestinationSide, Driver, Log, Machine, OwnThread, Side as _, SourceSide, Timeline, WayBack,
+};
 use crate::plane::{Writer, set_up};
 use crate::room::{Room, frees_meanwhile};
 use lazycopy_guest::{Guest, GuestSnapshot};
@@ -64,6 +67,7 @@ impl Vm {
         let scale = self.definition.time_scale;
         let mut timeline = Timeline::of_source(&agreement, &start.link, start.migration, scale);
         let log = Log::new(Arc::clone(&self.host), start.migration, start.watch);
+        let mut way_back = WayBack::of_source(&self.host, &start, self.definition.spec.pages);
         let opened = OwnThread::of(&start.link).and_then(|own_thread| {
             let bulk = agreement.bulk.into_iter().map(Writer::new);
             let bulk: io::Result<Vec<Writer>> = own_thread.enter(|| bulk.collect());
@@ -80,7 +84,8 @@ impl Vm {
         let mut connection = Some(agreement.connection);
         match (own_thread, problem) {
             (Some(own_thread), _) => {
-                own_thread.drive(self, &mut driver, &mut connection, &mut timeline).await;
+                let (connection, timeline) = (&mut connection, &mut timeline);
+                own_thread.drive(self, &mut driver, connection, timeline, &mut way_back).await;
             }
             (None, problem) => {
                 let reason = problem.unwrap_or_default();
@@ -104,7 +109,12 @@ impl Vm {
     }
 
     /// The guest comes from another server; its frames are taken.
-    pub(super) async fn arrive(&mut self, connection: Connection, offer: Offer) -> Life {
+    pub(super) async fn arrive(
+        &mut self,
+        connection: Connection,
+        offer: Offer,
+        underway: Underway,
+    ) -> Life {
         let room = Room::here().filter(|_| self.definition.real_memory);
         let opened = match room.map_or(Ok(()), |room| self.fits(room, &connection, &offer)) {
             Ok(()) => open_at(&self.definition, offer.position).await,
@@ -136,7 +146,11 @@ impl Vm {
         let (scale, migration) = (offer.time_scale, offer.migration);
         let mut timeline = Timeline::of_destination(&agreement, &offer.link, migration, scale);
         let mut connection = Some(agreement.connection);
-        own_thread.drive(self, &mut driver, &mut connection, &mut timeline).await;
+        let mut way_back = WayBack::of_destination(&self.host, &offer);
+        let (open, time) = (&mut connection, &mut timeline);
+        own_thread.drive(self, &mut driver, open, time, &mut way_back).await;
+        // A source that has not heard of the end may still ask.
+        underway.is_over(driver.machine.answer_recovery());
         if let Some(connection) = connection {
             self.host.see_off(connection);
         }

@@ -2,9 +2,11 @@
 
 #![allow(dead_code, unused_imports)]
 
+mod cable;
 mod plane;
 mod scenario;
 
+pub use cable::*;
 pub use plane::*;
 pub use scenario::*;
 

@@ -42,6 +42,10 @@ pub fn spec(seed: u64) -> GuestSpec {
 
 pub const WARMUP: u64 = 200;
 
+/// How long a broken link is tried to be mended, of wall time: short, since most tests wait for the
+/// end of it.
+pub const RECOVER_WITHIN: Duration = Duration::from_millis(300);
+
 /// Model time per wall time: a migration of the paper's scenario takes about two seconds.
 pub const TIME_SCALE: u64 = 200;
 
@@ -79,6 +83,7 @@ pub fn migration(
         link: link().into(),
         watch: Watch::Off,
         key: MigrationKey::new(super::KEY),
+        recover_within: RECOVER_WITHIN,
     }))
 }
 

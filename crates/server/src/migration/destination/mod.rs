@@ -1,18 +1,20 @@
 //! The destination's side: its machine, and the messages to and from the source.
 
+mod link;
 mod plane;
 
 use super::driver::{Drained, Machine};
-use super::{GREATEST_LAG, Herald, Log, Pumped, Received, Side};
+use super::{Broken, GREATEST_LAG, Herald, Log, Pumped, Received, Side, Word};
 use crate::connection::BulkStream;
 use crate::vm::{Here, MOST_ACCESSES, Request, Vm};
 use lazycopy_guest::{Disk, Guest, GuestSnapshot, GuestSpec, Memory, PageContents, Timeout};
 use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{
     Context, Destination, DestinationInput, DestinationOutput, DestinationReport, EventKind,
-    EventRun, LinkMessage, Notice, Outcome, PageMessage, Reply, ResidencyList, Verdict,
+    EventRun, LinkMessage, Notice, Outcome, PageMessage, RecoveryAnswer, Reply, ResidencyList,
+    Verdict,
 };
-use lazycopy_protocol::control::{MAX_SHOWN_PAGES, VmPhase};
+use lazycopy_protocol::control::{MAX_SHOWN_PAGES, PeerEnd, VmPhase};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::lists::{decode_disk, decode_residency};
 use lazycopy_protocol::page::decode_page;
@@ -58,6 +60,12 @@ pub(crate) struct DestinationSide {
     /// The guest as it was then. It goes on while the source's last word is awaited.
     guest_at_end: Option<GuestSnapshot>,
     overdue_scheduled: bool,
+    /// How the page plane is set up, where there is no modelled link.
+    parameters: Option<PlaneParameters>,
+    /// The link is broken.
+    link_is_broken: bool,
+    /// The source's process is dead, by the manager's word.
+    source_is_dead: bool,
     /// The source says nothing more.
     source_is_done: bool,
     /// Why the guest is not here, as far as it is known.
@@ -105,6 +113,9 @@ impl DestinationSide {
             ended_at: None,
             guest_at_end: None,
             overdue_scheduled: false,
+            parameters: None,
+            link_is_broken: false,
+            source_is_dead: false,
             source_is_done: false,
             withdrawn: None,
             thrown_away: None,
@@ -121,6 +132,7 @@ impl DestinationSide {
         parameters: &PlaneParameters,
         bulk: Vec<BulkStream>,
     ) -> io::Result<()> {
+        self.parameters = Some(parameters.clone());
         self.plane = Some(Box::new(DestinationPlane::new(&self.spec, parameters, bulk)?));
         Ok(())
     }
@@ -272,8 +284,9 @@ impl DestinationSide {
         if self.resident() != resident + coming {
             self.discard_what_is_not_installed(&batch);
         }
+        let runs = self.destination.may_acknowledge();
         let acknowledgement =
-            self.plane.as_mut().and_then(|plane| plane.note_taken(batch.connection));
+            self.plane.as_mut().and_then(|plane| plane.note_taken(batch.connection, runs));
         self.frames.extend(acknowledgement.map(PeerFrame::Message));
     }
 
@@ -311,6 +324,12 @@ impl DestinationSide {
 
     /// Nothing comes from the source any more: this is what the machine is told.
     fn source_is_gone(&mut self, input: DestinationInput) -> DestinationSideInput {
+        self.source_is_done = true;
+        self.nothing_comes(input)
+    }
+
+    /// Nothing comes by the connections that there were.
+    fn nothing_comes(&mut self, input: DestinationInput) -> DestinationSideInput {
         if let Some(plane) = &mut self.plane {
             plane.give_up();
         }
@@ -421,6 +440,7 @@ impl Side for DestinationSide {
                 let input = DestinationInput::Arrived(LinkMessage::Page(page));
                 return Ok(self.deliver(at, DestinationSideInput::Machine(input)));
             }
+            (PeerFrame::Map(_), _) => return Err("the source sent a page map unasked".to_owned()),
             (PeerFrame::Page(_) | PeerFrame::Batch(_), _) => {
                 return Err("the source sent pages in another way than was agreed".to_owned());
             }
@@ -446,7 +466,6 @@ impl Side for DestinationSide {
                 Ok(Received::Farewell)
             }
             PeerMessage::Withdrawn { verdict } => {
-                self.source_is_done = true;
                 let reason = verdict.reason.clone();
                 self.withdrawn = Some(verdict);
                 let input = DestinationInput::Withdrawn { reason };
@@ -456,14 +475,37 @@ impl Side for DestinationSide {
         }
     }
 
-    fn connection_lost(&mut self, reason: String) -> Option<DestinationSideInput> {
-        if std::mem::replace(&mut self.source_is_done, true) {
-            return None;
-        }
-        let reason = format!("the source was lost: {reason}");
-        self.lost = Some(reason.clone());
-        let input = DestinationInput::SourceLost { reason, is_dead: false };
-        Some(self.source_is_gone(input))
+    fn connection_lost(&mut self, broken: Broken) -> Option<DestinationSideInput> {
+        self.break_off(broken)
+    }
+
+    fn paused(&self) -> Option<(&str, Option<Result<String, String>>)> {
+        let reason = self.lost.as_deref().unwrap_or("the link broke");
+        self.destination.is_paused().then_some((reason, None))
+    }
+
+    fn given_up(&mut self, after: std::time::Duration) -> DestinationSideInput {
+        self.give_source_up(after)
+    }
+
+    fn answer_recovery(&self) -> RecoveryAnswer {
+        self.destination.answer_recovery()
+    }
+
+    fn regain(
+        &mut self,
+        bulk: Vec<BulkStream>,
+        word: Word,
+    ) -> Result<Option<DestinationSideInput>, String> {
+        self.regain_link(bulk, word)
+    }
+
+    fn reclaim(&mut self) -> Result<DestinationSideInput, String> {
+        Err("the guest is to be taken back at its source".to_owned())
+    }
+
+    fn peer_ended(&mut self, how: PeerEnd, is_connected: bool) -> Option<DestinationSideInput> {
+        self.source_ended(how, is_connected)
     }
 
     fn next_frame(&mut self) -> Option<PeerFrame> {
@@ -478,7 +520,7 @@ impl Side for DestinationSide {
                 && (!self.context_came || self.destination.is_past_context())
     }
 
-    fn pump(&mut self, now: Instant) -> Result<Pumped<DestinationSideInput>, String> {
+    fn pump(&mut self, now: Instant) -> Result<Pumped<DestinationSideInput>, Broken> {
         let Some(plane) = &mut self.plane else { return Ok(Pumped::default()) };
         let mut batches = Vec::new();
         let progressed = plane.read(&mut self.destination, &mut batches)?;
@@ -506,7 +548,8 @@ impl Side for DestinationSide {
     /// What has come and is not due yet counts: pages that come late are part of the books, too.
     fn is_over(&self) -> bool {
         let all_came = self.plane.as_ref().is_none_or(|plane| plane.has_ended());
-        self.ended_at.is_some() && self.source_is_done && all_came && self.undelivered == 0
+        let is_heard_out = self.source_is_done || self.link_is_broken;
+        self.ended_at.is_some() && is_heard_out && all_came && self.undelivered == 0
     }
 
     fn answer(&mut self, now: Instant, vm: &Vm, request: Request) -> Option<DestinationSideInput> {

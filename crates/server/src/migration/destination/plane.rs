@@ -1,6 +1,7 @@
 //! The destination's end of the page plane.
 
 use crate::connection::BulkStream;
+use crate::migration::Broken;
 use crate::plane::{Arrived, ReadError, Reader, Unpacking};
 use futures_util::FutureExt;
 use lazycopy_guest::GuestSpec;
@@ -98,16 +99,16 @@ impl DestinationPlane {
     /// Reads a batch from each bulk connection, where one has come. Whether anything was read.
     ///
     /// # Errors
-    /// In words, what is wrong with a batch, or that a connection has ended without a word.
+    /// What is wrong with a batch, or that a connection has ended without a word.
     pub(super) fn read(
         &mut self,
         destination: &mut Destination,
         batches: &mut Vec<Batch>,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, Broken> {
         if let Some(overdue) = &self.overdue
             && overdue.since.elapsed() > LAST_WORD_DEADLINE
         {
-            return Err(overdue.reason.clone());
+            return Err(Broken::Link(overdue.reason.clone()));
         }
         let mut progressed = false;
         for (reader, connection) in self.readers.iter_mut().zip(CONTROL + 1..) {
@@ -127,7 +128,7 @@ impl DestinationPlane {
                 }
                 Ok(Arrived::End) => "it closed a bulk connection without a word".to_owned(),
                 Err(ReadError::Lost(reason)) => reason,
-                Err(ReadError::Wrong(error)) => return Err(error.to_string()),
+                Err(ReadError::Wrong(error)) => return Err(Broken::Wrong(error.to_string())),
             };
             reader.end();
             let since = WallInstant::now();
@@ -148,6 +149,7 @@ impl DestinationPlane {
     pub(super) fn give_up(&mut self) {
         self.readers.clear();
         self.overdue = None;
+        self.context = None;
     }
 
     /// Whether nothing more can come over the bulk connections.
@@ -157,10 +159,12 @@ impl DestinationPlane {
 
     /// The machine has taken a batch of that connection. What the source is to be told, now and
     /// then.
-    pub(super) fn note_taken(&mut self, connection: usize) -> Option<PeerMessage> {
+    ///
+    /// Until the guest runs here it may become the source's again, which needs its memory then.
+    pub(super) fn note_taken(&mut self, connection: usize, guest_runs: bool) -> Option<PeerMessage> {
         self.taken[connection] += 1;
         let batches = self.taken[connection];
-        if batches - self.acknowledged[connection] < ACKNOWLEDGE_EVERY {
+        if !guest_runs || batches - self.acknowledged[connection] < ACKNOWLEDGE_EVERY {
             return None;
         }
         self.acknowledged[connection] = batches;

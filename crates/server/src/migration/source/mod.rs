@@ -1,28 +1,31 @@
 //! The source's side: its machine, the modelled link or the page plane, and the messages to the
 //! destination.
 
+mod link;
 mod plane;
 
 use super::driver::{Drained, Machine};
-use super::{GREATEST_LAG, Log, Pumped, Received, Side};
+use super::{Broken, GREATEST_LAG, Log, Pumped, Received, Side, Word};
+use crate::connection::BulkStream;
 use crate::plane::Writer;
 use crate::vm::{Action, Here, Request, Vm};
 use bytes::BytesMut;
 use lazycopy_guest::{Guest, GuestSpec, PageContents, Timeout};
 use lazycopy_link::{Link, LinkSpec};
 use lazycopy_migration::{
-    Context, LinkMessage, MigrationParameters, Outcome, Reply, Source, SourceInput, SourceOutput,
+    Context, LinkMessage, MigrationParameters, Outcome, RecoveryAnswer, Reply, Source, SourceInput, SourceOutput,
     SourceReport, Verdict,
 };
-use lazycopy_protocol::control::{PlaneCounts, ServerReply, VmPhase};
+use lazycopy_protocol::control::{PeerEnd, PlaneCounts, ServerReply, VmPhase};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::lists::{encode_disk, encode_residency};
 use lazycopy_protocol::page::encode_page;
-use lazycopy_protocol::peer::{ContextFrame, PeerMessage};
+use lazycopy_protocol::peer::{ContextFrame, PeerMessage, goes_on_frames};
 use lazycopy_units::Instant;
 use plane::SourcePlane;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The reason in the verdict of a migration that a user took back.
 const CANCELLED: &str = "cancelled by a user";
@@ -52,6 +55,10 @@ pub(crate) struct SourceSide {
     spec: Arc<GuestSpec>,
     frames: VecDeque<Waiting>,
     log: Log,
+    /// Messages that occupy the modelled link, of which the machine learns when they have left.
+    leaving: u32,
+    /// Of these, lost with the link, the first ones.
+    lost_leaving: u32,
     cancelled: bool,
     lost: Option<String>,
     ended: bool,
@@ -83,6 +90,8 @@ impl SourceSide {
             spec,
             frames: VecDeque::new(),
             log,
+            leaving: 0,
+            lost_leaving: 0,
             cancelled: false,
             lost: None,
             ended: false,
@@ -162,8 +171,11 @@ impl SourceSide {
                 SourceOutput::Transmit { at, message } => {
                     return (last.max(Some(at)), Some((at, message)));
                 }
-                // A broken link is final here.
-                SourceOutput::Recover { .. } => unreachable!("no link was mended"),
+                SourceOutput::Recover { at, recovery } => {
+                    last = last.max(Some(at));
+                    let frames = goes_on_frames(*recovery);
+                    self.frames.extend(frames.into_iter().map(Waiting::Frame));
+                }
                 SourceOutput::Notify { at, notice } => {
                     last = last.max(Some(at));
                     let deliver_at = self.delivered(at);
@@ -207,7 +219,16 @@ impl SourceSide {
             }
             LinkMessage::Context(context) => self.send_context(context, transmission.delivered),
         }
+        self.leaving += 1;
         Some(transmission.ends)
+    }
+
+    /// Whether what has left was lost with the link instead.
+    fn has_lost_leaving(&mut self) -> bool {
+        self.leaving = self.leaving.saturating_sub(1);
+        let lost = self.lost_leaving > 0;
+        self.lost_leaving = self.lost_leaving.saturating_sub(1);
+        lost
     }
 }
 
@@ -271,10 +292,7 @@ impl SourceSide {
                     LinkMessage::Page(message) => {
                         plane.add_in_bulk(now, &mut draft, writer, message, &self.source);
                     }
-                    LinkMessage::Context(handed_over) => {
-                        plane.note(now, handed_over.bytes);
-                        context = Some(handed_over);
-                    }
+                    LinkMessage::Context(handed_over) => context = Some(handed_over),
                 }
             }
             self.transmitted(now);
@@ -284,9 +302,15 @@ impl SourceSide {
             plane.send(writer, draft);
         }
         if let Some(context) = context {
-            plane.handed_over(&self.spec, &context);
-            self.send_context(&context, now);
+            self.hand_over(now, &context);
         }
+    }
+
+    fn hand_over(&mut self, now: Instant, context: &Arc<Context>) {
+        let Way::Plane(plane) = &mut self.way else { return };
+        plane.note(now, context.bytes);
+        plane.handed_over(&self.spec, context);
+        self.send_context(context, now);
     }
 }
 
@@ -294,6 +318,12 @@ impl Machine for SourceSide {
     type Input = SourceInput;
 
     fn handle_input(&mut self, now: Instant, input: SourceInput) {
+        let is_modelled = matches!(self.way, Way::Modelled { .. });
+        match &input {
+            SourceInput::Transmitted if is_modelled && self.has_lost_leaving() => return,
+            SourceInput::LinkLost { .. } => self.lost_leaving = self.leaving,
+            _ => {}
+        }
         if !self.ended {
             self.source.handle_input(now, input);
         }
@@ -341,9 +371,16 @@ impl Machine for SourceSide {
 
     fn drain(&mut self) -> Drained<SourceInput> {
         let (last, message) = self.take_outputs();
-        let follows = message.and_then(|(at, message)| {
-            let ends = self.transmit(at, &message)?;
-            Some((ends, at, SourceInput::Transmitted))
+        let follows = message.and_then(|(at, message)| match (&self.way, message) {
+            // What the machine sends by itself: the context that a broken link had lost.
+            (Way::Plane(_), LinkMessage::Context(context)) => {
+                self.hand_over(at, &context);
+                Some((at, at, SourceInput::Transmitted))
+            }
+            (_, message) => {
+                let ends = self.transmit(at, &message)?;
+                Some((ends, at, SourceInput::Transmitted))
+            }
         });
         Drained { last, follows }
     }
@@ -383,11 +420,11 @@ impl Side for SourceSide {
         Ok(Received::Deliver { at, said, input: SourceInput::Received(reply) })
     }
 
-    fn pump(&mut self, _now: Instant) -> Result<Pumped<SourceInput>, String> {
+    fn pump(&mut self, _now: Instant) -> Result<Pumped<SourceInput>, Broken> {
         match &mut self.way {
             Way::Modelled { .. } => Ok(Pumped::default()),
             Way::Plane(plane) => {
-                let progressed = plane.write(&self.source)?;
+                let progressed = plane.write(&self.source).map_err(Broken::Link)?;
                 Ok(Pumped { progressed, received: Vec::new() })
             }
         }
@@ -406,10 +443,34 @@ impl Side for SourceSide {
         }
     }
 
-    fn connection_lost(&mut self, reason: String) -> Option<SourceInput> {
-        let reason = format!("the destination was lost: {reason}");
-        self.lost = Some(reason.clone());
-        Some(SourceInput::DestinationLost { reason })
+    fn connection_lost(&mut self, broken: Broken) -> Option<SourceInput> {
+        self.break_off(broken)
+    }
+
+    fn paused(&self) -> Option<(&str, Option<Result<String, String>>)> {
+        let reason = self.lost.as_deref().unwrap_or("the link broke");
+        let may = || self.may_reclaim().map(str::to_owned).map_err(str::to_owned);
+        self.source.is_paused().then(|| (reason, Some(may())))
+    }
+
+    fn given_up(&mut self, after: Duration) -> SourceInput {
+        self.give_destination_up(after)
+    }
+
+    fn answer_recovery(&self) -> RecoveryAnswer {
+        RecoveryAnswer::Unknown
+    }
+
+    fn regain(&mut self, bulk: Vec<BulkStream>, word: Word) -> Result<Option<SourceInput>, String> {
+        self.regain_link(bulk, word).map(Some)
+    }
+
+    fn reclaim(&mut self) -> Result<SourceInput, String> {
+        self.take_back()
+    }
+
+    fn peer_ended(&mut self, how: PeerEnd, _: bool) -> Option<SourceInput> {
+        self.destination_ended(how)
     }
 
     fn next_frame(&mut self) -> Option<PeerFrame> {

@@ -4,11 +4,14 @@ use crate::plane::{Content, Draft, Freeing, Writer};
 use bytes::Bytes;
 use lazycopy_guest::{GuestSpec, Memory, PageContents};
 use lazycopy_link::{BandwidthMeter, Compression, PlaneParameters};
-use lazycopy_migration::{Cause, Context, LinkMessage, PageMessage, Source};
+use lazycopy_migration::{
+    Cause, Context, DestinationRecovery, LinkMessage, PageMessage, Source,
+};
 use lazycopy_protocol::control::PlaneCounts;
 use lazycopy_protocol::plane::MAX_BATCH_PAGES;
 use lazycopy_units::{Instant, PAGE_BYTES, PageNumber};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 const PAGE: usize = PAGE_BYTES as usize;
 
@@ -33,6 +36,8 @@ pub(super) struct SourcePlane {
     meter: BandwidthMeter,
     used_until: Instant,
     freeing: Option<Freeing>,
+    /// What was handed over.
+    context: Option<Arc<Context>>,
     scratch: Box<[u8; PAGE]>,
 }
 
@@ -59,6 +64,7 @@ impl SourcePlane {
             meter: BandwidthMeter::default(),
             used_until: Instant::ZERO,
             freeing: None,
+            context: None,
             scratch: Box::new([0; PAGE]),
         }
     }
@@ -239,13 +245,38 @@ impl SourcePlane {
 
     /// The guest is handed over: a fence goes over each bulk connection, and what is acknowledged
     /// from now on can be given up.
-    pub(super) fn handed_over(&mut self, spec: &GuestSpec, context: &Context) {
+    pub(super) fn handed_over(&mut self, spec: &GuestSpec, context: &Arc<Context>) {
+        self.context = Some(Arc::clone(context));
         for writer in &mut self.writers {
             writer.send(Draft::new(false, false), &mut self.counts);
         }
         if !self.pages_itself {
             let connections = 1 + self.writers.len();
             self.freeing = Some(Freeing::new(spec.pages, &context.residency, connections));
+        }
+    }
+
+    /// The link is broken: what was on its way is dropped. For the machine it was sent.
+    pub(super) fn break_off(&mut self) {
+        self.writers.clear();
+        self.carried.clear();
+    }
+
+    /// There are connections again, and the destination has that.
+    pub(super) fn regain(
+        &mut self,
+        writers: Vec<Writer>,
+        recovery: &DestinationRecovery,
+        source: &mut Source,
+    ) {
+        self.writers = writers;
+        self.next_urgent = 0;
+        let memory = source.handed_over_memory().and_then(Memory::bytes_mut);
+        if let (Some(freeing), Some(context), Some(memory)) =
+            (&mut self.freeing, &self.context, memory)
+        {
+            let (arrived, runs) = (&recovery.arrived, recovery.resumed);
+            freeing.begin_anew(&context.residency, arrived, runs, memory);
         }
     }
 
@@ -293,6 +324,9 @@ impl SourcePlane {
 
     /// Waits until more can be written.
     pub(super) async fn writable(&self) {
+        if self.writers.is_empty() {
+            return std::future::pending().await;
+        }
         let each = self.writers.iter().map(|writer| Box::pin(writer.writable()));
         futures_util::future::select_all(each).await;
     }
