@@ -124,6 +124,7 @@ impl PlayedSource {
             parameters: moving(Scheme::PreCopy),
             link: plane.clone().into(),
             watch: Watch::All,
+            recover_within: super::RECOVER_WITHIN,
         }
     }
 
