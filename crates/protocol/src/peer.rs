@@ -10,7 +10,8 @@ use crate::pace::Pace;
 use lazycopy_guest::{GuestSpec, Registers};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{
-    DestinationRecovery, MigrationParameters, Notice, PageMap, RecoveryAnswer, Reply, SourceRecovery, Verdict,
+    DestinationRecovery, MigrationParameters, Notice, PageMap, RecoveryAnswer, Reply,
+    SourceRecovery, Verdict,
 };
 use lazycopy_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};

@@ -159,9 +159,9 @@ impl Expectations {
             (PageLink::Bulk, _) => {
                 Err(format!("no guest awaits bulk connections of migration {number}"))
             }
-            (PageLink::Recover, _) => Err(format!(
-                "nothing is known here of migration {number} from server \"{source}\""
-            )),
+            (PageLink::Recover, _) => {
+                Err(format!("nothing is known here of migration {number} from server \"{source}\""))
+            }
         }
     }
 

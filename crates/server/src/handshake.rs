@@ -9,8 +9,8 @@ use crate::host::Host;
 use crate::migration::{Awaiter, Regained, Seeker, Word};
 use crate::plane::set_up;
 use lazycopy_link::{LinkSpec, PlaneParameters};
-use lazycopy_protocol::control::MigrationKey;
 use lazycopy_migration::{PageMap, RecoveryAnswer};
+use lazycopy_protocol::control::MigrationKey;
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::lists::decode_map;
 use lazycopy_protocol::pace::Pace;
@@ -302,8 +302,7 @@ pub(crate) async fn await_return(
         LinkSpec::Unlimited(plane) => usize::from(plane.connections),
     };
     let host = &awaiter.host;
-    let (mut expected, _awaited) =
-        host.await_bulk(&awaiter.source, awaiter.migration, connections);
+    let (mut expected, _awaited) = host.await_bulk(&awaiter.source, awaiter.migration, connections);
     for frame in recovery_frames(answer) {
         connection.send(frame).map_err(|error| error.to_string())?;
     }

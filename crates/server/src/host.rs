@@ -12,8 +12,8 @@ use crate::vm::{self, Action, Arriving, Definition, LinkAction, Request};
 use lazycopy_guest::Guest;
 use lazycopy_migration::{Event, EventRun, Outcome, Side};
 use lazycopy_protocol::control::{
-    FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, Pause, ServerCommand, ServerHello,
-    ServerReply, SideEnded, Transfer,
+    FromServer, HostSnapshot, HostState, MAX_SHOWN_PAGES, MigrationId, Pause, ServerCommand,
+    ServerHello, ServerReply, SideEnded, Transfer,
 };
 use lazycopy_protocol::pace::{MAX_SLOWER, Pace};
 use lazycopy_protocol::peer::Offer;
@@ -412,9 +412,8 @@ impl Host {
                 });
             }
             ServerCommand::PeerEnded { migration, how } => {
-                return self.about_link(migration, LinkAction::PeerEnded(how), |_| {
-                    Ok(ServerReply::Done)
-                });
+                return self
+                    .about_link(migration, LinkAction::PeerEnded(how), |_| Ok(ServerReply::Done));
             }
             ServerCommand::Shutdown { force } => return self.shutdown(force),
             ServerCommand::StartVm { vm } => (vm, Action::Start),
@@ -461,7 +460,9 @@ impl Host {
     fn is_no_more(&self, migration: MigrationId, ended: Option<Outcome>) -> Answer {
         let (number, name) = (migration.0, &self.name);
         Err(match ended {
-            Some(outcome) => format!("migration {number} has ended on server \"{name}\": {outcome}"),
+            Some(outcome) => {
+                format!("migration {number} has ended on server \"{name}\": {outcome}")
+            }
             None => format!("no guest leaves server \"{name}\" by a migration {number}"),
         })
     }

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    Cable, Fleet, PATIENCE, Piece, PlayedDestination, PlayedSource, RunningServer, connections, creation,
-    hear, moving, plane_guest, read_batch, start, tell, welcome,
+    Cable, Fleet, PATIENCE, Piece, PlayedDestination, PlayedSource, RunningServer, connections,
+    creation, hear, moving, plane_guest, read_batch, start, tell, welcome,
 };
 use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, reference_run};
 use lazycopy_link::LinkSpec;

@@ -160,10 +160,6 @@ pub(crate) async fn drive<S: Side>(
     let host = &*Arc::clone(&vm.host);
     loop {
         take_in_what_has_come(host, driver, connection, timeline);
-        way_back.tend(driver.machine.paused());
-        if way_back.is_asked() && connection.is_none() {
-            way_back.answer(driver.machine.answer_recovery());
-        }
         let retry = timeline.tend(&host.pace(), connection);
         let mut progressed = pump(host, driver, connection, timeline);
         let clock = timeline.clock();
@@ -180,6 +176,10 @@ pub(crate) async fn drive<S: Side>(
             // On a thread of the migration's own nobody else asks the system which sockets are
             // ready: while there is always more in bulk, what is urgent would not be noticed.
             tokio::task::yield_now().await;
+        }
+        way_back.tend(driver.machine.paused());
+        if way_back.is_asked() && connection.is_none() {
+            way_back.answer(driver.machine.answer_recovery());
         }
         let readable = driver.scheduled() < MAX_SCHEDULED && driver.machine.accepts_frames();
         let wake = if progressed { Wake::Soon } else { wake.or_at(retry) };

@@ -6,7 +6,7 @@
 //! have said their first word on it.
 
 use crate::connection::{BulkStream, Connection};
-use crate::handshake::{HANDSHAKE_DEADLINE, come_back, await_return};
+use crate::handshake::{HANDSHAKE_DEADLINE, await_return, come_back};
 use crate::host::Host;
 use crate::vm::Request;
 use futures_util::FutureExt;
@@ -273,7 +273,9 @@ fn within_deadline(
     let seconds = HANDSHAKE_DEADLINE.as_secs();
     timeout(HANDSHAKE_DEADLINE, handshake)
         .map(move |done| {
-            done.unwrap_or_else(|_| Err(format!("the other server did not answer within {seconds} s")))
+            done.unwrap_or_else(|_| {
+                Err(format!("the other server did not answer within {seconds} s"))
+            })
         })
         .boxed()
 }

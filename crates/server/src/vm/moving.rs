@@ -4,8 +4,8 @@ use super::ordinary::Ordinary;
 use super::warm_up::open_at;
 use super::{Action, Here, Life, Request, Vm};
 use crate::connection::Connection;
-use crate::handshake::{Agreement, await_beginning};
 use crate::expected::Underway;
+use crate::handshake::{Agreement, await_beginning};
 use crate::migration::{
     DestinationSide, Driver, Log, Machine, OwnThread, Side as _, SourceSide, Timeline, WayBack,
 };

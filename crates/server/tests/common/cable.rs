@@ -18,7 +18,8 @@ impl Cable {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (far, near) = (address.to_owned(), listener.local_addr().unwrap().to_string());
         super::carried_on(&near, &far);
-        let (carried, is_down) = (Arc::<Mutex<Vec<_>>>::default(), Arc::new(AtomicBool::new(false)));
+        let (carried, is_down) =
+            (Arc::<Mutex<Vec<_>>>::default(), Arc::new(AtomicBool::new(false)));
         let (all, down) = (Arc::clone(&carried), Arc::clone(&is_down));
         tokio::spawn(async move {
             while let Ok((here, _)) = listener.accept().await {

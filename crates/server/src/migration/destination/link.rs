@@ -104,8 +104,7 @@ impl DestinationSide {
                 Some(self.source_is_gone(DestinationInput::SourceLost { reason, is_dead: true }))
             }
             PeerEnd::Withdrawn { reason } if self.destination.report().resumed_at.is_none() => {
-                self.withdrawn =
-                    Some(Verdict { outcome: Outcome::Failed, reason: reason.clone() });
+                self.withdrawn = Some(Verdict { outcome: Outcome::Failed, reason: reason.clone() });
                 Some(self.source_is_gone(DestinationInput::Withdrawn { reason }))
             }
             // What it had of the guest is gone: no more comes.

@@ -161,7 +161,11 @@ impl DestinationPlane {
     /// then.
     ///
     /// Until the guest runs here it may become the source's again, which needs its memory then.
-    pub(super) fn note_taken(&mut self, connection: usize, guest_runs: bool) -> Option<PeerMessage> {
+    pub(super) fn note_taken(
+        &mut self,
+        connection: usize,
+        guest_runs: bool,
+    ) -> Option<PeerMessage> {
         self.taken[connection] += 1;
         let batches = self.taken[connection];
         if !guest_runs || batches - self.acknowledged[connection] < ACKNOWLEDGE_EVERY {

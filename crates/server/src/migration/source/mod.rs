@@ -13,8 +13,8 @@ use bytes::BytesMut;
 use lazycopy_guest::{Guest, GuestSpec, PageContents, Timeout};
 use lazycopy_link::{Link, LinkSpec};
 use lazycopy_migration::{
-    Context, LinkMessage, MigrationParameters, Outcome, RecoveryAnswer, Reply, Source, SourceInput, SourceOutput,
-    SourceReport, Verdict,
+    Context, LinkMessage, MigrationParameters, Outcome, RecoveryAnswer, Reply, Source, SourceInput,
+    SourceOutput, SourceReport, Verdict,
 };
 use lazycopy_protocol::control::{PeerEnd, PlaneCounts, ServerReply, VmPhase};
 use lazycopy_protocol::frame::PeerFrame;

@@ -4,9 +4,7 @@ use crate::plane::{Content, Draft, Freeing, Writer};
 use bytes::Bytes;
 use lazycopy_guest::{GuestSpec, Memory, PageContents};
 use lazycopy_link::{BandwidthMeter, Compression, PlaneParameters};
-use lazycopy_migration::{
-    Cause, Context, DestinationRecovery, LinkMessage, PageMessage, Source,
-};
+use lazycopy_migration::{Cause, Context, DestinationRecovery, LinkMessage, PageMessage, Source};
 use lazycopy_protocol::control::PlaneCounts;
 use lazycopy_protocol::plane::MAX_BATCH_PAGES;
 use lazycopy_units::{Instant, PAGE_BYTES, PageNumber};
