@@ -48,9 +48,16 @@ export class Connection extends EventTarget {
       // The browser's own second try has no bound to its patience and none to its haste: ours has.
       stream.close();
       this.enter("reconnecting");
-      this.timer = setTimeout(() => this.open(), this.pause);
+      this.timer = setTimeout(() => this.openAgain(), this.pause);
       this.pause = Math.min(LONGEST_PAUSE, this.pause * 1.6);
     });
+  }
+
+  // A manager that was started anew has forgotten this browser: where it has a token, it asks for it.
+  async openAgain() {
+    const page = await fetch("/", { cache: "no-store" }).catch(() => null);
+    if (page?.status === 401) location.reload();
+    else this.open();
   }
 
   enter(phase) {

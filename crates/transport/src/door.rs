@@ -19,10 +19,16 @@ use tokio::time::timeout;
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct DoorArguments {
     /// The cluster token, which every other process has to prove; needed beyond this machine
-    #[arg(long, global = true, value_name = "FILE", env = "LAZYCOPY_TOKEN_FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "LAZYCOPY_TOKEN_FILE",
+        hide_env_values = true
+    )]
     pub token_file: Option<PathBuf>,
     /// Speak TLS with the certificates that `manager certs` has made in this directory
-    #[arg(long, global = true, value_name = "DIR", env = "LAZYCOPY_TLS")]
+    #[arg(long, global = true, value_name = "DIR", env = "LAZYCOPY_TLS", hide_env_values = true)]
     pub tls: Option<PathBuf>,
 }
 
