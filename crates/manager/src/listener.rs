@@ -200,7 +200,11 @@ async fn serve_server(manager: Manager, opening: Opening, hello: ServerHello, pl
                 }
             }
             Err(error) => {
-                manager.notice(&format!("the connection to server \"{name}\" broke: {error}"));
+                // One that was told to end may go with something unread.
+                if !manager.read(|state| state.stopping.contains(&name)) {
+                    let notice = format!("the connection to server \"{name}\" broke: {error}");
+                    manager.notice(&notice);
+                }
                 break;
             }
         }
