@@ -25,6 +25,8 @@ pub mod demo;
 mod display;
 pub mod feed;
 pub mod fleet;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod grammar;
 mod listener;
 mod manager;

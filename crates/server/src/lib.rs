@@ -14,6 +14,8 @@ mod answered;
 mod arguments;
 mod clock;
 mod connection;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod host;
 mod manager;

@@ -103,7 +103,7 @@ async fn take_in_bulk(
 }
 
 /// What can be said of an offer without looking at the pool.
-fn check(offer: &Offer) -> Result<(), String> {
+pub(crate) fn check(offer: &Offer) -> Result<(), String> {
     if offer.protocol != PROTOCOL_VERSION {
         return Err(format!(
             "server \"{}\" speaks protocol {}, this one {PROTOCOL_VERSION}",

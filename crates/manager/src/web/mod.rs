@@ -154,6 +154,25 @@ async fn watch_while_looked_at(manager: Manager, web: Arc<Web>) {
     let _ = web.closing.run_until_cancelled(watching).await;
 }
 
+/// For the fuzzer: whether a request of these bytes may ask here, and says what is to be done.
+pub(crate) fn asks(bytes: &[u8]) -> bool {
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n").unwrap_or(bytes.len());
+    let (head, body) = (&bytes[..end], bytes.get(end + 2..).unwrap_or_default());
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let [method, target] = [lines.next(), lines.next()].map(Option::unwrap_or_default);
+    let mut request = axum::http::Request::builder().method(method).uri(target);
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        request = request.header(&line[..colon], line.get(colon + 1..).unwrap_or_default());
+    }
+    let Ok(request) = request.body(()) else { return false };
+    let may = guard::check(FUZZED_PORT, request.method(), request.uri(), request.headers());
+    may.is_ok() && (request.method() == "GET" || command::is_one(body))
+}
+
+/// The port of a page that is not there.
+const FUZZED_PORT: u16 = 7;
+
 #[cfg(test)]
 mod tests {
     use super::*;
