@@ -41,15 +41,18 @@ const MIB: usize = 1 << 20;
 /// A frame that is announced, and what is made of one as long as an input.
 const FRAME: usize = lazycopy_protocol::frame::MAX_CONTROL_FRAME + 8 * MIB;
 
+/// A guest that runs logs its faults, up to the log's own limit: here as many as its turns give.
+const LOG: usize = 128 * MIB;
+
 /// Every target.
 pub const TARGETS: &[Target] = &[
     target("control", FRAME, targets::control::control),
     target("peer", FRAME, targets::peer::peer),
     target("offer", 8 * MIB, targets::peer::offer),
     target("plane", 8 * MIB, targets::plane::plane),
-    target("destination", 32 * MIB, targets::sides::destination),
-    target("source", 32 * MIB, targets::sides::source),
-    target("sides", 32 * MIB, targets::sides::sides),
+    target("destination", LOG, targets::sides::destination),
+    target("source", LOG, targets::sides::source),
+    target("sides", LOG, targets::sides::sides),
     target("machines", 32 * MIB, targets::machines::machines),
     target("grammar", 16 * MIB, targets::text::grammar),
     target("values", 8 * MIB, targets::text::values),

@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 /// Mutations for each target: what they find was found before, so that these only keep watch.
-const MUTATIONS: usize = 600;
+const MUTATIONS: usize = 150;
 
 /// The kept inputs of a target, in the order of their names.
 fn kept(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
     let directory = target.corpus();
-    let entries = fs::read_dir(&directory)
-        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let entries =
+        fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(!paths.is_empty(), "{} has no inputs", target.name);

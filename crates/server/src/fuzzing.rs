@@ -5,7 +5,7 @@ use crate::ServerConfig;
 use crate::clock::{ModelClock, Piece, Wake};
 use crate::connection::BulkStream;
 use crate::host::Host;
-use crate::migration::{DestinationSide, Driver, Log, Received, Side, SourceSide};
+use crate::migration::{DestinationSide, Driver, Log, Received, Side, SourceSide, latest_delivery};
 use crate::peers;
 use crate::plane::{Arrived, Reader, Unpacking};
 use crate::vm::Definition;
@@ -267,7 +267,10 @@ fn take_in<S: Side>(
     received: Result<Received<S::Input>, String>,
 ) -> Heard {
     match received {
-        Ok(Received::Deliver { at, said, input }) => driver.schedule(at, said, input),
+        Ok(Received::Deliver { at, said, input }) => {
+            let latest = latest_delivery(&driver.machine, clock);
+            driver.schedule(at.min(latest), said, input);
+        }
         Ok(Received::DeliverLast(input)) => driver.schedule_last(clock, input),
         Ok(Received::Noted) => {}
         Ok(Received::Farewell) => return Heard::Parted,

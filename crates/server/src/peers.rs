@@ -3,7 +3,7 @@
 use crate::connection::Connection;
 use crate::handshake::{HANDSHAKE_DEADLINE, unexpected};
 use crate::host::Host;
-use crate::vm::{MOST_ACCESSES, check_link};
+use crate::vm::{MOST_ACCESSES, check_link, check_parameters};
 use lazycopy_protocol::control::{MigrationId, PROTOCOL_VERSION};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
@@ -117,5 +117,5 @@ pub(crate) fn check(offer: &Offer) -> Result<(), String> {
             offer.position
         ));
     }
-    offer.parameters.validate().map_err(|error| error.to_string())
+    check_parameters(&offer.parameters)
 }

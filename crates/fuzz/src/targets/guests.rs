@@ -94,7 +94,8 @@ pub(crate) fn any_parameters(u: &mut Unstructured<'_>, wild: bool) -> Result<Mig
     Ok(MigrationParameters {
         scheme: *u.choose(&Scheme::ALL)?,
         push_order: *u.choose(&orders)?,
-        context_bytes: count(u, 8_192)?,
+        // No more: what is under way is waited for.
+        context_bytes: count(u, 8_192)?.min(1 << 20),
         head_start: u.int_in_range(0..=max_lead.unwrap_or(8))?,
         max_lead,
         fault_penalty: any_span(u, wild)?,

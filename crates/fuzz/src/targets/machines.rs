@@ -3,9 +3,7 @@
 
 use super::guests::{any_parameters, any_spec};
 use arbitrary::{Result, Unstructured};
-use lazycopy_guest::{
-    Guest, GuestSpec, Memory, PageContents, Timeout, TimeoutKind, reference_run,
-};
+use lazycopy_guest::{Guest, GuestSpec, Memory, PageContents, Timeout, TimeoutKind, reference_run};
 use lazycopy_migration::{
     Cause, Destination, DestinationInput, DestinationOutput, Event, EventKind, LinkMessage,
     Metrics, Notice, Outcome, PageMessage, Reply, Source, SourceInput, SourceOutput, Verdict,
@@ -112,6 +110,7 @@ fn migration(u: &mut Unstructured<'_>) -> Result<()> {
         pair.go_on(Duration::from_millis(1));
         pair.one_owner();
     }
+    pair.come_in();
     pair.ends_well(&spec, scheme);
     Ok(())
 }
@@ -119,6 +118,19 @@ fn migration(u: &mut Unstructured<'_>) -> Result<()> {
 impl Pair {
     fn is_over(&self) -> bool {
         self.source_ended && self.destination_ended
+    }
+
+    /// What is still under way when both sides have ended counts, too.
+    fn come_in(&mut self) {
+        self.transmitted();
+        while !self.bulk.is_empty() || !self.control.is_empty() {
+            let left = self.bulk.len() + self.control.len();
+            self.deliver_bulk();
+            self.deliver_control();
+            if self.bulk.len() + self.control.len() == left {
+                break;
+            }
+        }
     }
 
     fn tell_source(&mut self, input: SourceInput) {

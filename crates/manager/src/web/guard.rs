@@ -28,7 +28,12 @@ pub(super) async fn guard(
     Ok(next.run(request).await)
 }
 
-pub(super) fn check(port: u16, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
+pub(super) fn check(
+    port: u16,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Failure> {
     let host = only(headers, &HOST)?
         .ok_or_else(|| Failure::forbidden("the request names no host: send one Host header"))?;
     let named = uri.authority().map_or(host, |authority| authority.as_str());
