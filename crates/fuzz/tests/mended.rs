@@ -1,4 +1,4 @@
-//! What fuzzing has found, each by itself.
+//! What fuzzing has found, and writing its targets, each by itself.
 
 use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, WorkloadSpec};
 use lazycopy_link::{LinkParameters, LinkSpec};

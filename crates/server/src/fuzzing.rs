@@ -27,7 +27,7 @@ use std::time::Instant as WallInstant;
 use tokio::runtime::{Builder, Runtime};
 
 /// Steps that a side takes in one go: a guest goes on for ever.
-const MOST_STEPS: u32 = 16;
+const MOST_STEPS: u32 = 1_024;
 
 /// What both sides have around them: a host to whom nobody listens.
 struct Surroundings {

@@ -26,7 +26,7 @@ use tokio_util::codec::{Decoder, Encoder};
 const LONG: Duration = Duration::from_secs(30);
 
 /// Turns in which that passes.
-const TURNS_IN_LONG: u32 = 128;
+const TURNS_IN_LONG: u32 = 16;
 
 /// Turns that a migration may take to its end.
 const MOST_TURNS: u32 = 400;
