@@ -19,7 +19,7 @@ use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::lists::{encode_disk, encode_residency};
 use lazycopy_protocol::page::encode_page;
 use lazycopy_protocol::peer::{ContextFrame, PeerMessage};
-use lazycopy_units::Instant;
+use lazycopy_units::{Duration, Instant};
 use plane::SourcePlane;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -381,6 +381,13 @@ impl Side for SourceSide {
             Way::Plane(_) => (now, now),
         };
         Ok(Received::Deliver { at, said, input: SourceInput::Received(reply) })
+    }
+
+    fn longest_way(&self) -> Duration {
+        match &self.way {
+            Way::Modelled { link, .. } => link.parameters().latency,
+            Way::Plane(_) => Duration::ZERO,
+        }
     }
 
     fn pump(&mut self, _now: Instant) -> Result<Pumped<SourceInput>, String> {
