@@ -134,7 +134,8 @@ impl LoneSide {
         let memory = memory.map_err(|error| error.to_string())?;
         let registers = Registers { accesses: offer.position, ..Registers::default() };
         let disk = Disk::new(spec.seed);
-        let guest = Guest::arriving(spec, registers, disk).map_err(|error| error.to_string())?;
+        let guest = Guest::arriving(spec, registers, disk, Memory::none())
+            .map_err(|error| error.to_string())?;
         let host = Arc::clone(&surroundings().map_err(|error| error.to_string())?.host);
         let log = Log::new(host, offer.migration, offer.watch);
         let mut side = DestinationSide::new(guest, memory, offer, log);

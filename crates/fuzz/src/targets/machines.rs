@@ -62,11 +62,12 @@ fn migration(u: &mut Unstructured<'_>) -> Result<()> {
     let Some(mut guest) = guest else { return Ok(()) };
     let before = u.int_in_range(0..=60)?;
     guest.run_to(Instant::ZERO, before, Duration::ZERO).expect("it has no recording");
-    let mut destination = Destination::new(Arc::clone(&spec), parameters.clone());
-    if in_pages {
+    let destination = if in_pages {
         let Ok(memory) = Memory::in_pages(spec.pages, &spec) else { return Ok(()) };
-        destination.receive_into(memory);
-    }
+        Destination::receiving_into(memory, Arc::clone(&spec), parameters.clone())
+    } else {
+        Destination::new(Arc::clone(&spec), parameters.clone())
+    };
     let scheme = parameters.scheme;
     let mut pair = Pair {
         now: Instant::ZERO,

@@ -36,9 +36,9 @@ fn bulk(u: &mut Unstructured<'_>) -> Result<()> {
     let checks = u.arbitrary()?;
     let scheme = *u.choose(&[Scheme::PostCopy, Scheme::PreCopy])?;
     let parameters = MigrationParameters { scheme, ..any_parameters(u, false)? };
-    let mut destination = Destination::new(Arc::new(spec.clone()), parameters);
     let Ok(memory) = Memory::in_pages(pages, &spec) else { return Ok(()) };
-    destination.receive_into(memory);
+    let definition = Arc::new(spec.clone());
+    let mut destination = Destination::receiving_into(memory, definition, parameters);
     let steps = steps(u, &spec)?;
     let bits = steps.iter().map(|step| match step {
         Step::Bytes(bytes) => Bit::Bytes(bytes),

@@ -85,11 +85,12 @@ impl DestinationSide {
     pub(crate) fn new(standing_by: Guest, memory: Option<Memory>, offer: &Offer, log: Log) -> Self {
         let spec = Arc::clone(standing_by.spec());
         let seed = spec.seed;
-        let mut destination = Destination::new(Arc::clone(&spec), offer.parameters.clone());
+        let (definition, parameters) = (Arc::clone(&spec), offer.parameters.clone());
+        let mut destination = match memory {
+            Some(memory) => Destination::receiving_into(memory, definition, parameters),
+            None => Destination::new(definition, parameters),
+        };
         destination.stand_by(standing_by);
-        if let Some(memory) = memory {
-            destination.receive_into(memory);
-        }
         let herald = Herald::new(offer.migration, spec.pages);
         let latency = offer.link.latency();
         let patience = Duration::from_secs(PATIENCE_SECS.saturating_mul(offer.time_scale));
