@@ -11,6 +11,7 @@ mod endings;
 mod evacuations;
 mod faults;
 mod guarantees;
+mod matrix;
 mod migrations;
 mod pace;
 mod page;
