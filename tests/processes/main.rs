@@ -23,3 +23,4 @@ mod simulation_files;
 mod sweeps;
 mod terminal;
 mod unlimited;
+mod versions;
