@@ -24,6 +24,10 @@ pub enum Fault {
     PauseDestination,
     /// The link between the two is cut, and mended.
     Cut,
+    /// It is cut, and stays so.
+    CutOff,
+    /// Nothing comes through for longer than anybody waits, and nobody is told; then it goes on.
+    Silence,
     /// The link becomes slow to deliver, and stays so.
     Delay,
 }
@@ -91,7 +95,7 @@ pub const PHASES: [(Phase, &str); 7] = [
 ];
 
 /// All of them.
-pub const FAULTS: [(Fault, &str); 10] = [
+pub const FAULTS: [(Fault, &str); 12] = [
     (Fault::KillSource, "kill-source"),
     (Fault::KillDestination, "kill-destination"),
     (Fault::KillManager, "kill-manager"),
@@ -101,6 +105,8 @@ pub const FAULTS: [(Fault, &str); 10] = [
     (Fault::PauseSource, "pause-source"),
     (Fault::PauseDestination, "pause-destination"),
     (Fault::Cut, "cut"),
+    (Fault::CutOff, "cut-off"),
+    (Fault::Silence, "silence"),
     (Fault::Delay, "delay"),
 ];
 

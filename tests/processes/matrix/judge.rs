@@ -31,9 +31,10 @@ pub fn allowed(cell: Cell) -> Vec<&'static str> {
     let before = cell.phase.is_before_the_hand_over();
     let mut allowed = match (cell.fault, cell.phase) {
         // Nothing is left to fail: the destination has it all.
-        (F::KillSource | F::StopSource | F::StopDestination | F::Cut, Phase::Completed) => {
-            vec!["completed"]
-        }
+        (
+            F::KillSource | F::StopSource | F::StopDestination | F::Cut | F::CutOff | F::Silence,
+            Phase::Completed,
+        ) => vec!["completed"],
         (F::KillSource, _) if before => vec!["lost"],
         (F::KillDestination, _) if before => vec!["failed"],
         // The shared disk may have what is missing.
@@ -41,8 +42,13 @@ pub fn allowed(cell: Cell) -> Vec<&'static str> {
         // By an operator's word, where the source can prove that the guest never ran there.
         (F::KillDestination, Phase::HandedOver) => vec!["lost", "failed"],
         (F::KillDestination, _) => vec!["lost"],
-        (F::StopSource | F::StopDestination | F::Cut, _) if before => vec!["completed", "failed"],
-        (F::StopSource | F::StopDestination | F::Cut, _) => vec!["completed", "lost"],
+        (F::CutOff, Phase::HandedOver) => vec!["completed", "lost", "failed"],
+        (F::StopSource | F::StopDestination | F::Cut | F::CutOff | F::Silence, _) if before => {
+            vec!["completed", "failed"]
+        }
+        (F::StopSource | F::StopDestination | F::Cut | F::CutOff | F::Silence, _) => {
+            vec!["completed", "lost"]
+        }
         // These cost time and nothing else.
         (F::KillManager | F::StopManager | F::PauseSource | F::PauseDestination | F::Delay, _) => {
             vec!["completed"]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Who is where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +127,15 @@ impl Network {
         Ok(true)
     }
 
+    /// Has the wire itself deliver later by so much. Returns whether there is one, and the kernel can.
+    pub fn delay_wire(&self, delay: Duration) -> bool {
+        let Network::Namespaces { .. } = self else { return false };
+        let by = delay.as_millis();
+        let rule = format!("qdisc add dev wire root netem delay {by}ms");
+        let space = self.space(Host::Source);
+        run("tc", &format!("-netns {space} {rule}")).is_ok()
+    }
+
     /// Does something where the destination is.
     pub fn in_destination<T: Send + 'static>(
         &self,
@@ -175,8 +185,15 @@ fn of(host: Host) -> (Host, &'static str, u8) {
 }
 
 fn ip(arguments: &str) -> Result<(), String> {
-    let done = Command::new("ip").args(arguments.split(' ')).output();
-    let done = done.map_err(|error| format!("ip is missing: {error}"))?;
+    run("ip", arguments)
+}
+
+fn run(program: &str, arguments: &str) -> Result<(), String> {
+    let done = Command::new(program).args(arguments.split(' ')).output();
+    let done = done.map_err(|error| format!("{program} is missing: {error}"))?;
     let said = String::from_utf8_lossy(&done.stderr);
-    if done.status.success() { Ok(()) } else { Err(format!("ip {arguments}: {}", said.trim())) }
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(format!("{program} {arguments}: {}", said.trim())),
+    }
 }

@@ -18,6 +18,9 @@ const PAUSED_FOR: Duration = Duration::from_secs(1);
 /// How long the link is cut.
 const CUT_FOR: Duration = Duration::from_secs(2);
 
+/// How long nothing comes through.
+const SILENT_FOR: Duration = STOPPED_FOR;
+
 /// By how much the link becomes slower: half as much again as the latency that is modelled.
 const DELAY: Duration = Duration::from_millis(150);
 
@@ -80,21 +83,49 @@ pub fn strike(laboratory: &mut Laboratory, cell: Cell, waiting: &mut Child) -> R
         Fault::PauseSource => stop(laboratory, Host::Source, PAUSED_FOR, go, waiting),
         Fault::PauseDestination => stop(laboratory, Host::Destination, PAUSED_FOR, go, waiting),
         Fault::Cut => {
-            if !laboratory.network.cut_wire(true)? {
-                laboratory.wire.cut();
-            }
-            laboratory.wire.hold(false);
+            cut(laboratory)?;
             go(laboratory)?;
             // The failure itself takes this long.
             std::thread::sleep(CUT_FOR);
             laboratory.wire.mend();
             laboratory.network.cut_wire(false).map(drop)
         }
+        Fault::CutOff => {
+            cut(laboratory)?;
+            go(laboratory)
+        }
+        Fault::Silence => {
+            let is_wire = laboratory.network.cut_wire(true)?;
+            laboratory.wire.hold(!is_wire);
+            go(laboratory)?;
+            last(SILENT_FOR, waiting);
+            laboratory.wire.hold(false);
+            laboratory.network.cut_wire(false).map(drop)
+        }
         Fault::Delay => {
-            laboratory.wire.delay(DELAY);
+            if !laboratory.network.delay_wire(DELAY) {
+                laboratory.wire.delay(DELAY);
+            }
             laboratory.wire.hold(false);
             go(laboratory)
         }
+    }
+}
+
+/// Cuts the wire itself, or, on loopback, all connections over it.
+fn cut(laboratory: &Laboratory) -> Result<(), String> {
+    if !laboratory.network.cut_wire(true)? {
+        laboratory.wire.cut();
+    }
+    laboratory.wire.hold(false);
+    Ok(())
+}
+
+/// Has a failure last for so long, or until the migration is over all the same.
+fn last(span: Duration, waiting: &mut Child) {
+    let until = Instant::now() + span;
+    while Instant::now() < until && matches!(waiting.try_wait(), Ok(None)) {
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -109,10 +140,7 @@ fn stop(
     go(laboratory)?;
     laboratory.signal(host, Signal::SIGSTOP)?;
     laboratory.wire.hold(false);
-    let until = Instant::now() + span;
-    while Instant::now() < until && matches!(waiting.try_wait(), Ok(None)) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    last(span, waiting);
     laboratory.signal(host, Signal::SIGCONT)
 }
 
@@ -136,7 +164,8 @@ pub fn await_end(
             return Err(format!("it does not end within {} s: {status:?}", bound.as_secs()));
         }
         // A source that can prove that the guest runs nowhere else waits for its operator's word.
-        if cell.fault == Fault::KillDestination && asked.elapsed() > Duration::from_secs(5) {
+        let may_wait = matches!(cell.fault, Fault::KillDestination | Fault::CutOff);
+        if may_wait && asked.elapsed() > Duration::from_secs(5) {
             asked = Instant::now();
             let _ = laboratory.command(&[], "migrate reclaim v");
         }
