@@ -292,8 +292,9 @@ impl DestinationSide {
         if self.resident() != resident + coming {
             self.discard_what_is_not_installed(&batch);
         }
+        let runs = self.destination.may_acknowledge();
         let acknowledgement =
-            self.plane.as_mut().and_then(|plane| plane.note_taken(batch.connection));
+            self.plane.as_mut().and_then(|plane| plane.note_taken(batch.connection, runs));
         self.frames.extend(acknowledgement.map(PeerFrame::Message));
     }
 
