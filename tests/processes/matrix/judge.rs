@@ -6,6 +6,7 @@ use super::laboratory::{Laboratory, PROMPT};
 use crate::common::{LOOK_AGAIN, result};
 use serde_json::Value;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Output;
 use std::time::Instant;
 
@@ -25,10 +26,12 @@ pub struct Ending {
     pub broken: Vec<String>,
 }
 
-/// The outcomes that the guarantees allow.
-pub fn allowed(cell: Cell) -> Vec<&'static str> {
+/// The outcomes that the guarantees allow. A link that is dead is found out after a while, and the
+/// guest may have been handed over meanwhile.
+pub fn allowed(cell: Cell, was_handed_over: bool) -> Vec<&'static str> {
     use Fault as F;
-    let before = cell.phase.is_before_the_hand_over();
+    let is_silent = matches!(cell.fault, F::Silence | F::CutOff);
+    let before = cell.phase.is_before_the_hand_over() && !(is_silent && was_handed_over);
     let mut allowed = match (cell.fault, cell.phase) {
         // Nothing is left to fail: the destination has it all.
         (
@@ -42,7 +45,9 @@ pub fn allowed(cell: Cell) -> Vec<&'static str> {
         // By an operator's word, where the source can prove that the guest never ran there.
         (F::KillDestination, Phase::HandedOver) => vec!["lost", "failed"],
         (F::KillDestination, _) => vec!["lost"],
-        (F::CutOff, Phase::HandedOver) => vec!["completed", "lost", "failed"],
+        (F::CutOff, phase) if !before && phase != Phase::Pushing => {
+            vec!["completed", "lost", "failed"]
+        }
         (F::StopSource | F::StopDestination | F::Cut | F::CutOff | F::Silence, _) if before => {
             vec!["completed", "failed"]
         }
@@ -78,8 +83,10 @@ pub fn judge(laboratory: &mut Laboratory, cell: Cell, waited: &Output) -> Ending
         Some(entry) => (text(&entry["result"]["outcome"]), text(&entry["result"]["reason"])),
         None => ("refused".to_owned(), told.clone()),
     };
-    if !allowed(cell).contains(&&*outcome) {
-        broken.push(format!("the outcome is {outcome}, may be {}", allowed(cell).join(" or ")));
+    let allowed =
+        allowed(cell, entry.is_some() && count(&laboratory.runs(), "source", "handover") > 0);
+    if !allowed.contains(&&*outcome) {
+        broken.push(format!("the outcome is {outcome}, may be {}", allowed.join(" or ")));
     }
     if reason.is_empty() {
         broken.push("no reason is named".to_owned());
@@ -119,6 +126,14 @@ fn await_rest(laboratory: &Laboratory) -> Result<(), String> {
     })
 }
 
+/// How many events of a kind the side told of.
+fn count(runs: &[PathBuf], side: &str, kind: &str) -> usize {
+    let Some(run) = runs.first() else { return 0 };
+    let events = fs::read_to_string(run.join("events.jsonl")).unwrap_or_default();
+    let events = events.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());
+    events.filter(|event| event["event"] == kind && event["side"] == side).count()
+}
+
 /// What is wrong in the run's files.
 fn wrong_in_files(laboratory: &Laboratory, outcome: &str) -> Vec<String> {
     let runs = laboratory.runs();
@@ -131,11 +146,7 @@ fn wrong_in_files(laboratory: &Laboratory, outcome: &str) -> Vec<String> {
     if outcome == "completed" && result["digest_matches"] != true {
         wrong.push("the guest differs from its reference run".to_owned());
     }
-    let events = fs::read_to_string(run.join("events.jsonl")).unwrap_or_default();
-    let count = |side: &str, kind: &str| {
-        let events = events.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());
-        events.filter(|event| event["event"] == kind && event["side"] == side).count()
-    };
+    let count = |side: &str, kind: &str| count(&runs, side, kind);
     let returned = count("source", "returned");
     if returned > 0 && count("destination", "resumed") > 0 {
         wrong.push("the guest was resumed at the destination and went on at the source".to_owned());

@@ -24,6 +24,7 @@ const SERVERS: [(Host, &str); 3] =
 pub struct Laboratory {
     pub network: Network,
     pub wire: Wire,
+    by_relay: bool,
     manager: Option<Child>,
     /// How often a manager was started.
     lives: u32,
@@ -34,14 +35,15 @@ pub struct Laboratory {
 }
 
 impl Laboratory {
-    /// A manager that knows of three servers.
-    pub fn open(network: Network) -> Result<Laboratory, String> {
+    /// A manager that knows of three servers. The source reaches the destination by the relay, or
+    /// by the network's own wire.
+    pub fn open(network: Network, by_relay: bool) -> Result<Laboratory, String> {
         let wire = Wire::lay(&network).map_err(|error| format!("the relay: {error}"))?;
         let directory = TempDir::new().map_err(|error| error.to_string())?;
         let address = network.listens_at(Host::Manager);
         let (manager, servers) = (None, Vec::new());
         let mut laboratory =
-            Laboratory { network, wire, manager, lives: 0, servers, address, directory };
+            Laboratory { network, wire, by_relay, manager, lives: 0, servers, address, directory };
         laboratory.start_manager()?;
         for (host, name) in SERVERS {
             laboratory.start_server(host, name)?;
@@ -77,13 +79,18 @@ impl Laboratory {
 
     fn start_server(&mut self, host: Host, name: &str) -> Result<(), String> {
         let log = self.path(&format!("{name}.log"));
+        let is_far = host == Host::Destination;
+        let listen = match is_far && !self.by_relay {
+            true => self.network.wire_listens_at().to_owned(),
+            false => self.network.listens_at(host),
+        };
         let mut command = self.network.command(host, SERVER);
         command
             .args(["--manager", &self.address, "--name", name, "--frames", "100"])
-            .args(["--listen", &self.network.listens_at(host)])
+            .args(["--listen", &listen])
             .args(self.network.options(self.directory.path())?)
             .stderr(created(&log)?);
-        if host == Host::Destination {
+        if is_far && self.by_relay {
             command.args(["--advertise", &self.wire.address]);
         }
         let process = command.spawn().map_err(|error| error.to_string())?;

@@ -2,7 +2,7 @@
 
 use super::cell::{Cell, Fault, Phase};
 use super::laboratory::{Laboratory, PROMPT};
-use super::network::Host;
+use super::network::{Host, Network};
 use super::plan;
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -103,8 +103,10 @@ pub fn strike(laboratory: &mut Laboratory, cell: Cell, waiting: &mut Child) -> R
             laboratory.network.cut_wire(false).map(drop)
         }
         Fault::Delay => {
-            if !laboratory.network.delay_wire(DELAY) {
-                laboratory.wire.delay(DELAY);
+            match &laboratory.network {
+                Network::Loopback => laboratory.wire.delay(DELAY),
+                network if network.delay_wire(DELAY) => {}
+                _ => return Err("the wire cannot be delayed".to_owned()),
             }
             laboratory.wire.hold(false);
             go(laboratory)
