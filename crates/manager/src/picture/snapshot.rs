@@ -96,7 +96,9 @@ pub(crate) struct MigrationView {
     pub bytes: u64,
     pub faults_remote: u64,
     pub faults_disk: u64,
+    /// The fault that blocks the guest now is in it.
     pub stall_ns: u64,
+    pub fault: Option<FaultView>,
     pub progress: f64,
     pub left_ns: Option<u64>,
     pub forward_accesses: Option<u64>,
@@ -115,6 +117,14 @@ pub(crate) struct MigrationView {
     /// The last events in words; the page makes its own.
     #[serde(skip)]
     pub events: Vec<String>,
+}
+
+/// A page fault of a migration that blocks its guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct FaultView {
+    pub page: u32,
+    /// The model instant of its beginning.
+    pub since_ns: u64,
 }
 
 /// How far a migration is, by its steps; none is gone back to.

@@ -1,7 +1,7 @@
 //! One migration as the page follows it: from what both sides say while it runs.
 
 use super::series::Series;
-use super::snapshot::{CellCause, MigrationPhase};
+use super::snapshot::{CellCause, FaultView, MigrationPhase};
 use lazycopy_guest::Registers;
 use lazycopy_migration::{
     Cause, Event, EventKind, Fate, FaultEnd, Metrics, Outcome, PageCounts, Side,
@@ -32,6 +32,9 @@ pub(crate) struct Track {
     /// Bytes of the context, once it has left, and once it has arrived.
     context: u64,
     context_came: bool,
+    /// The page fault that blocks the guest, where faults are watched one by one, and the stall that
+    /// was counted before it.
+    fault: Option<(FaultView, u64)>,
     /// What the events say that the destination has told; each count may be behind the other.
     seen: Counts,
     progress: f64,
@@ -102,7 +105,12 @@ impl Track {
                 self.reach(MigrationPhase::Measuring);
                 self.progress = 1.0;
             }
+            EventKind::FaultBegan { page, .. } => {
+                let fault = FaultView { page: page.0, since_ns: event.at.as_nanos() };
+                self.fault = Some((fault, self.counts.stall_ns));
+            }
             EventKind::FaultEnded { page, by, stalled } => {
+                self.fault = None;
                 match by {
                     FaultEnd::Remote => self.seen.faults_remote += 1,
                     FaultEnd::Disk => {
@@ -199,6 +207,9 @@ impl Track {
     }
 
     fn reach(&mut self, phase: MigrationPhase) {
+        if phase == MigrationPhase::Ended {
+            self.fault = None;
+        }
         self.phase = self.phase.max(Some(phase));
     }
 
@@ -231,6 +242,20 @@ impl Track {
 
     pub(crate) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// The page fault that blocks the guest now, as far as is known.
+    pub(crate) fn fault(&self) -> Option<FaultView> {
+        self.fault.map(|(fault, _)| fault)
+    }
+
+    /// How long page faults have blocked the guest so far, by the one that still does, too: its end
+    /// may be counted before it is heard of.
+    pub(crate) fn stall_ns(&self) -> u64 {
+        let open = self.fault.map(|(fault, before)| {
+            before.saturating_add(self.at.as_nanos().saturating_sub(fault.since_ns))
+        });
+        self.counts.stall_ns.max(open.unwrap_or(0))
     }
 
     /// Pages that arrive in all, as far as is known.

@@ -94,7 +94,10 @@ fn title(scene: &Scene) -> Line {
         (Some(migration), _) if migration.phase != MigrationPhase::Ended => {
             let MigrationView { source, destination, scheme, .. } = migration;
             line.push(": ", Style::new());
-            line.push(phase_words(migration.phase), UNDER_WAY);
+            match migration.fault {
+                Some(fault) => line.push(format!("it waits for Page{}", fault.page), WARNING),
+                None => line.push(phase_words(migration.phase), UNDER_WAY),
+            }
             line.push(format!(", {source} to {destination} by {scheme}"), Style::new());
             line.push(format!(", model time {}", short_time(migration.model_ns)), FAINT);
         }

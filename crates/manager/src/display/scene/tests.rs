@@ -1,5 +1,5 @@
 use super::*;
-use crate::picture::snapshot::{Causes, Cell};
+use crate::picture::snapshot::{Causes, Cell, FaultView};
 use anstream::adapter::strip_str;
 use lazycopy_migration::{PageCounts, Scheme};
 use lazycopy_protocol::control::{MigrationId, VmPhase};
@@ -56,6 +56,7 @@ pub(in crate::display) fn migration() -> MigrationView {
         faults_remote: 1,
         faults_disk: 2,
         stall_ns: 4_200_000_000,
+        fault: None,
         progress: 0.3,
         left_ns: Some(21_000_000_000),
         forward_accesses: Some(146),
@@ -106,6 +107,15 @@ B background  F forward  D demand  K disk  * dirty
 [    9.000 s] web: Event 9.
 ";
     assert_eq!(text(&moving(), 80, None), expected);
+}
+
+#[test]
+fn a_guest_that_is_blocked_is_said_to_wait_for_its_page() {
+    let mut waiting = moving();
+    let fault = Some(FaultView { page: 44, since_ns: 11_000_000_000 });
+    waiting.migration = Some(MigrationView { fault, ..migration() });
+    let drawn = text(&waiting, 80, Some(23));
+    assert!(drawn.starts_with("Guest \"web\": it waits for Page44, a to b by lazy-copy"), "{drawn}");
 }
 
 #[test]

@@ -103,3 +103,29 @@ fn steps_that_are_heard_late_do_not_turn_a_migration_back() {
     track.event(&suspended(3));
     assert_eq!(track.phase(), MigrationPhase::Pushing);
 }
+
+#[test]
+fn a_guest_waits_from_the_beginning_of_a_fault_to_its_end() {
+    let mut track = Track::new(0);
+    let ended = |ms, page, stalled| {
+        let (by, stalled) = (FaultEnd::Remote, Duration::from_millis(stalled));
+        let kind = EventKind::FaultEnded { page: PageNumber(page), by, stalled };
+        event(ms, Side::Destination, kind)
+    };
+    let began = |ms, page| {
+        let kind = EventKind::FaultBegan { page: PageNumber(page), asked: true };
+        event(ms, Side::Destination, kind)
+    };
+    track.event(&began(10, 3));
+    track.event(&ended(14, 3, 4));
+    assert_eq!((track.fault(), track.stall_ns()), (None, 4_000_000));
+    track.event(&began(20, 5));
+    track.reads(at(27));
+    assert_eq!(track.fault(), Some(FaultView { page: 5, since_ns: 20_000_000 }));
+    assert_eq!((track.counts().stall_ns, track.stall_ns()), (4_000_000, 11_000_000));
+    // The destination counts its end before the event is heard of.
+    track.transfer(&Transfer { stall: Duration::from_millis(11), at: at(27), ..transfer(27, 1, 2) });
+    assert_eq!(track.stall_ns(), 11_000_000);
+    track.end(Outcome::Lost, None);
+    assert_eq!(track.fault(), None);
+}
