@@ -25,6 +25,8 @@ export class Live {
       const news = detail.findLast(({ event }) => event && SPOKEN.includes(event.event));
       if (news) announce(`${news.vm}: ${news.event.event.replaceAll("_", " ")}`);
     });
+    // Charts are drawn for the width that they have.
+    new ResizeObserver(() => this.draw()).observe(byId("migrations"));
     this.showPhase(connection.phase);
   }
 

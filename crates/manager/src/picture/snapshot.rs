@@ -3,7 +3,6 @@
 use lazycopy_migration::{Outcome, PageCounts, Scheme};
 use lazycopy_protocol::control::{MemoryDensity, MigrationId, VmPhase};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// The fleet. The document has a version and the time besides.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -111,9 +110,6 @@ pub(crate) struct MigrationView {
     pub destination_memory: Option<MemoryView>,
     /// Its run directory, below the results.
     pub directory: Option<String>,
-    /// The lanes that pages have left the source by; the page takes them from the log.
-    #[serde(skip)]
-    pub sent: BTreeMap<u32, CellCause>,
     /// The last events in words; the page makes its own.
     #[serde(skip)]
     pub events: Vec<String>,
@@ -161,6 +157,9 @@ pub(crate) struct Cell {
     pub page: u32,
     pub dirty: bool,
     pub cause: CellCause,
+    /// The lane that it has left the source by, at the source of a migration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<CellCause>,
 }
 
 /// What brought a page into a memory.

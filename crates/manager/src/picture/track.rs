@@ -139,7 +139,7 @@ impl Track {
         let context = if self.context_came { self.context } else { 0 };
         self.seen.bytes = self.seen.arrived.total() * PAGE_MESSAGE_BYTES + context;
         let seen = self.seen;
-        self.count(&seen);
+        self.count(&seen, event.at);
     }
 
     /// The destination has told how far it is.
@@ -153,7 +153,7 @@ impl Track {
             faults_disk: transfer.faults_disk,
             stall_ns: transfer.stall.as_nanos(),
         };
-        self.count(&told);
+        self.count(&told, transfer.at);
     }
 
     /// The clock of a side reads so much, whether anything happens or not.
@@ -213,12 +213,13 @@ impl Track {
         self.phase = self.phase.max(Some(phase));
     }
 
-    fn count(&mut self, told: &Counts) {
+    /// Takes what was counted up to that instant, by the clock of whoever tells it.
+    fn count(&mut self, told: &Counts, at: Instant) {
         let before = self.counts.bytes;
         self.counts.raise_to(told);
-        let (now, bytes) = (self.at.as_nanos(), self.counts.bytes);
+        let (now, bytes) = (at.as_nanos(), self.counts.bytes);
         // Between two pages the link is not idle; once nothing is missing, it is.
-        if bytes > before || bytes == 0 || self.phase() >= MigrationPhase::Measuring {
+        if bytes > before || self.link.is_empty() || self.phase() >= MigrationPhase::Measuring {
             self.link.note(now, bytes, now);
         }
         if let Some(remaining) = self.remaining() {
@@ -290,9 +291,10 @@ impl Track {
         self.link.points(1e9)
     }
 
-    /// Model instants and misses per access.
+    /// Model instants and misses per access: a miss is counted before its access is completed.
     pub(crate) fn misses(&self) -> Vec<(u64, f64)> {
-        self.misses.points(1.0)
+        let points = self.misses.points(1.0).into_iter();
+        points.map(|(at, ratio)| (at, ratio.min(1.0))).collect()
     }
 
     pub(crate) fn forward(&self) -> Option<u64> {
@@ -307,9 +309,9 @@ impl Track {
         self.causes.get(&page).copied().unwrap_or(CellCause::Own)
     }
 
-    /// The pages that have left the source, where they are watched one by one.
-    pub(crate) fn sent(&self) -> &BTreeMap<u32, CellCause> {
-        &self.sent
+    /// The lane that a page has left the source by, where they are watched one by one.
+    pub(crate) fn sent(&self, page: u32) -> Option<CellCause> {
+        self.sent.get(&page).copied()
     }
 
     /// The pages that have come, where they are watched one by one.

@@ -3,10 +3,9 @@ use crate::picture::snapshot::{Causes, Cell, FaultView};
 use anstream::adapter::strip_str;
 use lazycopy_migration::{PageCounts, Scheme};
 use lazycopy_protocol::control::{MigrationId, VmPhase};
-use std::collections::BTreeMap;
 
 fn cell(page: u32, cause: CellCause) -> Cell {
-    Cell { page, dirty: page.is_multiple_of(7), cause }
+    Cell { page, dirty: page.is_multiple_of(7), cause, sent: None }
 }
 
 fn vm(memory: MemoryView) -> VmView {
@@ -26,7 +25,13 @@ fn vm(memory: MemoryView) -> VmView {
 }
 
 fn source() -> MemoryView {
-    let cells = (0..20).map(|index| cell(2 * index, CellCause::Own)).collect();
+    let sent = |page| match page {
+        0 => Some(CellCause::Background),
+        4 => Some(CellCause::Forward),
+        _ => None,
+    };
+    let own = |page| Cell { sent: sent(page), ..cell(page, CellCause::Own) };
+    let cells = (0..20).map(|index| own(2 * index)).collect();
     MemoryView::Cells { frames: 20, cells }
 }
 
@@ -66,7 +71,6 @@ pub(in crate::display) fn migration() -> MigrationView {
         source_memory: Some(source()),
         destination_memory: Some(destination()),
         directory: None,
-        sent: BTreeMap::from([(0, CellCause::Background), (4, CellCause::Forward)]),
         events: (1..=9).map(|at| format!("[    {at}.000 s] web: Event {at}.")).collect(),
     }
 }

@@ -129,3 +129,31 @@ fn a_guest_waits_from_the_beginning_of_a_fault_to_its_end() {
     track.end(Outcome::Lost, None);
     assert_eq!(track.fault(), None);
 }
+
+#[test]
+fn the_link_carries_no_more_than_it_does_however_late_and_mixed_it_is_heard() {
+    let mut track = Track::new(0);
+    track.event(&suspended(20));
+    track.event(&event(0, Side::Source, EventKind::Handover { bytes: 4_112 }));
+    track.event(&event(500, Side::Source, EventKind::ContextSent));
+    track.event(&event(1_000, Side::Destination, EventKind::ContextArrived));
+    for page in 0..8 {
+        let ms = 1_000 + 500 * u64::from(page + 1);
+        // The source is heard of earlier than the destination.
+        let kind = EventKind::PageSent { page: PageNumber(page), cause: Cause::Background };
+        track.event(&event(ms + 1_400, Side::Source, kind));
+        track.event(&arrival(ms, page, Cause::Background));
+        track.transfer(&transfer(ms, u64::from(page) + 1, 20));
+    }
+    let peak = track.link().into_iter().map(|(_, rate)| rate).fold(0.0, f64::max);
+    assert!((8_000.0..=8_224.1).contains(&peak), "{:?}", track.link());
+}
+
+#[test]
+fn no_miss_ratio_is_above_one() {
+    let mut track = Track::new(0);
+    for (ms, accesses, misses) in [(0, 200, 100), (10, 202, 103)] {
+        track.paged(at(ms), accesses, misses);
+    }
+    assert_eq!(track.misses(), [(10_000_000, 1.0)]);
+}
