@@ -144,6 +144,19 @@ fn cells_are_in_the_order_of_their_use_and_know_what_brought_them() {
 }
 
 #[test]
+fn a_page_that_has_left_the_source_shows_by_which_lane() {
+    let mut scene = Scene::open();
+    let kind = EventKind::PageSent { page: PageNumber(4), cause: Cause::Demand };
+    scene.hub.saw(scene.id, &Event { at: Instant::ZERO, side: Side::Source, kind });
+    scene.answers("a", scene.state(Some(guest(&[4, 17]))));
+    let cells = [
+        json!({ "page": 4, "dirty": true, "cause": "own", "sent": "demand" }),
+        json!({ "page": 17, "dirty": true, "cause": "own" }),
+    ];
+    assert_eq!(scene.shown()["migrations"][0]["source_memory"]["cells"], json!(cells));
+}
+
+#[test]
 fn pages_that_are_sent_ahead_of_the_context_are_seen_at_the_destination() {
     let mut scene = Scene::open();
     scene.answers("b", scene.state(None));
