@@ -51,6 +51,7 @@ pub fn allowed(cell: Cell, was_handed_over: bool) -> Vec<&'static str> {
         (F::StopSource | F::StopDestination | F::Cut | F::CutOff | F::Silence, _) if before => {
             vec!["completed", "failed"]
         }
+        // A link that comes back should cost time alone: to be asked of processes that recover.
         (F::StopSource | F::StopDestination | F::Cut | F::CutOff | F::Silence, _) => {
             vec!["completed", "lost"]
         }

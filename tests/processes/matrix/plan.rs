@@ -13,7 +13,7 @@ const GUEST: &str = "--set time_scale=40 --set measured_accesses=20 --set link.l
                      --set disk.latency_destination=1s";
 
 /// A warm-up that takes some tenths of a second of a processor.
-const LONG_WARM_UP: &str = "--set warmup_accesses=400000";
+const LONG_WARM_UP: &str = "--set warmup_accesses=1000000";
 
 /// Settings of the guest of a cell. Where the hand-over would follow the suspension at once, the
 /// checkpoint lies between.

@@ -24,11 +24,12 @@ const SILENT_FOR: Duration = STOPPED_FOR;
 /// By how much the link becomes slower: half as much again as the latency that is modelled.
 const DELAY: Duration = Duration::from_millis(150);
 
-/// Begins the cell's migration, with its guest `v`, and brings it to its phase. Where it has begun,
-/// time stands still.
+/// Begins the cell's migration, with its guest `v`, and brings it to its phase. Time stands still
+/// there, but for an offer, which the relay holds.
 pub fn bring_about(laboratory: &mut Laboratory, cell: Cell) -> Result<Child, String> {
     let instant = plan::instant(cell)?;
-    if instant.is_some() {
+    // What follows a warm-up that is over too soon stands still, too.
+    if cell.phase != Phase::Offer {
         laboratory.obey("time freeze")?;
     }
     laboratory.wire.hold(cell.phase == Phase::Offer);
@@ -59,9 +60,9 @@ fn await_reading(laboratory: &Laboratory, at_ns: u64) -> Result<(), String> {
 
 /// Breaks what is to break, lets time go, and mends what can be mended.
 pub fn strike(laboratory: &mut Laboratory, cell: Cell, waiting: &mut Child) -> Result<(), String> {
-    let go = |laboratory: &Laboratory| match cell.phase.is_before_the_beginning() {
-        true => Ok(()),
-        false => laboratory.obey("time go"),
+    let go = |laboratory: &Laboratory| match cell.phase {
+        Phase::Offer => Ok(()),
+        _ => laboratory.obey("time go"),
     };
     match cell.fault {
         Fault::KillSource | Fault::KillDestination => {
