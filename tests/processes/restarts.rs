@@ -99,12 +99,21 @@ fn a_service_that_is_killed_while_time_stands_still_goes_on_from_there() {
     let stepped = manager.json("time step 1s");
     assert_eq!(stepped["pace"], serde_json::json!({ "frozen": true, "slower": 1 }));
     let migration = &stepped["migrations"][0];
-    assert_eq!((&migration["vm"], migration["until_ns"].as_u64()), (&"v".into(), Some(6_000_000_000)));
+    assert_eq!(
+        (&migration["vm"], migration["until_ns"].as_u64()),
+        (&"v".into(), Some(6_000_000_000))
+    );
     manager.json("time go");
     manager.json("wait v");
     let result = result_of(&manager, "v");
-    assert_eq!((&result["outcome"], &result["digest_matches"]), (&"completed".into(), &true.into()));
-    manager.json("quit --force");
+    assert_eq!(
+        (&result["outcome"], &result["digest_matches"]),
+        (&"completed".into(), &true.into())
+    );
+    for server in ["a", "b"] {
+        assert!(manager.ctl(&format!("server stop {server} --force")).status.success());
+    }
+    manager.json("quit");
     assert_eq!(manager.ended_by_itself().code, Some(0));
 }
 

@@ -40,9 +40,7 @@ pub async fn run(process: ManagerProcess, server: clap::Command) -> ExitCode {
     }
     let options = match mode {
         // What a script and a demonstration do depends on nothing that was before.
-        None | Some(Mode::Serve) => {
-            Options { state: Some(options.state_directory()), ..options }
-        }
+        None | Some(Mode::Serve) => Options { state: Some(options.state_directory()), ..options },
         Some(_) => options,
     };
     match mode {

@@ -119,7 +119,10 @@ fn a_guest_that_is_blocked_is_said_to_wait_for_its_page() {
     let fault = Some(FaultView { page: 44, since_ns: 11_000_000_000 });
     waiting.migration = Some(MigrationView { fault, ..migration() });
     let drawn = text(&waiting, 80, Some(23));
-    assert!(drawn.starts_with("Guest \"web\": it waits for Page44, a to b by lazy-copy"), "{drawn}");
+    assert!(
+        drawn.starts_with("Guest \"web\": it waits for Page44, a to b by lazy-copy"),
+        "{drawn}"
+    );
 }
 
 #[test]

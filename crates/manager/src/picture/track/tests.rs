@@ -124,7 +124,11 @@ fn a_guest_waits_from_the_beginning_of_a_fault_to_its_end() {
     assert_eq!(track.fault(), Some(FaultView { page: 5, since_ns: 20_000_000 }));
     assert_eq!((track.counts().stall_ns, track.stall_ns()), (4_000_000, 11_000_000));
     // The destination counts its end before the event is heard of.
-    track.transfer(&Transfer { stall: Duration::from_millis(11), at: at(27), ..transfer(27, 1, 2) });
+    track.transfer(&Transfer {
+        stall: Duration::from_millis(11),
+        at: at(27),
+        ..transfer(27, 1, 2)
+    });
     assert_eq!(track.stall_ns(), 11_000_000);
     track.end(Outcome::Lost, None);
     assert_eq!(track.fault(), None);
