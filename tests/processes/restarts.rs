@@ -110,8 +110,10 @@ fn a_service_that_is_killed_while_time_stands_still_goes_on_from_there() {
         (&result["outcome"], &result["digest_matches"]),
         (&"completed".into(), &true.into())
     );
-    manager.json("quit --force");
-    drop(servers);
+    for server in ["a", "b"] {
+        assert!(manager.ctl(&format!("server stop {server} --force")).status.success());
+    }
+    manager.json("quit");
     assert_eq!(manager.ended_by_itself().code, Some(0));
 }
 

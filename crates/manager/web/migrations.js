@@ -12,6 +12,9 @@ const PHASES = {
   pushing: "pages are on their way", measuring: "complete; measured accesses go on", ended: "ended",
 };
 
+// Migrations that run and are shown in full, the newest; of others there is one line.
+const MOST_OPEN = 6;
+
 const estimates = new Estimates();
 
 function counter(label, key, title) {
@@ -72,7 +75,7 @@ function endedText(m) {
   return `${m.outcome ?? "ended"}${total}`;
 }
 
-function drawCard(card, m) {
+function drawCard(card, m, isOpen) {
   card.migration = m;
   const stall = m.fault;
   const ended = m.phase === "ended";
@@ -91,6 +94,12 @@ function drawCard(card, m) {
   setText(card.left, ended ? percentage : left_ns == null ? `${percentage}, time left not known yet` : left_ns === 0 ? `${percentage}, nothing left to come` : `${percentage}, about ${duration(left_ns)} left`);
   setText(card.clock, `${of}; model time ${duration(m.model_ns)}`);
   setText(card.reason, ended && m.outcome !== "completed" ? endedText(m) : "");
+  setAttribute(card.body, "hidden", !isOpen);
+  if (isOpen) drawBody(card, m);
+}
+
+function drawBody(card, m) {
+  const stall = m.fault;
   setText(card.stall, stall ? `The guest waits: page fault on ${stallText(stall, m.model_ns)}` : "");
   for (const box of card.counters) {
     const number = m.arrived?.[box.dataset.counter] ?? 0;
@@ -112,11 +121,10 @@ function drawCard(card, m) {
 // Those that run first, then the newest of those that have ended.
 export function drawMigrations(root, snapshot, actions) {
   const order = [...snapshot.migrations].sort((a, b) => Number(a.phase === "ended") - Number(b.phase === "ended") || b.id - a.id);
-  const newestEnded = order.find((m) => m.phase === "ended")?.id;
-  const someRun = order.some((m) => m.phase !== "ended");
+  // Of what is over one line is enough, but for the last; of many that run, too.
+  const running = order.filter((m) => m.phase !== "ended");
+  const open = new Set((running.length ? running.slice(0, MOST_OPEN) : order.slice(0, 1)).map((m) => m.id));
   keyed(root, order, (m) => m.id, () => makeCard(actions), (card, m) => {
-    drawCard(card, m);
-    // Of what is over, one line is enough, but for the last.
-    setAttribute(card.body, "hidden", m.phase === "ended" && (someRun || m.id !== newestEnded));
+    drawCard(card, m, open.has(m.id));
   });
 }

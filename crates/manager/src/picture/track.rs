@@ -206,7 +206,13 @@ impl Track {
         self.causes.retain(|page, _| resident(*page));
     }
 
-    fn reach(&mut self, phase: MigrationPhase) {
+    /// Whether the suspension of the guest, or what precedes it, has been heard of.
+    pub(super) fn has_suspended(&self) -> bool {
+        self.guessed.is_some()
+    }
+
+    /// It has come as far as that.
+    pub(super) fn reach(&mut self, phase: MigrationPhase) {
         if phase == MigrationPhase::Ended {
             self.fault = None;
         }

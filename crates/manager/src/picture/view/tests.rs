@@ -182,6 +182,24 @@ fn what_is_left_at_the_source_is_shown_and_where_the_forward_context_is() {
 }
 
 #[test]
+fn how_far_a_migration_is_is_seen_by_who_has_not_heard_of_it() {
+    let scene = Scene::open();
+    let shows = |side, left: Option<GuestSnapshot>, at: Option<GuestSnapshot>, phase| {
+        let mut state = scene.state(at);
+        state.summary.phase = phase;
+        state.moving = Some(Box::new(Moving { side, at: Instant::ZERO, left }));
+        scene.hub.shown(scene.id, &state);
+        scene.shown()["migrations"][0]["phase"].clone()
+    };
+    assert_eq!(shows(Side::Source, None, None, VmPhase::MigratingOut), "preparing");
+    assert_eq!(shows(Side::Destination, None, None, VmPhase::MigratingIn), "preparing");
+    assert_eq!(shows(Side::Source, Some(guest(&[5])), None, VmPhase::MigratingOut), "down");
+    let here = || Some(guest(&[5]));
+    assert_eq!(shows(Side::Destination, None, here(), VmPhase::MigratingIn), "pushing");
+    assert_eq!(shows(Side::Destination, None, here(), VmPhase::Running), "measuring");
+}
+
+#[test]
 fn a_large_memory_is_a_density() {
     let mut scene = Scene::open();
     let (resident, forward) = (vec![0.5], vec![0.25]);
