@@ -87,7 +87,7 @@ fn a_migration_in_flight_is_followed_and_written_by_the_next_manager() {
 #[test]
 fn a_service_that_is_killed_while_time_stands_still_goes_on_from_there() {
     let mut manager = Manager::start(&["serve"]);
-    let servers = ["a", "b"].map(|name| Standalone::start(name, &manager.address));
+    let _servers = ["a", "b"].map(|name| Standalone::start(name, &manager.address));
     ["a", "b"].iter().for_each(|_| drop(manager.expect("\" is here: ")));
     manager.json("time freeze");
     manager.json(&format!("vm create v --on a {QUICK}"));
