@@ -301,8 +301,7 @@ impl Destination {
         };
         let guest = match arriving {
             Ok(guest) => guest,
-            // The reason goes to the source, which may have named any file.
-            Err(error) => return self.throw_away(now, error.unquoted()),
+            Err(error) => return self.throw_away(now, error.to_string()),
         };
         self.log(now, EventKind::ContextArrived);
         let mut following = Following::new(guest, Arrivals::new(self.spec.pages));

@@ -82,15 +82,7 @@ impl Lines {
 
     /// An error about the line that was read last.
     pub(super) fn malformed(&self, problem: String) -> WorkloadError {
-        let shown = String::new();
-        WorkloadError::Malformed { file: self.file.clone(), line: self.line, problem, shown }
-    }
-
-    /// As [`Lines::malformed`], about the first line of `text`, of which the error shows something.
-    #[cold]
-    fn malformed_line(&self, text: &[u8], problem: &str) -> WorkloadError {
-        let (file, line, problem) = (self.file.clone(), self.line, problem.to_owned());
-        WorkloadError::Malformed { file, line, problem, shown: shown(text) }
+        WorkloadError::Malformed { file: self.file.clone(), line: self.line, problem }
     }
 
     /// The next reference; `None` at the end of the file.
@@ -108,7 +100,7 @@ impl Lines {
                     return Ok(Some(reference));
                 }
                 Err(_) if text.starts_with(b"==") => self.start += line_length(text),
-                Err(problem) => return Err(self.malformed_line(text, problem)),
+                Err(problem) => return Err(self.malformed(describe(text, problem))),
             }
         }
     }
@@ -146,7 +138,7 @@ impl Lines {
             return Ok(false);
         }
         self.line += 1;
-        Err(self.malformed_line(rest, "the file ends in the middle of this line"))
+        Err(self.malformed(describe(rest, "the file ends in the middle of this line")))
     }
 
     fn unreadable(&self, error: &std::io::Error) -> WorkloadError {
@@ -164,13 +156,14 @@ fn line_length(text: &[u8]) -> usize {
     text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| at + 1)
 }
 
-/// The first line of `text`, as an error shows it.
-fn shown(text: &[u8]) -> String {
+/// A problem with the first line of `text`, and the line.
+#[cold]
+fn describe(text: &[u8], problem: &str) -> String {
     let line = &text[..line_length(text)];
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]);
     let more = if line.len() > SHOWN_BYTES { "..." } else { "" };
-    format!(": \"{}{more}\"", shown.escape_debug())
+    format!("{problem}: \"{}{more}\"", shown.escape_debug())
 }
 
 /// The first line of `text`, which ends in a line feed, and the line's length.
