@@ -3,7 +3,7 @@
 use crate::Options;
 use crate::conditions::Patience;
 use crate::figures::{largest, listed, median};
-use crate::laboratory::{Laboratory, SERVERS};
+use crate::laboratory::Laboratory;
 use crate::moved::{Move, guest, link};
 use crate::stream::{CHUNKS, Transfer};
 use anyhow::Result;
@@ -14,7 +14,7 @@ const GOALS: [(bool, f64); 2] = [(true, 0.80), (false, 0.90)];
 
 /// The push of one guest, in GB/s: from the instant when the context has left to that when the
 /// destination has all pages.
-fn push(laboratory: &Laboratory, options: &Options, page_check: bool) -> Result<f64> {
+pub fn push(laboratory: &Laboratory, options: &Options, page_check: bool) -> Result<f64> {
     let mut migration = link(options, page_check);
     migration.push("migration.push_order=address".to_owned());
     // The guest hardly runs: what is measured is the push.
@@ -48,7 +48,6 @@ pub fn report(options: &Options) -> Result<()> {
             goodputs.push(push(&laboratory, options, *page_check)?);
         }
     }
-    let memory = memory(&laboratory, options)?;
     laboratory.end()?;
     println!("\npost-copy's push of {} MiB against a plain stream, in GB/s", options.size);
     for (chunk, goodputs) in &streams {
@@ -68,20 +67,5 @@ pub fn report(options: &Options) -> Result<()> {
             "      fastest, which others and the machine's host slowed least; wanted {goal:.2}"
         );
     }
-    println!("{memory}");
     Ok(())
-}
-
-/// What each server held at most besides the guest's pages.
-fn memory(laboratory: &Laboratory, options: &Options) -> Result<String> {
-    let mut lines =
-        vec!["  memory at most besides the guest's pages, of the whole process:".to_owned()];
-    for server in SERVERS {
-        let peak = laboratory.resident(server)?.peak as f64;
-        let besides = peak - options.bytes() as f64;
-        let per_page = besides / (options.bytes() as f64 / 4096.0);
-        let mib = besides / (1u64 << 20) as f64;
-        lines.push(format!("      server {server}: {mib:.0} MiB, {per_page:.1} bytes per page"));
-    }
-    Ok(lines.join("\n"))
 }

@@ -7,6 +7,7 @@
 //! cargo bench --bench plane -- roundtrip        # a bare request and its response
 //! cargo bench --bench plane -- bulk             # the background push against the plain stream
 //! cargo bench --bench plane -- demand           # remote faults against the bare round trip
+//! cargo bench --bench plane -- memory           # bytes for each page besides the page
 //! cargo bench --bench plane -- total            # whole migrations, for .ci/qemu
 //! cargo bench --bench plane -- instructions     # of a page at each end, by valgrind
 //! cargo bench --bench plane -- --size 256 ...   # quickly, with 256 MiB
@@ -24,6 +25,7 @@ mod figures;
 mod instructions;
 mod laboratory;
 mod mapping;
+mod memory;
 mod moved;
 mod roundtrip;
 mod sockets;
@@ -94,6 +96,8 @@ enum What {
     Bulk,
     /// What a remote fault takes the product, idle against a bare round trip and under the push
     Demand,
+    /// Bytes that each end needs for a page besides the page
+    Memory,
     /// Total times of the product's migrations, a line each
     Total,
     /// Instructions for a page at each end, without the system's; needs valgrind
@@ -135,6 +139,10 @@ fn run(Arguments { options, what, bench: _ }: Arguments) -> Result<()> {
             conditions::print();
             demand::report(&options)
         }
+        Some(What::Memory) => {
+            conditions::print();
+            memory::report(&options)
+        }
         Some(What::Total) => total::report(&options),
         Some(What::Instructions) => instructions::report(&options),
         None => {
@@ -142,7 +150,8 @@ fn run(Arguments { options, what, bench: _ }: Arguments) -> Result<()> {
             stream::report(&options)?;
             roundtrip::report(&options, &roundtrip::RoundTripArguments::default())?;
             bulk::report(&options)?;
-            demand::report(&options)
+            demand::report(&options)?;
+            memory::report(&options)
         }
     }
 }

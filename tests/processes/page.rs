@@ -98,7 +98,11 @@ impl Page {
     }
 
     fn live(&self) -> Live {
-        let request = format!("GET /api/live HTTP/1.0\r\nHost: {}\r\n\r\n", self.host);
+        self.live_at("/api/live")
+    }
+
+    fn live_at(&self, path: &str) -> Live {
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.host);
         let mut lines = BufReader::new(self.connect(&request));
         let mut line = String::new();
         while line != "\r\n" {

@@ -85,6 +85,39 @@ fn a_migration_in_flight_is_followed_and_written_by_the_next_manager() {
 }
 
 #[test]
+fn a_service_that_is_killed_while_time_stands_still_goes_on_from_there() {
+    let mut manager = Manager::start(&["serve"]);
+    let _servers = ["a", "b"].map(|name| Standalone::start(name, &manager.address));
+    ["a", "b"].iter().for_each(|_| drop(manager.expect("\" is here: ")));
+    manager.json("time freeze");
+    manager.json(&format!("vm create v --on a {QUICK}"));
+    manager.json("migrate v --to b --scheme lazy-copy");
+    manager.json("time step 5s");
+    let (directory, address) = manager.kill();
+    let mut manager = Manager::start_in(directory, &address, &["serve"]);
+    ["a", "b"].iter().for_each(|_| drop(manager.expect("\" is here: ")));
+    let stepped = manager.json("time step 1s");
+    assert_eq!(stepped["pace"], serde_json::json!({ "frozen": true, "slower": 1 }));
+    let migration = &stepped["migrations"][0];
+    assert_eq!(
+        (&migration["vm"], migration["until_ns"].as_u64()),
+        (&"v".into(), Some(6_000_000_000))
+    );
+    manager.json("time go");
+    manager.json("wait v");
+    let result = result_of(&manager, "v");
+    assert_eq!(
+        (&result["outcome"], &result["digest_matches"]),
+        (&"completed".into(), &true.into())
+    );
+    for server in ["a", "b"] {
+        assert!(manager.ctl(&format!("server stop {server} --force")).status.success());
+    }
+    manager.json("quit");
+    assert_eq!(manager.ended_by_itself().code, Some(0));
+}
+
+#[test]
 fn a_request_with_a_name_is_carried_out_once_also_over_a_restart() {
     let mut manager = Manager::start(&["--event-level", "all"]);
     let _servers = ["a", "b"].map(|name| Standalone::start(name, &manager.address));

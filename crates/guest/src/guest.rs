@@ -118,7 +118,7 @@ impl Guest {
         Ok(guest)
     }
 
-    /// A guest that arrives with these registers and this disk, its memory empty, suspended.
+    /// A guest that arrives with these registers, this disk and this memory, suspended.
     ///
     /// # Errors
     /// When its workload cannot be opened at its position.
@@ -126,9 +126,9 @@ impl Guest {
         spec: Arc<GuestSpec>,
         registers: Registers,
         disk: Disk,
+        memory: Memory,
     ) -> Result<Self, WorkloadError> {
         let workload = open_workload(&spec, registers.accesses)?;
-        let memory = Memory::new(spec.pages, spec.frames);
         Ok(Guest::with_parts(spec, registers, disk, workload, memory))
     }
 
@@ -170,7 +170,7 @@ impl Guest {
     pub fn arrive(mut self, registers: Registers, disk: Disk) -> Result<Self, WorkloadError> {
         let ahead = registers.accesses.checked_sub(self.accesses);
         let Some(ahead) = ahead.filter(|ahead| *ahead <= MAX_READ_ON) else {
-            return Guest::arriving(self.spec, registers, disk);
+            return Guest::arriving(self.spec, registers, disk, self.memory);
         };
         for _ in 0..ahead {
             if self.fetch().is_none() {
@@ -382,7 +382,7 @@ impl Guest {
     pub fn rewind(&mut self, registers: Registers, disk: Disk) {
         match open_workload(&self.spec, registers.accesses) {
             Ok(workload) => {
-                let mut memory = std::mem::replace(&mut self.memory, Memory::new(0, 0));
+                let mut memory = std::mem::replace(&mut self.memory, Memory::none());
                 memory.clear();
                 *self =
                     Guest::with_parts(Arc::clone(&self.spec), registers, disk, workload, memory);

@@ -123,8 +123,7 @@ proptest! {
         }
         staged.set_frames(spec.frames);
         let (registers, disk) = (guest.registers(), guest.disk().clone());
-        let mut arrived = Guest::arriving(spec, registers, disk).unwrap();
-        *arrived.memory_mut() = staged;
+        let mut arrived = Guest::arriving(spec, registers, disk, staged).unwrap();
         check_equal(&arrived, &guest);
         check_bytes(&arrived);
         prop_assert_eq!(arrived.memory().bytes().unwrap().page(PageNumber(0)).as_ptr(), mapped_at);
@@ -166,7 +165,10 @@ fn taken_back_it_keeps_its_mapping() {
         let (registers, disk) = (guest.registers(), guest.disk().clone());
         let held: Vec<_> = guest.snapshot(usize::MAX).resident;
         let mapped_at = guest.memory().bytes().unwrap().page(PageNumber(0)).as_ptr();
-        let mut stays = Guest::arriving(spec, registers, disk.clone()).unwrap();
+        let mut stays = {
+            let memory = Memory::new(50, frames);
+            Guest::arriving(spec, registers, disk.clone(), memory).unwrap()
+        };
         for page in &held {
             stays.install_most_recent(page.page, page.stamp, page.dirty);
         }

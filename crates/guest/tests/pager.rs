@@ -1,6 +1,6 @@
 //! The pager against the paper's own listing.
 
-use lazycopy_guest::{Guest, GuestSpec, ResidentAtStart, WorkloadSpec};
+use lazycopy_guest::{Guest, GuestSpec, Memory, ResidentAtStart, WorkloadSpec};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -80,8 +80,9 @@ proptest! {
         for page in stays.memory().iter_lru() {
             disk.write_back(page, stays.stamp(page));
         }
+        let memory = Memory::new(20, 7);
         let mut moved =
-            Guest::arriving(Arc::clone(stays.spec()), stays.registers(), disk).unwrap();
+            Guest::arriving(Arc::clone(stays.spec()), stays.registers(), disk, memory).unwrap();
         stays.run_to(Instant::ZERO, first + then, Duration::ZERO).unwrap();
         moved.run_to(Instant::ZERO, first + then, Duration::ZERO).unwrap();
         prop_assert_eq!(moved.registers().digest, stays.registers().digest);

@@ -1,6 +1,6 @@
 //! A guest that stands by takes the place of one that arrives.
 
-use lazycopy_guest::{Disk, Guest, GuestSpec, Registers, ResidentAtStart, WorkloadSpec};
+use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, Registers, ResidentAtStart, WorkloadSpec};
 use lazycopy_units::{Duration, Instant, PageNumber};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,15 +33,17 @@ fn it_goes_on_as_if_it_had_been_opened_there() {
             resident_at_start: ResidentAtStart::None,
         });
         let at = |accesses| Registers { accesses, digest: accesses, misses: 1 };
-        let opened = |accesses| {
-            Guest::arriving(Arc::clone(&spec), at(accesses), Disk::new(spec.seed)).unwrap()
+        let arriving = |accesses, disk| {
+            let memory = Memory::new(spec.pages, spec.frames);
+            Guest::arriving(Arc::clone(&spec), at(accesses), disk, memory).unwrap()
         };
         // Far ahead, not at all, just beyond a batch, and (against the rule) behind.
         for (position, arrival) in [(10, 3_010), (500, 500), (1, 258), (900, 100)] {
             let mut disk = Disk::new(spec.seed);
             disk.write_back(PageNumber(2), 77);
-            let mut stood_by = opened(position).arrive(at(arrival), disk.clone()).unwrap();
-            let mut arrived = Guest::arriving(Arc::clone(&spec), at(arrival), disk).unwrap();
+            let mut stood_by = arriving(position, Disk::new(spec.seed));
+            stood_by = stood_by.arrive(at(arrival), disk.clone()).unwrap();
+            let mut arrived = arriving(arrival, disk);
             assert_eq!(stood_by.registers(), at(arrival));
             for guest in [&mut stood_by, &mut arrived] {
                 guest.run_to(Instant::ZERO, arrival + 2_000, Duration::ZERO).unwrap();

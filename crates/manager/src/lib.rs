@@ -26,6 +26,8 @@ mod display;
 pub mod faults;
 pub mod feed;
 pub mod fleet;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod grammar;
 mod listener;
 mod manager;

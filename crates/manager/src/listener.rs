@@ -1,6 +1,7 @@
 //! The command server: one port for servers and `ctl`, told apart by their first frame.
 
 use crate::connection::Connection;
+use crate::fleet::FleetError;
 use crate::manager::Manager;
 use crate::presence::has_ended;
 use crate::state::KeptReply;
@@ -168,6 +169,7 @@ async fn serve_server(manager: Manager, opening: Opening, hello: ServerHello, pl
     let mut framed = opening.map_codec(JsonCodec::retyped::<FromServer, ToServer>);
     let place = places.servers.try_acquire();
     let taken = match &place {
+        Ok(_) if manager.is_somebody_else(&hello).await => Err(duplicate(&name)),
         Ok(_) => manager.introduce(hello, &connection, here).map_err(|error| error.to_string()),
         Err(_) => Err(format!("there are {MAX_SERVERS} servers already")),
     };
@@ -200,13 +202,21 @@ async fn serve_server(manager: Manager, opening: Opening, hello: ServerHello, pl
                 }
             }
             Err(error) => {
-                manager.notice(&format!("the connection to server \"{name}\" broke: {error}"));
+                // One that was told to end may go with something unread.
+                if !manager.read(|state| state.stopping.contains(&name)) {
+                    let notice = format!("the connection to server \"{name}\" broke: {error}");
+                    manager.notice(&notice);
+                }
                 break;
             }
         }
     }
     writer.abort();
     manager.lost(&name, &connection);
+}
+
+fn duplicate(name: &str) -> String {
+    FleetError::DuplicateServer { name: name.to_owned() }.to_string()
 }
 
 /// Whether whoever is at the other end is on this machine, too.

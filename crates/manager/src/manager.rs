@@ -13,6 +13,7 @@ use crate::requests::Requests;
 use crate::state::{Changes, Opened, StateError, Store};
 use crate::web::Web;
 use lazycopy_protocol::control::{FromServer, MigrationId, ServerHello, VmPhase, Watch};
+use lazycopy_protocol::pace::Pace;
 use lazycopy_results::RunRecord;
 use lazycopy_transport::{Door, DoorError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,6 +129,9 @@ const VERIFYING_AT_ONCE: usize = 1;
 /// Migrations whose events are fetched at a time: each takes a thread that writes and a few pieces
 /// of its events, however many end at once.
 const FETCHING_AT_ONCE: usize = 4;
+
+/// How far the clocks of two managers' machines may differ, in nanoseconds: a day.
+const CLOCKS_DIFFER_NS: u64 = 86_400_000_000_000;
 
 /// How long the end waits for replies to be written.
 const LAST_REPLIES: Duration = Duration::from_secs(2);
@@ -356,10 +360,14 @@ impl Manager {
     /// A server introduces itself over a connection.
     pub(crate) fn introduce(
         &self,
-        hello: ServerHello,
+        mut hello: ServerHello,
         connection: &Connection,
         here: bool,
     ) -> Result<(), FleetError> {
+        if hello.pace.revision > life().saturating_add(CLOCKS_DIFFER_NS) {
+            // No manager has said that, and none could ever say otherwise.
+            hello.pace = Pace::default();
+        }
         let pid = hello.pid;
         let told: Vec<MigrationId> = hello.sides.iter().map(|it| it.migration).collect();
         let (name, vms) = (hello.name.clone(), hello.vms.len());

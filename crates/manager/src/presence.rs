@@ -8,7 +8,7 @@ use crate::connection::{AskError, Connection};
 use crate::fleet::{Loss, Meeting};
 use crate::manager::Manager;
 use lazycopy_protocol::control::{
-    HEARTBEAT_PERIOD, SERVER_SILENCE, ServerCommand, ServerReply, Silence,
+    HEARTBEAT_PERIOD, SERVER_SILENCE, ServerCommand, ServerHello, ServerReply, Silence,
 };
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,6 +16,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How long a server is waited for whose connection is lost and whose process may live: three times
 /// as long as it pauses at most before it tries to connect again.
 pub const RETURN_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long a server's connection has to show that it is in use, when somebody comes who says to be
+/// that server. One that was left is closed, or says nothing.
+const STILL_THERE: Duration = Duration::from_secs(2);
 
 /// How often the system is asked whether a server's process has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -80,6 +84,25 @@ impl Manager {
             }
             connection.set_silent(since_unix_ms);
         });
+    }
+
+    /// Whether the server that somebody says to be is there already: it answers over the connection
+    /// that it has. A process connects anew only when it has left its old connection. Where its
+    /// process runs on this machine and has no connection now, it has its time to come back first.
+    pub(crate) async fn is_somebody_else(&self, hello: &ServerHello) -> bool {
+        let name = &hello.name;
+        let connection = |state: &crate::manager::State| state.connections.get(name).cloned();
+        let rival = self.read(|state| {
+            let known = state.fleet.servers().find(|(known, _)| known == name)?.1;
+            let may_live = known.awaited && known.here && !has_ended(known.pid);
+            (may_live && known.pid != hello.pid).then_some(known.pid)
+        });
+        if let Some(pid) = rival {
+            self.until(|state| (!state.fleet.is_awaited(name, pid)).then_some(())).await;
+        }
+        let Some(connection) = self.read(connection) else { return false };
+        let answer = connection.ask(ServerCommand::ShowHost);
+        matches!(tokio::time::timeout(STILL_THERE, answer).await, Ok(Ok(_)))
     }
 
     /// The connection to a server is gone.

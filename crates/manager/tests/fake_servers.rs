@@ -450,6 +450,60 @@ async fn what_a_server_says_of_migrations_that_never_were_is_not_believed() {
     assert!(laboratory.command("results").await.unwrap().unwrap().contains("No migration"));
 }
 
+#[tokio::test]
+async fn a_third_server_settles_neither_others_migrations_nor_their_guests() {
+    let mut laboratory = Laboratory::open().await;
+    let mut a = FakeServer::introduce(&mut laboratory, "a").await;
+    let mut b = FakeServer::introduce(&mut laboratory, "b").await;
+    let mut c = FakeServer::introduce(&mut laboratory, "c").await;
+    let created = laboratory.guest(&mut a, "vm create v --on a").await;
+    let waited = laboratory.command("migrate v --to b --scheme post-copy --wait");
+    let start = a.migrate().await;
+    let unknown = lazycopy_protocol::control::MigrationId(77);
+    let never_was = StartMigration { migration: unknown, ..start.clone() };
+    let destination = || SideReport::Destination(DestinationReport::default());
+    for claimed in [&start, &never_was] {
+        for (report, name) in [source_report(), destination()]
+            .into_iter()
+            .flat_map(|it| ["a", "b", "c"].map(|name| (it.clone(), name)))
+        {
+            // It says to have the guest, or that it is nowhere.
+            for vms in [Vec::new(), vec![summary(&created)]] {
+                let change = |it: &mut SideEnded| {
+                    it.after.host.server = name.to_owned();
+                    it.after.host.vms = vms;
+                };
+                c.end_with(claimed, Outcome::Lost, report.clone(), change).await;
+            }
+        }
+    }
+    c.say(FromServer::VmFailed { vm: "v".to_owned(), reason: "c says so".to_owned() }).await;
+    // What it says is heard in its order: all of that was.
+    laboratory.guest(&mut c, "vm create other --on c").await;
+    a.end(&start, Outcome::Completed, source_report()).await;
+    let truth = SideReport::Destination(destination_report(&created.spec, 100));
+    b.end(&start, Outcome::Completed, truth).await;
+    tokio::join!(a.forgets(), b.forgets());
+    waited.await.unwrap().expect("it completed, and the guest is its reference run's");
+    // The guest is at its destination, and there alone.
+    let _back = laboratory.command("migrate v --to a");
+    assert_eq!(b.migrate().await.vm, "v");
+}
+
+/// The guest, as a server that has it lists it.
+fn summary(created: &CreateVm) -> VmSummary {
+    VmSummary {
+        vm: created.vm.clone(),
+        phase: lazycopy_protocol::control::VmPhase::Running,
+        pages: created.spec.pages,
+        frames: created.spec.frames,
+        accesses: 0,
+        miss_ratio: None,
+        recent_miss_ratio: None,
+        real_memory: false,
+    }
+}
+
 #[path = "fake_servers/gangs.rs"]
 mod gangs;
 #[path = "fake_servers/unlimited.rs"]

@@ -12,13 +12,15 @@ export class Connection extends EventTarget {
     this.snapshot = null;
     this.entries = [];
     this.phase = "connecting";
+    // The guest whose memory is wanted beside those that are shown anyway.
+    this.shown = null;
     this.pause = FIRST_PAUSE;
   }
 
   open() {
     clearTimeout(this.timer);
     this.stream?.close();
-    const stream = new EventSource("/api/live");
+    const stream = new EventSource(this.shown ? `/api/live?show=${encodeURIComponent(this.shown)}` : "/api/live");
     this.stream = stream;
     stream.addEventListener("open", () => {
       this.pause = FIRST_PAUSE;
@@ -26,7 +28,6 @@ export class Connection extends EventTarget {
     });
     stream.addEventListener("state", (message) => {
       const snapshot = JSON.parse(message.data);
-      // A manager that was started anew begins its numbers anew.
       this.snapshot = snapshot;
       this.tell("snapshot");
     });
@@ -48,9 +49,24 @@ export class Connection extends EventTarget {
       // The browser's own second try has no bound to its patience and none to its haste: ours has.
       stream.close();
       this.enter("reconnecting");
-      this.timer = setTimeout(() => this.open(), this.pause);
+      this.timer = setTimeout(() => this.openAgain(), this.pause);
       this.pause = Math.min(LONGEST_PAUSE, this.pause * 1.6);
     });
+  }
+
+  // A manager that was started anew has forgotten this browser: where it has a token, it asks for it.
+  async openAgain() {
+    const page = await fetch("/", { cache: "no-store" }).catch(() => null);
+    if (page?.status === 401) location.reload();
+    else this.open();
+  }
+
+  // Has a guest's memory shown, or none besides the usual ones.
+  show(name) {
+    if (this.shown === name) return;
+    this.shown = name;
+    this.open();
+    this.tell("shown", name);
   }
 
   enter(phase) {

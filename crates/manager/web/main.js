@@ -24,11 +24,21 @@ new Live(connection, {
   migrate: (vm) => commands.open("migrate", { vm }),
   start: (vm) => commands.run(`vm start ${vm}`),
   cancel: (vm) => commands.run(`migrate cancel ${vm}`),
+  show: (vm) => connection.show(vm),
   play: (directory) => { location.hash = `play=${encodeURIComponent(directory)}`; },
 });
 connection.open();
 
 let view = "live";
+
+// A part of the address that somebody may have written by hand.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
 
 function route() {
   const [name, rest] = location.hash.slice(1).split("=");
@@ -39,7 +49,7 @@ function route() {
   }
   playback.transport.pause();
   compare.transport.pause();
-  const names = rest?.split(",").map(decodeURIComponent).filter(Boolean);
+  const names = rest?.split(",").map(decoded).filter(Boolean);
   if (view === "play") {
     if (names?.length) playback.open(names[0]);
     else playback.refresh();

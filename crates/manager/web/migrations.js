@@ -12,6 +12,9 @@ const PHASES = {
   pushing: "pages are on their way", measuring: "complete; measured accesses go on", ended: "ended",
 };
 
+// Migrations that run and are shown in full, the newest; of others there is one line.
+const MOST_OPEN = 6;
+
 const estimates = new Estimates();
 
 function counter(label, key, title) {
@@ -67,20 +70,14 @@ function makeCard(actions) {
   return card;
 }
 
-// What ended faults took, and the one that lasts: its end may be known before it is counted.
-function stallSoFar(m, stall) {
-  if (!stall) return m.stall_ns;
-  stall.counted ??= m.stall_ns;
-  return Math.max(m.stall_ns, stall.counted + Math.max(0, m.model_ns - stall.since));
-}
-
 function endedText(m) {
   const total = m.outcome === "completed" ? "" : `: ${m.reason ?? "no reason was given"}`;
   return `${m.outcome ?? "ended"}${total}`;
 }
 
-function drawCard(card, m, stall) {
+function drawCard(card, m, isOpen) {
   card.migration = m;
+  const stall = m.fault;
   const ended = m.phase === "ended";
   setText(card.heading, `${m.vm}: ${m.source} → ${m.destination}, ${m.scheme}`);
   setText(card.chip, ended ? m.outcome ?? "ended" : stall ? "the guest waits" : PHASES[m.phase] ?? m.phase);
@@ -97,7 +94,13 @@ function drawCard(card, m, stall) {
   setText(card.left, ended ? percentage : left_ns == null ? `${percentage}, time left not known yet` : left_ns === 0 ? `${percentage}, nothing left to come` : `${percentage}, about ${duration(left_ns)} left`);
   setText(card.clock, `${of}; model time ${duration(m.model_ns)}`);
   setText(card.reason, ended && m.outcome !== "completed" ? endedText(m) : "");
-  setText(card.stall, stall && !ended ? `The guest waits: page fault on ${stallText(stall, m.model_ns)}` : "");
+  setAttribute(card.body, "hidden", !isOpen);
+  if (isOpen) drawBody(card, m);
+}
+
+function drawBody(card, m) {
+  const stall = m.fault;
+  setText(card.stall, stall ? `The guest waits: page fault on ${stallText(stall, m.model_ns)}` : "");
   for (const box of card.counters) {
     const number = m.arrived?.[box.dataset.counter] ?? 0;
     setCounter(box, count(number), false);
@@ -105,7 +108,7 @@ function drawCard(card, m, stall) {
   }
   setCounter(card.remote, count(m.faults_remote), true);
   setCounter(card.disk, count(m.faults_disk), true);
-  setCounter(card.stalled, duration(stallSoFar(m, ended ? null : stall)), false);
+  setCounter(card.stalled, duration(m.stall_ns), false);
   setAttribute(card.stalled, "data-active", Boolean(stall));
   setCounter(card.sent, bytes(m.bytes), false);
   // Once nothing is missing the forward context is gone, and its last position says nothing.
@@ -116,13 +119,12 @@ function drawCard(card, m, stall) {
 }
 
 // Those that run first, then the newest of those that have ended.
-export function drawMigrations(root, snapshot, stalls, actions) {
+export function drawMigrations(root, snapshot, actions) {
   const order = [...snapshot.migrations].sort((a, b) => Number(a.phase === "ended") - Number(b.phase === "ended") || b.id - a.id);
-  const newestEnded = order.find((m) => m.phase === "ended")?.id;
-  const someRun = order.some((m) => m.phase !== "ended");
+  // Of what is over one line is enough, but for the last; of many that run, too.
+  const running = order.filter((m) => m.phase !== "ended");
+  const open = new Set((running.length ? running.slice(0, MOST_OPEN) : order.slice(0, 1)).map((m) => m.id));
   keyed(root, order, (m) => m.id, () => makeCard(actions), (card, m) => {
-    drawCard(card, m, m.phase === "ended" ? null : stalls.get(m.vm));
-    // Of what is over, one line is enough, but for the last.
-    setAttribute(card.body, "hidden", m.phase === "ended" && (someRun || m.id !== newestEnded));
+    drawCard(card, m, open.has(m.id));
   });
 }

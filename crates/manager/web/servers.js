@@ -4,7 +4,7 @@ import { h, keyed, setAttribute, setText } from "./dom.js";
 import { drawGrid, makeGrid } from "./grid.js";
 import { count, duration, percent } from "./format.js";
 
-// Guests of a server that are shown with their memory; of more, those that migrate come first.
+// Guests of a server that are shown with their memory.
 const MOST_CARDS = 8;
 
 // Rows of the guests beyond.
@@ -18,8 +18,9 @@ const PHASES = {
 // What a server's state is called, where its own name does not say it.
 const STATES = { silent: "does not answer", away: "away: waited for" };
 
-// What stands on each server: its guests, and what of a running migration is here. Pure.
-export function placesOf(snapshot) {
+// What stands on each server: its guests, and what of a running migration is here; first the guest that the
+// viewer has chosen, then those that migrate. Pure.
+export function placesOf(snapshot, chosen = null) {
   const running = new Map(snapshot.migrations.filter((m) => m.phase !== "ended").map((m) => [m.vm, m]));
   return snapshot.servers.map((server) => {
     const places = [];
@@ -33,7 +34,8 @@ export function placesOf(snapshot) {
         places.push({ vm, migration: null, side: null, memory: vm.memory });
       }
     }
-    places.sort((a, b) => Number(Boolean(b.migration)) - Number(Boolean(a.migration)));
+    const rank = ({ vm, migration }) => (vm.name === chosen ? 2 : migration ? 1 : 0);
+    places.sort((a, b) => rank(b) - rank(a));
     return { server, places };
   });
 }
@@ -61,25 +63,29 @@ function makeCard(actions) {
   const moves = h("div", { class: "guest-actions" });
   const move = h("button", { type: "button", class: "quiet", text: "Migrate…" });
   const start = h("button", { type: "button", class: "quiet", text: "Start" });
-  moves.append(move, start);
+  const show = h("button", { type: "button", class: "quiet", text: "Show memory" });
+  moves.append(show, move, start);
   card.append(h("header", {}, name, chip, moves), facts, grid, empty);
   move.addEventListener("click", () => actions.migrate(card.place.vm.name));
   start.addEventListener("click", () => actions.start(card.place.vm.name));
-  Object.assign(card, { name, chip, facts, grid, empty, move, start });
+  show.addEventListener("click", () => actions.show(card.place.vm.name));
+  Object.assign(card, { name, chip, facts, grid, empty, move, start, show });
   return card;
 }
 
-function drawCard(card, place, stall) {
+function drawCard(card, place, isChosen) {
   card.place = place;
   const { vm, migration, side } = place;
+  const stall = migration?.fault;
   const gone = side === "source" && migration.phase === "measuring";
   const memory = gone ? null : place.memory;
   setText(card.name, vm.name);
   setText(card.chip, standing(place, stall));
   setAttribute(card.chip, "data-phase", migration ? (stall && side === "destination" ? "stalled" : side) : vm.phase);
-  setAttribute(card, "class", `guest${stall && side === "destination" ? " stalled" : ""}${migration ? " moving" : ""}`);
+  setAttribute(card, "class", `guest${stall && side === "destination" ? " stalled" : ""}${migration ? " moving" : ""}${isChosen ? " chosen" : ""}`);
   setAttribute(card.move, "hidden", Boolean(migration) || vm.phase === "failed");
   setAttribute(card.start, "hidden", vm.phase !== "created" || Boolean(migration));
+  setAttribute(card.show, "hidden", isChosen || Boolean(memory) || gone || !["running", "suspended"].includes(vm.phase));
   const ratio = vm.miss_ratio == null ? "" : `, miss ratio ${percent(vm.miss_ratio)}, recently ${percent(vm.recent_miss_ratio)}`;
   // The numbers are the guest's, and stand where it is.
   const accesses = side === "destination" ? migration.following_accesses : vm.accesses;
@@ -105,9 +111,14 @@ function makePanel() {
   return panel;
 }
 
-// `stalls`: the open fault of each guest, by its name.
-export function drawServers(root, snapshot, stalls, actions) {
-  keyed(root, placesOf(snapshot), ({ server }) => server.name, makePanel, (panel, { server, places }) => {
+// A guest that is not shown, and can be.
+function makeRow(name, actions) {
+  return h("li", {}, name ? h("button", { type: "button", class: "quiet", title: "Show its memory", onclick: () => actions.show(name) }) : h("span", {}));
+}
+
+// `chosen`: the guest that the viewer wants to see.
+export function drawServers(root, snapshot, chosen, actions) {
+  keyed(root, placesOf(snapshot, chosen), ({ server }) => server.name, makePanel, (panel, { server, places }) => {
     setText(panel.name, server.name);
     setText(panel.state, STATES[server.state] ?? server.state);
     setAttribute(panel.state, "data-phase", server.state);
@@ -118,15 +129,15 @@ export function drawServers(root, snapshot, stalls, actions) {
     setAttribute(panel, "aria-label", `Server ${server.name}`);
     const shown = places.slice(0, MOST_CARDS);
     const beyond = places.slice(MOST_CARDS);
-    keyed(panel.cards, shown, ({ vm }) => vm.name, () => makeCard(actions), (card, place) => drawCard(card, place, stalls.get(place.vm.name)));
-    const rows = beyond.slice(0, MOST_ROWS).map(({ vm }) => ({ key: vm.name, text: `${vm.name}: ${PHASES[vm.phase] ?? vm.phase}, ${count(vm.frames)} frames, miss ratio ${percent(vm.miss_ratio)}` }));
+    keyed(panel.cards, shown, ({ vm }) => vm.name, () => makeCard(actions), (card, place) => drawCard(card, place, place.vm.name === chosen));
+    const rows = beyond.slice(0, MOST_ROWS).map(({ vm }) => ({ key: vm.name, name: vm.name, text: `${vm.name}: ${PHASES[vm.phase] ?? vm.phase}, ${count(vm.frames)} frames, miss ratio ${percent(vm.miss_ratio)}` }));
     if (beyond.length > MOST_ROWS) rows.push({ key: "\u0000more", text: `and ${count(beyond.length - MOST_ROWS)} more` });
-    keyed(panel.rest, rows, ({ key }) => key, () => h("li", {}), (row, { text }) => setText(row, text));
+    keyed(panel.rest, rows, ({ key }) => key, ({ name }) => makeRow(name, actions), (row, { text }) => setText(row.firstElementChild, text));
     setAttribute(panel.none, "hidden", places.length > 0);
   });
 }
 
 export function stallText(stall, model_ns) {
-  const waited = model_ns != null ? Math.max(0, model_ns - stall.since) : null;
+  const waited = model_ns != null ? Math.max(0, model_ns - stall.since_ns) : null;
   return `Page${stall.page}${waited ? ` for ${duration(waited)}` : ""}`;
 }

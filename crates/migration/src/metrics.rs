@@ -1,7 +1,7 @@
 //! The metrics of a migration, each defined where it is computed.
 
 use crate::parameters::Scheme;
-use crate::report::{DestinationReport, SourceReport};
+use crate::report::{DestinationReport, PageCounts, SourceReport};
 use lazycopy_units::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -196,7 +196,7 @@ impl Metrics {
         if self.outcome == Outcome::Completed
             && destination.source_lost.is_none()
             && source.released_at.is_some()
-            && source.sent.above(&source.lost_in_flight) != destination.arrived
+            && !same_pages(source, destination)
         {
             let (sent, lost) = (source.sent, source.lost_in_flight);
             let arrived = destination.arrived;
@@ -224,13 +224,19 @@ impl Metrics {
         if self.outcome != Outcome::Completed {
             return Ok(());
         }
-        let (Some(total), Some(preparation), Some(downtime), Some(resume)) = (
+        let times = (
             self.total_migration_time_ns,
             self.preparation_time_ns,
             self.downtime_ns,
             self.resume_time_ns,
-        ) else {
-            return Err("a completed migration lacks one of its times".to_owned());
+        );
+        let (total, preparation, downtime, resume) = match times {
+            (Some(total), Some(preparation), Some(downtime), Some(resume)) => {
+                (total, preparation, downtime, resume)
+            }
+            // The source died before it told when it began and when it suspended the guest.
+            (None, None, None, Some(_)) => return Ok(()),
+            _ => return Err("a completed migration lacks one of its times".to_owned()),
         };
         if u128::from(total) != sum(&[preparation, downtime, resume]) {
             return Err(format!("{total} ns is not {preparation} + {downtime} + {resume} ns"));
@@ -239,8 +245,61 @@ impl Metrics {
     }
 }
 
+/// Whether both sides count the same pages. A forward page that was to arrive after completion may
+/// have met a destination that was through, or a link that had broken: nobody needed it.
+fn same_pages(source: &SourceReport, destination: &DestinationReport) -> bool {
+    let (sent, arrived) = (source.sent.above(&source.lost_in_flight), destination.arrived);
+    if sent == arrived {
+        return true;
+    }
+    let but_for_forward = PageCounts { forward: arrived.forward, ..sent } == arrived;
+    but_for_forward
+        && arrived.forward < sent.forward
+        && was_sending_at_completion(source, destination)
+}
+
+/// Whether what the source sent last was to arrive after completion, of which it learns one latency
+/// later.
+fn was_sending_at_completion(source: &SourceReport, destination: &DestinationReport) -> bool {
+    let instants = (source.released_at, source.link_used_until, destination.completed_at);
+    let (Some(released), Some(used), Some(completed)) = instants else { return false };
+    let latency = released.as_nanos().saturating_sub(completed.as_nanos());
+    used.as_nanos().saturating_add(latency) > completed.as_nanos()
+}
+
 /// Bytes per second of `bytes` over `nanos` nanoseconds; `None` over no time.
 fn mean_rate(bytes: u64, nanos: u64) -> Option<u64> {
     let per_sec = u128::from(bytes) * u128::from(Duration::from_secs(1).as_nanos());
     u64::try_from(per_sec.checked_div(u128::from(nanos))?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Option<Instant> {
+        Some(Instant::ZERO + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn forward_pages_alone_may_be_missed_and_only_after_completion() {
+        let counts = |background, forward| PageCounts { background, forward, ..Default::default() };
+        // The latency is one second.
+        let source = |until| SourceReport {
+            sent: counts(9, 3),
+            link_used_until: at(until),
+            released_at: at(21),
+            ..SourceReport::default()
+        };
+        let destination = |arrived| DestinationReport {
+            arrived,
+            completed_at: at(20),
+            ..DestinationReport::default()
+        };
+        assert!(same_pages(&source(19), &destination(counts(9, 3))));
+        assert!(same_pages(&source(20), &destination(counts(9, 2))));
+        assert!(!same_pages(&source(19), &destination(counts(9, 2))), "it came before completion");
+        assert!(!same_pages(&source(20), &destination(counts(8, 3))), "no forward page");
+        assert!(!same_pages(&source(20), &destination(counts(9, 4))), "it was never sent");
+    }
 }

@@ -65,8 +65,8 @@ impl Pair {
     fn new(spec: &Arc<GuestSpec>, before: u64, parameters: &MigrationParameters) -> Pair {
         let mut guest = Guest::new_in_pages(Arc::clone(spec)).unwrap();
         guest.run_to(Instant::ZERO, before, Duration::ZERO).unwrap();
-        let mut destination = Destination::new(Arc::clone(spec), parameters.clone());
-        destination.receive_into(Memory::in_pages(spec.pages, spec).unwrap());
+        let memory = Memory::in_pages(spec.pages, spec).unwrap();
+        let destination = Destination::receiving_into(memory, Arc::clone(spec), parameters.clone());
         let source = Source::new(guest, parameters.clone());
         let seen = [Vec::new(), Vec::new()];
         Pair { now: Instant::ZERO, source, destination, seen, messages: 0, accesses: 0 }

@@ -2,8 +2,8 @@
 
 use crate::directory::{EVENTS, ResultsError, failed};
 use crate::record::RunRecord;
-use lazycopy_migration::{Cause, Event, EventKind, FaultEnd, Outcome};
-use lazycopy_units::{Duration, Instant, PAGE_MESSAGE_BYTES};
+use lazycopy_migration::{Event, EventKind, FaultEnd, Outcome, PageCounts};
+use lazycopy_units::{Duration, Instant, PAGE_MESSAGE_BYTES, PageNumber};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,14 @@ pub enum EventError {
     /// It is no UTF-8.
     #[error("it is no text")]
     NoText,
+    /// It names a page that the guest does not have.
+    #[error("the guest has {pages} pages, and this is {page}")]
+    NoPage {
+        /// What is named.
+        page: PageNumber,
+        /// How many there are.
+        pages: u64,
+    },
 }
 
 /// The events of a log, one after another; of what is read, no more than one line is held. After
@@ -124,10 +132,10 @@ pub struct EventTally {
     pub events: u64,
     /// The instant of the last.
     pub last_at: Instant,
-    round: u64,
-    background: u64,
-    forward: u64,
-    demand: u64,
+    sent: PageCounts,
+    arrived: PageCounts,
+    /// The highest page that was sent or came, and the line that names it first.
+    highest: Option<(PageNumber, usize)>,
     context_bytes: u64,
     faults_remote: u64,
     faults_disk: u64,
@@ -141,13 +149,13 @@ impl EventTally {
         self.events += 1;
         self.last_at = event.at;
         match &event.kind {
-            EventKind::PageSent { cause, .. } => {
-                *match cause {
-                    Cause::Round => &mut self.round,
-                    Cause::Background => &mut self.background,
-                    Cause::Forward => &mut self.forward,
-                    Cause::Demand => &mut self.demand,
-                } += 1;
+            EventKind::PageSent { page, cause } => {
+                self.sent.add(*cause, 1);
+                self.named(*page);
+            }
+            EventKind::PageArrived { page, cause, .. } => {
+                self.arrived.add(*cause, 1);
+                self.named(*page);
             }
             EventKind::Handover { bytes } => self.context_bytes = *bytes,
             EventKind::FaultEnded { by, stalled, .. } => {
@@ -163,7 +171,14 @@ impl EventTally {
         }
     }
 
-    /// Whether a log is that of a run: of one that completed it has each page and each fault.
+    fn named(&mut self, page: PageNumber) {
+        if self.highest.is_none_or(|(highest, _)| page > highest) {
+            self.highest = Some((page, self.events as usize));
+        }
+    }
+
+    /// Whether a log is that of a run: it names no page that the guest does not have, and no more
+    /// of them come than are sent; of a run that completed it has each page and each fault.
     /// `path` is the log's.
     ///
     /// # Errors
@@ -171,19 +186,37 @@ impl EventTally {
     pub fn check(&self, path: &Path, record: &RunRecord) -> Result<(), ResultsError> {
         let metrics = &record.metrics;
         let disagree = |problem| ResultsError::Disagree { path: path.to_owned(), problem };
+        let pages = record.scenario["guest"]["pages"].as_u64();
+        if let (Some((page, line)), Some(pages)) = (self.highest, pages)
+            && u64::from(page.0) >= pages
+        {
+            let error = EventError::NoPage { page, pages };
+            return Err(ResultsError::Event { path: path.to_owned(), line, error });
+        }
+        let (sent, arrived) = (&self.sent, &self.arrived);
+        let lanes = [
+            ("round", sent.round, arrived.round),
+            ("background", sent.background, arrived.background),
+            ("forward", sent.forward, arrived.forward),
+            ("demand", sent.demand, arrived.demand),
+        ];
+        if let Some((lane, sent, arrived)) = lanes.iter().find(|(_, sent, came)| came > sent) {
+            return Err(disagree(format!(
+                "of the {sent} pages that it sends with the cause {lane} {arrived} arrive"
+            )));
+        }
         if metrics.outcome != Outcome::Completed {
             return Ok(());
         }
         if !self.completed {
             return Err(ResultsError::Ends { path: path.to_owned(), line: self.events + 1 });
         }
-        let pages = self.round + self.background + self.forward + self.demand;
-        let bytes = self.context_bytes.saturating_add(pages * PAGE_MESSAGE_BYTES);
+        let bytes = self.context_bytes.saturating_add(sent.total() * PAGE_MESSAGE_BYTES);
         let figures = [
-            ("pages_round", self.round, metrics.pages_round),
-            ("pages_background", self.background, metrics.pages_background),
-            ("pages_forward", self.forward, metrics.pages_forward),
-            ("pages_demand", self.demand, metrics.pages_demand),
+            ("pages_round", sent.round, metrics.pages_round),
+            ("pages_background", sent.background, metrics.pages_background),
+            ("pages_forward", sent.forward, metrics.pages_forward),
+            ("pages_demand", sent.demand, metrics.pages_demand),
             ("bytes_transferred", bytes, metrics.bytes_transferred),
             ("faults_remote", self.faults_remote, metrics.faults_remote),
             ("faults_disk", self.faults_disk, metrics.faults_disk),

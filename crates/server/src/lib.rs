@@ -15,6 +15,8 @@ mod arguments;
 mod clock;
 mod connection;
 mod expected;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod host;
 mod manager;

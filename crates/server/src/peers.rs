@@ -4,7 +4,7 @@ use crate::connection::Connection;
 use crate::expected::Answerer;
 use crate::handshake::{HANDSHAKE_DEADLINE, answer_of_old, unexpected};
 use crate::host::Host;
-use crate::vm::{MOST_ACCESSES, check_link};
+use crate::vm::{MOST_ACCESSES, check_link, check_parameters};
 use lazycopy_protocol::control::{MigrationId, MigrationKey};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
@@ -166,7 +166,7 @@ async fn take_in_bulk(
 }
 
 /// What can be said of an offer without looking at the pool.
-fn check(offer: &Offer) -> Result<(), String> {
+pub(crate) fn check(offer: &Offer) -> Result<(), String> {
     check_link(&offer.link)?;
     if offer.position > MOST_ACCESSES {
         return Err(format!(
@@ -174,5 +174,5 @@ fn check(offer: &Offer) -> Result<(), String> {
             offer.position
         ));
     }
-    offer.parameters.validate().map_err(|error| error.to_string())
+    check_parameters(&offer.parameters)
 }

@@ -4,14 +4,15 @@
 mod common;
 
 use common::{
-    Cable, Fleet, PATIENCE, Piece, PlayedDestination, PlayedSource, RunningServer, connections,
-    creation, hear, moving, plane_guest, read_batch, start, tell, welcome,
+    Cable, Fleet, PATIENCE, Piece, PlayedDestination, PlayedSource, RunningServer, batch,
+    connections, creation, hear, mark, moving, plane_guest, read_batch, start, tell, welcome,
 };
 use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, reference_run};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{EventKind, MigrationParameters, Outcome, PushOrder, Reply, Scheme};
 use lazycopy_protocol::control::{MigrationId, ServerCommand, SideEnded, VmPhase, Watch};
 use lazycopy_protocol::peer::PeerMessage;
+use lazycopy_protocol::plane::BatchKind;
 use lazycopy_server::ServerConfig;
 use lazycopy_units::{Duration, Instant, Rate};
 use std::sync::Arc;
@@ -132,6 +133,28 @@ async fn a_guest_that_is_given_back_has_all_its_pages() {
     reply(&mut control, Reply::ThrownAway { reason: "no such recording".to_owned() }).await;
     tell(&mut control, PeerMessage::Acknowledged { connection: 1, batches }).await;
     check_failed(&mut fleet, &spec, 1, "no such recording").await;
+}
+
+/// The source gives up what is acknowledged, and may get the guest back until it runs elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_page_is_acknowledged_before_the_guest_runs() {
+    let fleet = Fleet::start().await;
+    let mut source = PlayedSource::start(&fleet, 1, 1).await;
+    let pages = source.all_pages();
+    let batches: Vec<_> = pages.chunks(pages.len().div_ceil(16)).collect();
+    assert!(batches.len() > 8);
+    for (pages, number) in batches.iter().zip(0..) {
+        source.send(1, &batch(number, pages)).await;
+    }
+    source.send(1, &mark(batches.len() as u64, BatchKind::Fence)).await;
+    source.send_context().await;
+    loop {
+        match hear(&mut source.control).await.expect("the destination left early") {
+            PeerMessage::Acknowledged { .. } => panic!("the guest could not be given back"),
+            PeerMessage::Reply { reply: Reply::Complete, .. } => break,
+            _ => {}
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,7 +89,11 @@ impl SweepFile {
         SweepFile::from_toml(&text, path, seeds)
     }
 
-    fn from_toml(text: &str, path: &Path, seeds: Option<u64>) -> Result<SweepFile, SweepError> {
+    pub(crate) fn from_toml(
+        text: &str,
+        path: &Path,
+        seeds: Option<u64>,
+    ) -> Result<SweepFile, SweepError> {
         let table: SweepTable = toml::from_str(text).map_err(|error| SweepError::Malformed {
             file: path.to_owned(),
             problem: error.to_string(),

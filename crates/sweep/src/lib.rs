@@ -29,6 +29,21 @@ mod shard;
 mod table;
 mod touch_rate;
 
+/// A way in for the fuzzer.
+#[doc(hidden)]
+pub mod fuzzing {
+    use crate::error::SweepError;
+    use std::path::Path;
+
+    /// Reads the text of a sweep file, and checks its own rules.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn read(text: &str) -> Result<(), SweepError> {
+        crate::file::SweepFile::from_toml(text, Path::new("sweep.toml"), None).map(|_| ())
+    }
+}
+
 pub use aside::{Aside, AsideError, Whole, remove_leftovers};
 pub use compute::{Computed, Observer, Work, compute, on_threads};
 pub use error::SweepError;

@@ -9,20 +9,39 @@ use crate::tls::{FIRST_TLS_BYTE, Role, Tls, TlsError, check_role};
 use crate::token::{Token, TokenError};
 use clap::Args;
 use lazycopy_protocol::control::{MigrationKey, PROTOCOL_VERSION};
+use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
+
+/// A link through which nothing comes back for so long is broken: longer than a side waits until the
+/// other one reads (ten seconds), and than a switch or a route takes to come back. A process that is
+/// stopped is no dead link: its system still acknowledges.
+pub const DEAD_LINK: Duration = Duration::from_secs(15);
+
+/// While nothing is said the other side's system is asked so often whether it is there.
+const PROBE_PERIOD: Duration = Duration::from_secs(5);
+
+/// So many of these may stay unanswered.
+const PROBES: u32 = 2;
 
 /// What a process is told of its doors.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct DoorArguments {
     /// The cluster token, which every other process has to prove; needed beyond this machine
-    #[arg(long, global = true, value_name = "FILE", env = "LAZYCOPY_TOKEN_FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "LAZYCOPY_TOKEN_FILE",
+        hide_env_values = true
+    )]
     pub token_file: Option<PathBuf>,
     /// Speak TLS with the certificates that `manager certs` has made in this directory
-    #[arg(long, global = true, value_name = "DIR", env = "LAZYCOPY_TLS")]
+    #[arg(long, global = true, value_name = "DIR", env = "LAZYCOPY_TLS", hide_env_values = true)]
     pub tls: Option<PathBuf>,
 }
 
@@ -154,7 +173,7 @@ impl Door {
         key: Option<&MigrationKey>,
     ) -> Result<Stream, DoorError> {
         let handshake = async {
-            socket.set_nodelay(true)?;
+            set_up(&socket)?;
             let mut stream = match &self.tls {
                 None => Stream::plain(socket),
                 Some(tls) => {
@@ -184,7 +203,7 @@ impl Door {
         key_of: impl FnOnce(&Purpose) -> Result<Option<MigrationKey>, String>,
     ) -> Result<Admitted, DoorError> {
         let handshake = async {
-            socket.set_nodelay(true)?;
+            set_up(&socket)?;
             let mut stream = self.begin(socket).await?;
             let session = stream.session()?;
             let token = self.token.as_ref();
@@ -235,6 +254,19 @@ impl Door {
         write_refusal(&mut Stream::plain(socket), reason).await;
         Err(refused(reason.to_owned()))
     }
+}
+
+/// What every socket between processes has: nothing waits to be sent, and a link through which
+/// nothing comes back is a broken connection after [`DEAD_LINK`], also while nothing is said.
+fn set_up(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let probes = TcpKeepalive::new().with_time(PROBE_PERIOD).with_interval(PROBE_PERIOD);
+    let socket = SockRef::from(socket);
+    socket.set_tcp_keepalive(&probes.with_retries(PROBES))?;
+    // Without it the system sends again for a quarter of an hour what nobody acknowledges.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(DEAD_LINK))?;
+    Ok(())
 }
 
 /// What a certificate of that role is good for.

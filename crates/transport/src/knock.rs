@@ -338,3 +338,30 @@ pub(crate) fn oversize(beginning: &[u8]) -> String {
         None => stranger(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How it goes between two sides, of which the one that knocks is of that protocol and release.
+    fn knock_of(protocol: u32, release: &str) -> Result<(), String> {
+        let secret = Secret::of(None, Some(&MigrationKey::new([7; 32])));
+        let mut knocking = Knocking::new(Purpose::Ctl, false);
+        let mut frame: Value = serde_json::from_slice(&knocking.frame).unwrap();
+        (frame["lazycopy"], frame["version"]) = (protocol.into(), release.into());
+        knocking.frame = to_json(&frame);
+        let answered = Knocked::take(knocking.frame.clone(), false)?.answer(secret.clone(), vec![]);
+        let last = knocking.take(&secret, &[], answered.frame())?;
+        answered.take(&last)
+    }
+
+    #[test]
+    fn releases_of_one_protocol_go_together_and_others_are_named() {
+        assert_eq!(knock_of(PROTOCOL_VERSION, "0.0.9"), Ok(()));
+        for protocol in [PROTOCOL_VERSION - 1, PROTOCOL_VERSION + 1] {
+            let refusal = knock_of(protocol, "7.7").unwrap_err();
+            assert!(refusal.contains(&format!("protocol {protocol} (lazycopy 7.7)")), "{refusal}");
+            assert!(refusal.contains(&format!("protocol {PROTOCOL_VERSION} (")), "{refusal}");
+        }
+    }
+}

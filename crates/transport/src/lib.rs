@@ -29,7 +29,7 @@ mod token;
 
 pub use certificates::{CertificateError, make_certificates};
 pub use descriptors::raise_descriptor_limit;
-pub use door::{Admitted, Door, DoorArguments, DoorError};
+pub use door::{Admitted, DEAD_LINK, Door, DoorArguments, DoorError};
 pub use handshake::{HANDSHAKE_DEADLINE, answer, knock, write_refusal};
 pub use knock::{KNOCK_FRAME_BYTES, PageLink, Purpose, Secret};
 pub use lobby::{Evicted, Lobby, Seat};

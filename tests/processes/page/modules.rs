@@ -115,13 +115,31 @@ fn progress_and_time_left_never_run_backwards_whatever_is_said() {
         globalThis.answer = given.said.map(([progress, left_ns]) =>
             estimates.of({ id: 1, phase: "pushing", progress, left_ns }));
         globalThis.answer.push(estimates.of({ id: 1, phase: "ended", outcome: "completed" }));
+        const of_another_manager = { id: 1, started_unix_ms: 5, phase: "pushing", progress: 0.2, left_ns: 800 };
+        globalThis.answer.push(estimates.of(of_another_manager));
         "#,
     );
     let column = |key: &str| -> Vec<Value> {
         shown.as_array().unwrap().iter().map(|row| row[key].clone()).collect()
     };
-    assert_eq!(json!(column("progress")), json!([0.1, 0.4, 0.4, 0.4, 0.4, 0.9, 1]));
-    assert_eq!(json!(column("left_ns")), json!([900, 500, 500, 500, 450, 450, 0]));
+    assert_eq!(json!(column("progress")), json!([0.1, 0.4, 0.4, 0.4, 0.4, 0.9, 1, 0.2]));
+    assert_eq!(json!(column("left_ns")), json!([900, 500, 500, 500, 450, 450, 0, 800]));
+}
+
+#[test]
+fn the_guest_that_was_chosen_stands_first_then_those_that_migrate() {
+    let shown = run_module(
+        &json!({}),
+        r#"
+        import { placesOf } from "servers.js";
+        const vms = ["u", "v", "w", "x"].map((name) => ({ name, server: "a" }));
+        const migrations = [{ vm: "w", source: "a", destination: "b", phase: "pushing" }];
+        const snapshot = { servers: [{ name: "a" }, { name: "b" }], vms, migrations };
+        const names = (chosen) => placesOf(snapshot, chosen).map(({ places }) => places.map(({ vm }) => vm.name));
+        globalThis.answer = [names(), names("x")];
+        "#,
+    );
+    assert_eq!(shown, json!([[["w", "u", "v", "x"], ["w"]], [["x", "w", "u", "v"], ["w"]]]));
 }
 
 #[test]

@@ -67,6 +67,16 @@ fn finished_runs_are_listed_and_read_and_broken_ones_are_told_by_name_and_line()
     assert!(cut_between_lines.starts_with(&told(11)), "{cut_between_lines}");
     let edited = written(&events.body.replacen(lines[16], "{\"at_ns\": \"soon\"}", 1));
     assert!(edited.starts_with(&told(17)), "{edited}");
+    let came = lines.iter().position(|line| line.contains("\"page_arrived\"")).unwrap();
+    let edited = |text: &str| {
+        let mut lines = lines.clone();
+        lines[came] = text;
+        written(&format!("{}\n", lines.join("\n")))
+    };
+    let beyond = edited(&lines[came].replace("\"page\":", "\"page\":9"));
+    assert!(beyond.starts_with(&told(came + 1)) && beyond.contains("has 50 pages"), "{beyond}");
+    let twice = edited(&format!("{0}\n{0}", lines[came]));
+    assert!(twice.contains("events.jsonl") && twice.contains("arrive"), "{twice}");
     let mut swapped = lines.clone();
     swapped.swap(0, count - 1);
     let swapped = written(&format!("{}\n", swapped.join("\n")));

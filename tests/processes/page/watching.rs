@@ -29,6 +29,53 @@ fn a_snapshot_shows_servers_and_guests_and_their_memory() {
     page.end();
 }
 
+/// More guests than have their memory in a picture.
+const CROWD: usize = 18;
+
+#[test]
+fn a_viewer_chooses_a_guest_whose_memory_is_shown_beside_the_first_ones() {
+    let page = Page::with_servers();
+    for number in 10..10 + CROWD {
+        page.commands(&format!("vm create v{number} --on a {SEEN}"));
+        page.commands(&format!("vm start v{number}"));
+    }
+    let has_memory = |shown: &Value, vm: usize| !shown["vms"][vm]["memory"].is_null();
+    let shown = page.awaits(|shown| has_memory(shown, 15));
+    assert!(!has_memory(&shown, 16) && !has_memory(&shown, CROWD - 1), "others are not shown");
+    let is_seen = |(name, shown): &(String, Value)| {
+        name == "state" && has_memory(shown, CROWD - 1) && has_memory(shown, 0)
+    };
+    assert!(page.live_at("/api/live?show=v27").any(|event| is_seen(&event)));
+    page.awaits(|shown| !has_memory(shown, CROWD - 1));
+    let watched = page.commands("watch v26");
+    assert_eq!(watched["vm"]["memory"]["kind"], "cells", "whoever watches one has chosen it");
+    for wrong in ["show=", "show=..%2f", "v27", "show=v27&show=v26"] {
+        let answer = page.read(&format!("/api/live?{wrong}"));
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.body);
+        assert!(answer.error().contains("show"), "{}", answer.body);
+    }
+    page.end();
+}
+
+#[test]
+fn a_viewer_that_comes_while_the_guest_waits_is_told_for_which_page() {
+    let page = Page::with_servers();
+    page.commands("time freeze");
+    page.commands(&format!("vm create v --on a {SEEN}"));
+    page.commands("migrate v --to b --scheme post-copy");
+    let fault = |shown: &Value| shown["migrations"][0]["fault"].clone();
+    let shown = page.awaits(|shown| shown["migrations"][0]["model_ns"] == 0);
+    assert_eq!(fault(&shown), Value::Null);
+    page.commands("time step 3s");
+    let shown = page.awaits(|shown| shown["migrations"][0]["model_ns"] == 3_000_000_000_u64);
+    let waits = fault(&shown);
+    let since = waits["since_ns"].as_u64().expect("the guest waits");
+    assert_eq!(shown["migrations"][0]["stall_ns"].as_u64(), Some(3_000_000_000 - since));
+    let said = page.live().find(|(name, _)| name == "state").expect("there is a first picture");
+    assert_eq!(fault(&said.1), waits, "the first picture has it");
+    page.end();
+}
+
 #[test]
 fn a_viewer_that_comes_late_is_told_the_end_of_the_log() {
     let page = Page::with_servers();

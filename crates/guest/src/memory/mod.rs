@@ -66,6 +66,11 @@ impl Memory {
         Memory::of(pages, frames, Order::new(pages, frames))
     }
 
+    /// No memory, in the place of one that comes later.
+    pub fn none() -> Self {
+        Memory::new(0, 0)
+    }
+
     /// An empty memory of `frames` frames for the guest, which holds its pages as real bytes.
     ///
     /// A page that comes into memory has the bytes that [`PageContents`] gives it. Where they are

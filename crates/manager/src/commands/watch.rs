@@ -27,6 +27,7 @@ impl Manager {
 
     async fn scene(&self, name: &str) -> Scene {
         let picture = self.open_picture();
+        let _pick = picture.pick(name);
         let mut looks = 0;
         loop {
             let snapshot = picture.look(self).await;

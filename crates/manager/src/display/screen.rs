@@ -59,6 +59,7 @@ impl Drop for Left {
 /// When the terminal cannot be used.
 pub(crate) async fn watch(manager: &Manager, name: &str, colours: bool) -> io::Result<()> {
     let picture = manager.open_picture();
+    let _pick = picture.pick(name);
     let mut estimates = (None, Estimate::default());
     let first = scene_of(name, &*picture.look(manager).await, &mut estimates);
     let (scenes, newest) = watch::channel(first);

@@ -8,7 +8,7 @@ use crate::feed;
 use crate::fleet::{Ended, Migration, Side};
 use crate::grammar::EventLevel;
 use lazycopy_migration::{Event, Scheme};
-use lazycopy_protocol::control::{MigrationId, Transfer, VmState};
+use lazycopy_protocol::control::{MigrationId, Transfer, VmPhase, VmState};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -220,6 +220,15 @@ impl Followed {
     fn shown(&mut self, state: &VmState) {
         let Some(moving) = &state.moving else { return };
         self.track.reads(moving.at);
+        // Who looks on later has not heard of the steps before, and sees them.
+        match (moving.side, state.summary.phase) {
+            (Side::Source, _) if moving.left.is_some() => self.track.reach(MigrationPhase::Down),
+            (Side::Destination, VmPhase::Running) => self.track.reach(MigrationPhase::Measuring),
+            (Side::Destination, _) if state.snapshot.is_some() && !self.track.has_suspended() => {
+                self.track.reach(MigrationPhase::Pushing);
+            }
+            _ => {}
+        }
         let registers = state.snapshot.as_ref().map(|snapshot| snapshot.registers);
         match (moving.side, registers, &moving.left) {
             (Side::Source, Some(registers), _) => {

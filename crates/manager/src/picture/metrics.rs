@@ -172,7 +172,7 @@ impl Meters {
         );
         registry.register(
             "page_faults",
-            "Page faults of migrations that are over, by what ended them",
+            "Page faults of migrations, by what ended them",
             self.faults.clone(),
         );
         registry.register_with_unit(

@@ -41,6 +41,11 @@ impl Series {
         }
     }
 
+    /// Whether nothing was noted yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
     /// The instant of each sample but the first, and the ratio since the sample before it, times
     /// `scale`.
     pub(crate) fn points(&self, scale: f64) -> Vec<(u64, f64)> {

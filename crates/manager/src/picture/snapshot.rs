@@ -3,7 +3,6 @@
 use lazycopy_migration::{Outcome, PageCounts, Scheme};
 use lazycopy_protocol::control::{MemoryDensity, MigrationId, VmPhase};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// The fleet. The document has a version and the time besides.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -96,7 +95,9 @@ pub(crate) struct MigrationView {
     pub bytes: u64,
     pub faults_remote: u64,
     pub faults_disk: u64,
+    /// The fault that blocks the guest now is in it.
     pub stall_ns: u64,
+    pub fault: Option<FaultView>,
     pub progress: f64,
     pub left_ns: Option<u64>,
     pub forward_accesses: Option<u64>,
@@ -109,12 +110,17 @@ pub(crate) struct MigrationView {
     pub destination_memory: Option<MemoryView>,
     /// Its run directory, below the results.
     pub directory: Option<String>,
-    /// The lanes that pages have left the source by; the page takes them from the log.
-    #[serde(skip)]
-    pub sent: BTreeMap<u32, CellCause>,
     /// The last events in words; the page makes its own.
     #[serde(skip)]
     pub events: Vec<String>,
+}
+
+/// A page fault of a migration that blocks its guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct FaultView {
+    pub page: u32,
+    /// The model instant of its beginning.
+    pub since_ns: u64,
 }
 
 /// How far a migration is, by its steps; none is gone back to.
@@ -151,6 +157,9 @@ pub(crate) struct Cell {
     pub page: u32,
     pub dirty: bool,
     pub cause: CellCause,
+    /// The lane that it has left the source by, at the source of a migration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<CellCause>,
 }
 
 /// What brought a page into a memory.

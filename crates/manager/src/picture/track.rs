@@ -1,7 +1,7 @@
 //! One migration as the page follows it: from what both sides say while it runs.
 
 use super::series::Series;
-use super::snapshot::{CellCause, MigrationPhase};
+use super::snapshot::{CellCause, FaultView, MigrationPhase};
 use lazycopy_guest::Registers;
 use lazycopy_migration::{
     Cause, Event, EventKind, Fate, FaultEnd, Metrics, Outcome, PageCounts, Side,
@@ -32,6 +32,9 @@ pub(crate) struct Track {
     /// Bytes of the context, once it has left, and once it has arrived.
     context: u64,
     context_came: bool,
+    /// The page fault that blocks the guest, where faults are watched one by one, and the stall that
+    /// was counted before it.
+    fault: Option<(FaultView, u64)>,
     /// What the events say that the destination has told; each count may be behind the other.
     seen: Counts,
     progress: f64,
@@ -102,7 +105,12 @@ impl Track {
                 self.reach(MigrationPhase::Measuring);
                 self.progress = 1.0;
             }
+            EventKind::FaultBegan { page, .. } => {
+                let fault = FaultView { page: page.0, since_ns: event.at.as_nanos() };
+                self.fault = Some((fault, self.counts.stall_ns));
+            }
             EventKind::FaultEnded { page, by, stalled } => {
+                self.fault = None;
                 match by {
                     FaultEnd::Remote => self.seen.faults_remote += 1,
                     FaultEnd::Disk => {
@@ -131,7 +139,7 @@ impl Track {
         let context = if self.context_came { self.context } else { 0 };
         self.seen.bytes = self.seen.arrived.total() * PAGE_MESSAGE_BYTES + context;
         let seen = self.seen;
-        self.count(&seen);
+        self.count(&seen, event.at);
     }
 
     /// The destination has told how far it is.
@@ -145,7 +153,7 @@ impl Track {
             faults_disk: transfer.faults_disk,
             stall_ns: transfer.stall.as_nanos(),
         };
-        self.count(&told);
+        self.count(&told, transfer.at);
     }
 
     /// The clock of a side reads so much, whether anything happens or not.
@@ -198,16 +206,26 @@ impl Track {
         self.causes.retain(|page, _| resident(*page));
     }
 
-    fn reach(&mut self, phase: MigrationPhase) {
+    /// Whether the suspension of the guest, or what precedes it, has been heard of.
+    pub(super) fn has_suspended(&self) -> bool {
+        self.guessed.is_some()
+    }
+
+    /// It has come as far as that.
+    pub(super) fn reach(&mut self, phase: MigrationPhase) {
+        if phase == MigrationPhase::Ended {
+            self.fault = None;
+        }
         self.phase = self.phase.max(Some(phase));
     }
 
-    fn count(&mut self, told: &Counts) {
+    /// Takes what was counted up to that instant, by the clock of whoever tells it.
+    fn count(&mut self, told: &Counts, at: Instant) {
         let before = self.counts.bytes;
         self.counts.raise_to(told);
-        let (now, bytes) = (self.at.as_nanos(), self.counts.bytes);
+        let (now, bytes) = (at.as_nanos(), self.counts.bytes);
         // Between two pages the link is not idle; once nothing is missing, it is.
-        if bytes > before || bytes == 0 || self.phase() >= MigrationPhase::Measuring {
+        if bytes > before || self.link.is_empty() || self.phase() >= MigrationPhase::Measuring {
             self.link.note(now, bytes, now);
         }
         if let Some(remaining) = self.remaining() {
@@ -231,6 +249,20 @@ impl Track {
 
     pub(crate) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// The page fault that blocks the guest now, as far as is known.
+    pub(crate) fn fault(&self) -> Option<FaultView> {
+        self.fault.map(|(fault, _)| fault)
+    }
+
+    /// How long page faults have blocked the guest so far, by the one that still does, too: its end
+    /// may be counted before it is heard of.
+    pub(crate) fn stall_ns(&self) -> u64 {
+        let open = self.fault.map(|(fault, before)| {
+            before.saturating_add(self.at.as_nanos().saturating_sub(fault.since_ns))
+        });
+        self.counts.stall_ns.max(open.unwrap_or(0))
     }
 
     /// Pages that arrive in all, as far as is known.
@@ -265,9 +297,10 @@ impl Track {
         self.link.points(1e9)
     }
 
-    /// Model instants and misses per access.
+    /// Model instants and misses per access: a miss is counted before its access is completed.
     pub(crate) fn misses(&self) -> Vec<(u64, f64)> {
-        self.misses.points(1.0)
+        let points = self.misses.points(1.0).into_iter();
+        points.map(|(at, ratio)| (at, ratio.min(1.0))).collect()
     }
 
     pub(crate) fn forward(&self) -> Option<u64> {
@@ -282,9 +315,9 @@ impl Track {
         self.causes.get(&page).copied().unwrap_or(CellCause::Own)
     }
 
-    /// The pages that have left the source, where they are watched one by one.
-    pub(crate) fn sent(&self) -> &BTreeMap<u32, CellCause> {
-        &self.sent
+    /// The lane that a page has left the source by, where they are watched one by one.
+    pub(crate) fn sent(&self, page: u32) -> Option<CellCause> {
+        self.sent.get(&page).copied()
     }
 
     /// The pages that have come, where they are watched one by one.

@@ -85,7 +85,7 @@ impl View<'_> {
         let ended = migration.ended();
         let (counts, running) = (track.counts(), ended.is_none());
         let at = |server| running.then(|| self.answers.vm(server, &migration.vm)).flatten();
-        let source_memory = at(&migration.source).and_then(|it| memory(it, |_| CellCause::Own));
+        let source_memory = at(&migration.source).and_then(|it| source_memory(it, track));
         let directory = ended.and_then(|ended| ended.directory.as_ref()?.file_name());
         MigrationView {
             id,
@@ -104,7 +104,8 @@ impl View<'_> {
             bytes: counts.bytes,
             faults_remote: counts.faults_remote,
             faults_disk: counts.faults_disk,
-            stall_ns: counts.stall_ns,
+            stall_ns: track.stall_ns(),
+            fault: track.fault(),
             progress: track.progress(),
             left_ns: track.left_ns().filter(|_| running),
             forward_accesses: track.forward(),
@@ -117,7 +118,6 @@ impl View<'_> {
                 false => followed.and_then(|followed| followed.after.clone()),
             },
             directory: directory.map(|name| name.to_string_lossy().into_owned()),
-            sent: track.sent().clone(),
             events: followed.map(|it| it.lines.iter().cloned().collect()).unwrap_or_default(),
         }
     }
@@ -153,11 +153,20 @@ fn memory(state: &VmState, cause: impl Fn(u32) -> CellCause) -> Option<MemoryVie
     Some(cells(state.snapshot.as_ref().or(left)?, cause))
 }
 
+/// The memory at a source, with what has left it.
+fn source_memory(state: &VmState, track: &Track) -> Option<MemoryView> {
+    let mut memory = memory(state, |_| CellCause::Own)?;
+    if let MemoryView::Cells { cells, .. } = &mut memory {
+        cells.iter_mut().for_each(|cell| cell.sent = track.sent(cell.page));
+    }
+    Some(memory)
+}
+
 /// The memory at a destination: before the context has come, the pages that were sent ahead of it.
 fn destination_memory(state: Option<&VmState>, track: &Track) -> Option<MemoryView> {
     let state = state?;
     memory(state, |page| track.cause(page)).or_else(|| {
-        let cell = |(page, cause)| Cell { page, dirty: false, cause };
+        let cell = |(page, cause)| Cell { page, dirty: false, cause, sent: None };
         let cells: Vec<Cell> = track.arrived().map(cell).collect();
         let frames = state.summary.frames;
         (!cells.is_empty()).then_some(MemoryView::Cells { frames, cells })
@@ -168,7 +177,7 @@ fn destination_memory(state: Option<&VmState>, track: &Track) -> Option<MemoryVi
 pub(crate) fn cells(guest: &GuestSnapshot, cause: impl Fn(u32) -> CellCause) -> MemoryView {
     let cells = guest.resident.iter().map(|resident| {
         let page = resident.page.0;
-        Cell { page, dirty: resident.dirty, cause: cause(page) }
+        Cell { page, dirty: resident.dirty, cause: cause(page), sent: None }
     });
     MemoryView::Cells { frames: guest.frames, cells: cells.collect() }
 }

@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// The most frames of a guest whose pages are shown one by one; a larger one's density is.
 pub(crate) const MAX_CELLS: u32 = 1_024;
 
-/// Guests whose memory is shown, at most: those that migrate first, then by name.
+/// Guests whose memory is shown, at most: those that were chosen first, then those that migrate,
+/// then by name.
 const SHOWN_GUESTS: usize = 16;
 
 /// Cells of all of them, at most, so that a picture stays well below a megabyte.
@@ -116,13 +117,18 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     /// The picture as it is now, if there can be a new one already.
-    pub(crate) async fn look(&mut self, manager: &Manager, hub: &Hub) -> Option<Snapshot> {
+    pub(crate) async fn look(
+        &mut self,
+        manager: &Manager,
+        hub: &Hub,
+        picked: &[String],
+    ) -> Option<Snapshot> {
         let now = Instant::now();
         if self.looked.is_some_and(|looked| now < looked + PERIOD) {
             return None;
         }
         self.looked = Some(now);
-        let questions = manager.read(questions);
+        let questions = manager.read(|state| questions(state, picked));
         self.answers.keep(&questions);
         for question in &questions {
             self.ask(manager, question);
@@ -163,15 +169,18 @@ impl Watcher {
 }
 
 /// What is to be asked of whom.
-fn questions(state: &State) -> BTreeSet<Question> {
+fn questions(state: &State, picked: &[String]) -> BTreeSet<Question> {
     let fleet = &state.fleet;
     let mut questions: BTreeSet<Question> =
         state.connections.keys().map(|server| Question::Host { server: server.clone() }).collect();
     let migrating = fleet.running().map(|(_, migration)| migration.vm.as_str());
     let resting = fleet.vms().map(|(name, _)| name);
     let resting = resting.filter(|name| fleet.migration_of(name).is_none());
+    let picked = picked.iter().map(String::as_str).filter(|name| fleet.vm(name).is_ok());
+    let mut shown = BTreeSet::new();
+    let wanted = picked.chain(migrating).chain(resting).filter(|name| shown.insert(*name));
     let mut cells = SHOWN_CELLS;
-    for name in migrating.chain(resting).take(SHOWN_GUESTS) {
+    for name in wanted.take(SHOWN_GUESTS) {
         let Ok(vm) = fleet.vm(name) else { continue };
         let needed = vm.frames.min(MAX_CELLS);
         if needed > cells {

@@ -128,10 +128,7 @@ impl StateDirectory {
             true => None,
             false => Some(put_aside(&path, broken).map_err(unusable(&path))?),
         };
-        let live = records.iter().map(|(key, record)| {
-            (key.clone(), line(key.clone(), Some(record.clone())).unwrap_or_default())
-        });
-        let live: BTreeMap<Key, String> = live.collect();
+        let live = lines(&records);
         let file = write_anew(directory, &live).map_err(unusable(directory))?;
         let lines = live.len();
         let this =
@@ -205,7 +202,7 @@ fn lock(directory: &Path) -> Result<File, StateError> {
 }
 
 /// The records of a file, and its lines that are none.
-fn read(
+pub(super) fn read(
     path: &Path,
     mut file: impl BufRead,
 ) -> Result<(Records, Vec<(usize, String)>), StateError> {
@@ -255,14 +252,27 @@ fn line(key: Key, record: Option<Record>) -> serde_json::Result<String> {
     Ok(serde_json::to_string(&Line { key, record })? + "\n")
 }
 
+/// The lines of records.
+pub(super) fn lines(records: &Records) -> BTreeMap<Key, String> {
+    let line = |(key, record): (&Key, &Record)| {
+        (key.clone(), line(key.clone(), Some(record.clone())).unwrap_or_default())
+    };
+    records.iter().map(line).collect()
+}
+
+/// The whole file.
+pub(super) fn text(live: &BTreeMap<Key, String>) -> serde_json::Result<String> {
+    let mut text = serde_json::to_string(&Header { lazycopy_state: VERSION })? + "\n";
+    live.values().for_each(|line| text.push_str(line));
+    Ok(text)
+}
+
 /// Writes the file aside, waits until the disk has it, and gives it its name. What it was before
 /// stays until then.
 fn write_anew(directory: &Path, live: &BTreeMap<Key, String>) -> io::Result<File> {
     let aside = directory.join(ASIDE);
     let mut file = File::create(&aside)?;
-    let mut text = serde_json::to_string(&Header { lazycopy_state: VERSION })? + "\n";
-    live.values().for_each(|line| text.push_str(line));
-    file.write_all(text.as_bytes())?;
+    file.write_all(text(live)?.as_bytes())?;
     file.sync_all()?;
     fs::rename(&aside, directory.join(STATE))?;
     // The name is the directory's.

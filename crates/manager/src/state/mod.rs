@@ -79,5 +79,21 @@ impl Store {
     }
 }
 
+/// Reads a file, and what was read once more from what is written of it: that is whole, and the same.
+pub(crate) fn read_again(bytes: &[u8]) {
+    let path = Path::new("state.jsonl");
+    let Ok((records, _)) = file::read(path, bytes) else { return };
+    let live = file::lines(&records);
+    let text = file::text(&live).expect("records can be written");
+    let (again, broken) = file::read(path, text.as_bytes()).expect("it has this version");
+    assert!(broken.is_empty(), "{broken:?}");
+    assert_eq!(again, records);
+    for record in again.values() {
+        if let Record::Guest { scenario, .. } | Record::Migration { scenario, .. } = record {
+            let _ = scenario.read();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

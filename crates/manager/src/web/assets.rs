@@ -66,6 +66,16 @@ mod tests {
     }
 
     #[test]
+    fn the_page_that_asks_for_the_token_looks_as_the_other() {
+        let styles = |name: &str| {
+            let page = page_file(name);
+            let lines = page.lines().filter(|line| line.contains("stylesheet"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(styles("login.html"), styles("index.html"));
+    }
+
+    #[test]
     fn every_file_has_a_content_type_of_its_own() {
         for name in Assets::iter() {
             assert_ne!(content_type(&name), "application/octet-stream", "{name}");

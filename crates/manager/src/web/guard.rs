@@ -63,9 +63,9 @@ pub(super) async fn guard(
 
 /// Where the page is, and how it is spoken to.
 #[derive(Clone, Copy, Debug)]
-struct FrontDoor {
-    address: SocketAddr,
-    scheme: &'static str,
+pub(super) struct FrontDoor {
+    pub(super) address: SocketAddr,
+    pub(super) scheme: &'static str,
 }
 
 impl FrontDoor {
@@ -75,7 +75,12 @@ impl FrontDoor {
     }
 }
 
-fn check(door: FrontDoor, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
+pub(super) fn check(
+    door: FrontDoor,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Failure> {
     let FrontDoor { address, scheme } = door;
     let port = address.port();
     let host = only(headers, &HOST)?

@@ -3,7 +3,9 @@
 use super::Newest;
 use super::failure::Failure;
 use super::serving::Serving;
-use axum::extract::State;
+use crate::grammar::Name;
+use crate::picture::Pick;
+use axum::extract::{RawQuery, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -75,20 +77,26 @@ struct Viewer {
     log_from: Instant,
     closing: CancellationToken,
     _seat: Seat,
+    _pick: Option<Pick>,
 }
 
-pub(super) async fn live(State(serving): State<Serving>) -> Result<Response, Failure> {
+pub(super) async fn live(
+    State(serving): State<Serving>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
     let Serving { manager, web } = serving;
+    let chosen = query.as_deref().map(chosen).transpose()?;
     let seat = web.seats.take().ok_or_else(|| {
         Failure::busy(format!("{MAX_VIEWERS} viewers look already: close another page"))
     })?;
+    let pick = chosen.map(|vm| web.picture.pick(vm.as_str()));
     let (recent, log) = web.picture.hub.log();
     web.picture(&manager).await;
     let mut snapshots = web.newest.subscribe();
     snapshots.mark_changed();
     let closing = web.closing.clone();
     let log_from = Instant::now();
-    let viewer = Viewer { snapshots, recent, log, log_from, closing, _seat: seat };
+    let viewer = Viewer { snapshots, recent, log, log_from, closing, _seat: seat, _pick: pick };
     let events = stream::unfold(viewer, async |mut viewer| {
         let event = viewer.next().await?;
         Some((Ok::<_, Infallible>(event), viewer))
@@ -126,6 +134,14 @@ impl Viewer {
         *log_from = Instant::now() + LOG_PERIOD;
         Some(Event::default().event("log").data(together(first, log)))
     }
+}
+
+/// The guest that a viewer wants to see, of `show=NAME`.
+fn chosen(query: &str) -> Result<Name, Failure> {
+    let name = query.strip_prefix("show=").ok_or_else(|| {
+        Failure::malformed(format!("\"{query}\" is no question here: ask for show=GUEST"))
+    })?;
+    name.parse().map_err(|problem: String| Failure::malformed(format!("show: {problem}")))
 }
 
 /// An array of the entries that are there.

@@ -29,7 +29,7 @@ use crate::picture::{PERIOD, Picture, unix_ms};
 use access::Access;
 use lazycopy_transport::{Door, DoorError};
 use live::Seats;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -193,6 +193,26 @@ async fn watch_while_looked_at(manager: Manager, web: Arc<Web>) {
     };
     let _ = web.closing.run_until_cancelled(watching).await;
 }
+
+/// For the fuzzer: whether a request of these bytes may ask here, and says what is to be done.
+pub(crate) fn asks(bytes: &[u8]) -> bool {
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n").unwrap_or(bytes.len());
+    let (head, body) = (&bytes[..end], bytes.get(end + 2..).unwrap_or_default());
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let [method, target] = [lines.next(), lines.next()].map(Option::unwrap_or_default);
+    let mut request = axum::http::Request::builder().method(method).uri(target);
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        request = request.header(&line[..colon], line.get(colon + 1..).unwrap_or_default());
+    }
+    let Ok(request) = request.body(()) else { return false };
+    let door = guard::FrontDoor { address: FUZZED_ADDRESS, scheme: "http" };
+    let may = guard::check(door, request.method(), request.uri(), request.headers());
+    may.is_ok() && (request.method() == "GET" || command::is_one(body))
+}
+
+/// Where a page is not.
+const FUZZED_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7);
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use lazycopy_results::{EventReader, EventTally, ResultsError, RunRecord, load_ru
 use serde_json::{Value, json as value};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 /// Runs that are listed: the newest.
@@ -102,10 +102,12 @@ pub(super) async fn accesses(
 
 /// The directory of the run of that name: directly below the results, and there.
 fn directory(results: &Path, name: &str) -> Result<PathBuf, Failure> {
-    let is_name = !name.is_empty()
-        && name.len() <= MAX_NAME_BYTES
-        && !name.starts_with('.')
-        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+    let mut parts = Path::new(name).components();
+    let is_single = match (parts.next(), parts.next()) {
+        (Some(Component::Normal(part)), None) => part == name,
+        _ => false,
+    };
+    let is_name = is_single && name.len() <= MAX_NAME_BYTES && !name.starts_with('.');
     if !is_name {
         return Err(Failure::unknown(format!("{name:?} is no name of a run")));
     }
@@ -221,8 +223,11 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         fs::create_dir(folder.path().join("run")).unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
-        assert!(directory(folder.path(), "run").is_ok());
-        for name in ["", ".", "..", "../run", "run/..", "/etc", "run\0", "ru\\n", ".run", "file"] {
+        fs::create_dir(folder.path().join("a copy, renamed")).unwrap();
+        for name in ["run", "a copy, renamed"] {
+            assert!(directory(folder.path(), name).is_ok(), "{name}");
+        }
+        for name in ["", ".", "..", "../run", "run/..", "run/", "/etc", "run\0", ".run", "file"] {
             let refused = directory(folder.path(), name).unwrap_err();
             assert_eq!(refused.status().as_u16(), 404, "{name}");
         }

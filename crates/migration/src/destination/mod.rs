@@ -127,6 +127,16 @@ impl Destination {
     pub fn new(spec: Arc<GuestSpec>, parameters: MigrationParameters) -> Self {
         // Rounds send pages that the guest evicts again, so that more may come than it has frames.
         let staged = Memory::new(spec.pages, spec.pages);
+        Destination::receiving_into(staged, spec, parameters)
+    }
+
+    /// As [`Destination::new`], with the memory that pages are received into, empty and with a
+    /// frame for each page of the guest: it becomes the guest's.
+    pub fn receiving_into(
+        staged: Memory,
+        spec: Arc<GuestSpec>,
+        parameters: MigrationParameters,
+    ) -> Self {
         Destination {
             head_start_done: parameters.effective_head_start() == 0,
             spec,
@@ -142,17 +152,9 @@ impl Destination {
     }
 
     /// Gives a guest of that definition that was opened at an earlier position and never ran: it
-    /// saves the time that opening a recording takes when the context arrives.
+    /// saves the time that opening a recording takes when the context arrives. It needs no memory.
     pub fn stand_by(&mut self, guest: Guest) {
         self.standing_by = Some(guest);
-    }
-
-    /// Gives the memory that pages are received into, empty and with a frame for each page of the
-    /// guest: it becomes the guest's.
-    pub fn receive_into(&mut self, memory: Memory) {
-        if let State::AwaitingContext { staged, .. } = &mut self.state {
-            *staged = memory;
-        }
     }
 
     /// The memory that pages are received into: before the context what is set aside, then the
@@ -295,7 +297,7 @@ impl Destination {
         let (registers, disk) = (context.registers, context.disk.clone());
         let arriving = match self.standing_by.take() {
             Some(guest) => guest.arrive(registers, disk),
-            None => Guest::arriving(Arc::clone(&self.spec), registers, disk),
+            None => Guest::arriving(Arc::clone(&self.spec), registers, disk, Memory::none()),
         };
         let guest = match arriving {
             Ok(guest) => guest,

@@ -44,6 +44,9 @@ pub(crate) trait Side: Machine + Sized {
     /// In words, when the other server must not say so.
     fn receive(&mut self, now: Instant, frame: PeerFrame) -> Result<Received<Self::Input>, String>;
 
+    /// The longest that a message to this side is on its way by the modelled link.
+    fn longest_way(&self) -> Duration;
+
     /// Whether frames from the other server are of use now.
     fn accepts_frames(&self) -> bool {
         true
@@ -131,6 +134,18 @@ impl<Input> Default for Pumped<Input> {
 /// its task received or sent pages it catches up with; what the machine is too slow for, it does
 /// not.
 pub(crate) const GREATEST_LAG: Duration = Duration::from_millis(1);
+
+/// By how much wall time the other server may be ahead: its clock and this one's are read against
+/// each other to within milliseconds, and nothing is sent before its time.
+const GREATEST_LEAD: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The latest instant at which a message that comes now can be delivered. One that names a later
+/// one is taken then: nothing that comes after it, not even the loss of the connection, would be
+/// known before it.
+pub(crate) fn latest_delivery<S: Side>(side: &S, clock: ModelClock) -> Instant {
+    let lead = clock.span(GREATEST_LEAD);
+    clock.now().saturating_add(side.longest_way()).saturating_add(lead)
+}
 
 /// What a frame means.
 pub(crate) enum Received<Input> {
@@ -284,7 +299,10 @@ fn take_in<S: Side>(
     received: Result<Received<S::Input>, String>,
 ) {
     match received {
-        Ok(Received::Deliver { at, said, input }) => driver.schedule(at, said, input),
+        Ok(Received::Deliver { at, said, input }) => {
+            let latest = latest_delivery(&driver.machine, timeline.clock());
+            driver.schedule(at.min(latest), said, input);
+        }
         Ok(Received::DeliverLast(input)) => {
             timeline.release();
             driver.schedule_last(timeline.clock(), input);

@@ -19,7 +19,7 @@ pub(crate) const MOST_ACCESSES: u64 = 1 << 56;
 const MAX_NAME_BYTES: usize = 255;
 
 /// The longest think time and load (ten years of 365.25 days, as in scenarios).
-const LONGEST_SPAN: Duration = Duration::from_secs(10 * 31_557_600);
+pub(crate) const LONGEST_SPAN: Duration = Duration::from_secs(10 * 31_557_600);
 
 /// A guest's definition: what does not change while it is here.
 #[derive(Clone, Debug)]

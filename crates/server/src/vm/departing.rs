@@ -1,5 +1,6 @@
 //! A guest that is about to leave: its server agrees with the destination while it goes on.
 
+use super::definition::{LONGEST_SPAN, MOST_ACCESSES};
 use super::idle::Idle;
 use super::ordinary::Ordinary;
 use super::{Action, Life, Vm};
@@ -8,10 +9,11 @@ use crate::handshake::{Agreement, offer_guest};
 use crate::host::Answer;
 use lazycopy_guest::Guest;
 use lazycopy_link::LinkSpec;
-use lazycopy_migration::Side;
+use lazycopy_migration::{MigrationParameters, Side};
 use lazycopy_protocol::control::{ServerReply, StartMigration, VmPhase};
 use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::peer::Offer;
+use lazycopy_units::Duration as ModelDuration;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant as WallInstant};
@@ -81,8 +83,31 @@ impl Leaving {
 /// Refuses a link that cannot be.
 pub(crate) fn check_link(link: &LinkSpec) -> Result<(), String> {
     match link {
-        LinkSpec::Modelled(_) => Ok(()),
+        LinkSpec::Modelled(link) => check_span("link.latency", link.latency),
         LinkSpec::Unlimited(plane) => plane.validate().map_err(|error| error.to_string()),
+    }
+}
+
+/// Refuses parameters with which time or a count could overflow.
+pub(crate) fn check_parameters(parameters: &MigrationParameters) -> Result<(), String> {
+    parameters.validate().map_err(|error| error.to_string())?;
+    let spans = [
+        ("disk.latency_source", parameters.disk_latency_source),
+        ("disk.latency_destination", parameters.disk_latency_destination),
+        ("migration.fault_penalty", parameters.fault_penalty),
+        ("migration.first_write_cost", parameters.rounds.first_write_cost),
+    ];
+    spans.into_iter().try_for_each(|(key, span)| check_span(key, span))?;
+    match parameters.measured_accesses {
+        0..=MOST_ACCESSES => Ok(()),
+        more => Err(format!("measured_accesses: {more} is above {MOST_ACCESSES}")),
+    }
+}
+
+fn check_span(key: &str, span: ModelDuration) -> Result<(), String> {
+    match span <= LONGEST_SPAN {
+        true => Ok(()),
+        false => Err(format!("{key}: {span} is above {LONGEST_SPAN}")),
     }
 }
 
@@ -120,7 +145,7 @@ impl Vm {
             ));
         }
         check_link(&start.link)?;
-        start.parameters.validate().map_err(|error| error.to_string())
+        check_parameters(&start.parameters)
     }
 
     fn offer(&self, start: &StartMigration, guest: &Guest) -> Offer {

@@ -23,7 +23,7 @@ mod status;
 mod warm_up;
 
 pub(crate) use definition::{Definition, MOST_ACCESSES};
-pub(crate) use departing::check_link;
+pub(crate) use departing::{check_link, check_parameters};
 pub(crate) use status::Status;
 
 use crate::connection::Connection;

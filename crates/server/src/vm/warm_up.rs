@@ -52,7 +52,8 @@ pub(super) async fn open_at(
         let pages = spec.pages;
         let room = real_memory.then(|| Memory::in_pages(pages, &spec)).transpose();
         let room = room.map_err(|error| GuestError::Memory { pages, error }.to_string())?;
-        let guest = Guest::arriving(spec, registers, disk).map_err(|error| error.to_string())?;
+        let guest = Guest::arriving(spec, registers, disk, Memory::none())
+            .map_err(|error| error.to_string())?;
         Ok((guest, room))
     })
     .await

@@ -107,12 +107,14 @@ impl<'a> World<'a> {
         guest.run_to(Instant::ZERO, case.warmup_accesses, Duration::ZERO)?;
         let checkers = Checkers::new(&spec);
         let mut source = Source::new(guest, case.parameters.clone());
-        let mut destination = Destination::new(Arc::clone(&spec), case.parameters.clone());
-        if has_bytes {
-            let memory = Memory::in_pages(spec.pages, &spec);
+        let (definition, parameters) = (Arc::clone(&spec), case.parameters.clone());
+        let mut destination = if has_bytes {
             let refused = |error| GuestError::Memory { pages: spec.pages, error };
-            destination.receive_into(memory.map_err(refused)?);
-        }
+            let memory = Memory::in_pages(spec.pages, &spec).map_err(refused)?;
+            Destination::receiving_into(memory, definition, parameters)
+        } else {
+            Destination::new(definition, parameters)
+        };
         prepare(&mut source, &mut destination);
         let mut wire = Wire::new(case.link.latency);
         wire.filters_duplicates = options.filters_duplicates;

@@ -94,7 +94,10 @@ fn title(scene: &Scene) -> Line {
         (Some(migration), _) if migration.phase != MigrationPhase::Ended => {
             let MigrationView { source, destination, scheme, .. } = migration;
             line.push(": ", Style::new());
-            line.push(phase_words(migration.phase), UNDER_WAY);
+            match migration.fault {
+                Some(fault) => line.push(format!("it waits for Page{}", fault.page), WARNING),
+                None => line.push(phase_words(migration.phase), UNDER_WAY),
+            }
             line.push(format!(", {source} to {destination} by {scheme}"), Style::new());
             line.push(format!(", model time {}", short_time(migration.model_ns)), FAINT);
         }
@@ -257,7 +260,7 @@ fn memories(scene: &Scene, columns: usize, rows: usize) -> Vec<Line> {
         }
         (None, None) => {}
     }
-    let legend = legend(&shown, running);
+    let legend = legend(&shown);
     if rows > lines.len() && legend.width() > 0 {
         lines.push(legend);
     }
@@ -265,14 +268,13 @@ fn memories(scene: &Scene, columns: usize, rows: usize) -> Vec<Line> {
 }
 
 /// The letters that are to be seen, and a star where something is dirty.
-fn legend(shown: &[&MemoryView], running: Option<&MigrationView>) -> Line {
+fn legend(shown: &[&MemoryView]) -> Line {
     let mut line = Line::default();
-    let sent = |it: CellCause| {
-        running.is_some_and(|migration| migration.sent.values().any(|by| *by == it))
-    };
     let has = |it: CellCause| {
         shown.iter().any(|view| match view {
-            MemoryView::Cells { cells, .. } => cells.iter().any(|cell| cell.cause == it),
+            MemoryView::Cells { cells, .. } => {
+                cells.iter().any(|cell| cell.cause == it || cell.sent == Some(it))
+            }
             MemoryView::Density { by_cause, .. } => !match it {
                 CellCause::Round => by_cause.round.is_empty(),
                 CellCause::Background => by_cause.background.is_empty(),
@@ -283,7 +285,7 @@ fn legend(shown: &[&MemoryView], running: Option<&MigrationView>) -> Line {
         })
     };
     for (it, name) in CAUSES {
-        if has(it) || sent(it) {
+        if has(it) {
             let (letter, style) = cause(it);
             line.push(format!("{letter} {name}  "), style);
         }

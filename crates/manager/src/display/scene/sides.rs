@@ -6,7 +6,6 @@ use crate::picture::snapshot::{Cell, CellCause, MemoryView, MigrationView};
 
 /// Both memories of a migration.
 pub(super) struct Sides<'a> {
-    migration: &'a MigrationView,
     source: (String, Option<&'a MemoryView>),
     destination: (String, Option<&'a MemoryView>),
 }
@@ -14,7 +13,6 @@ pub(super) struct Sides<'a> {
 impl<'a> Sides<'a> {
     pub(super) fn of(migration: &'a MigrationView) -> Self {
         Sides {
-            migration,
             source: (format!("Source {}", migration.source), migration.source_memory.as_ref()),
             destination: (
                 format!("Destination {}", migration.destination),
@@ -29,8 +27,7 @@ impl<'a> Sides<'a> {
 
     /// At the source a page has the cause by which it has left.
     fn draw(&self, columns: usize, (first, second): (usize, usize)) -> (Vec<Line>, Vec<Line>) {
-        let sent = &self.migration.sent;
-        let left = |cell: &Cell| sent.get(&cell.page).copied().unwrap_or(CellCause::Own);
+        let left = |cell: &Cell| cell.sent.unwrap_or(CellCause::Own);
         let source = memory(&self.source.0, self.source.1, left, (columns, first));
         let of = |cell: &Cell| cell.cause;
         let destination = memory(&self.destination.0, self.destination.1, of, (columns, second));

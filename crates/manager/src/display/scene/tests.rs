@@ -1,12 +1,11 @@
 use super::*;
-use crate::picture::snapshot::{Causes, Cell};
+use crate::picture::snapshot::{Causes, Cell, FaultView};
 use anstream::adapter::strip_str;
 use lazycopy_migration::{PageCounts, Scheme};
 use lazycopy_protocol::control::{MigrationId, VmPhase};
-use std::collections::BTreeMap;
 
 fn cell(page: u32, cause: CellCause) -> Cell {
-    Cell { page, dirty: page.is_multiple_of(7), cause }
+    Cell { page, dirty: page.is_multiple_of(7), cause, sent: None }
 }
 
 fn vm(memory: MemoryView) -> VmView {
@@ -26,7 +25,13 @@ fn vm(memory: MemoryView) -> VmView {
 }
 
 fn source() -> MemoryView {
-    let cells = (0..20).map(|index| cell(2 * index, CellCause::Own)).collect();
+    let sent = |page| match page {
+        0 => Some(CellCause::Background),
+        4 => Some(CellCause::Forward),
+        _ => None,
+    };
+    let own = |page| Cell { sent: sent(page), ..cell(page, CellCause::Own) };
+    let cells = (0..20).map(|index| own(2 * index)).collect();
     MemoryView::Cells { frames: 20, cells }
 }
 
@@ -56,6 +61,7 @@ pub(in crate::display) fn migration() -> MigrationView {
         faults_remote: 1,
         faults_disk: 2,
         stall_ns: 4_200_000_000,
+        fault: None,
         progress: 0.3,
         left_ns: Some(21_000_000_000),
         forward_accesses: Some(146),
@@ -65,7 +71,6 @@ pub(in crate::display) fn migration() -> MigrationView {
         source_memory: Some(source()),
         destination_memory: Some(destination()),
         directory: None,
-        sent: BTreeMap::from([(0, CellCause::Background), (4, CellCause::Forward)]),
         events: (1..=9).map(|at| format!("[    {at}.000 s] web: Event {at}.")).collect(),
     }
 }
@@ -106,6 +111,18 @@ B background  F forward  D demand  K disk  * dirty
 [    9.000 s] web: Event 9.
 ";
     assert_eq!(text(&moving(), 80, None), expected);
+}
+
+#[test]
+fn a_guest_that_is_blocked_is_said_to_wait_for_its_page() {
+    let mut waiting = moving();
+    let fault = Some(FaultView { page: 44, since_ns: 11_000_000_000 });
+    waiting.migration = Some(MigrationView { fault, ..migration() });
+    let drawn = text(&waiting, 80, Some(23));
+    assert!(
+        drawn.starts_with("Guest \"web\": it waits for Page44, a to b by lazy-copy"),
+        "{drawn}"
+    );
 }
 
 #[test]

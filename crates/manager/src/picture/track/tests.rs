@@ -103,3 +103,61 @@ fn steps_that_are_heard_late_do_not_turn_a_migration_back() {
     track.event(&suspended(3));
     assert_eq!(track.phase(), MigrationPhase::Pushing);
 }
+
+#[test]
+fn a_guest_waits_from_the_beginning_of_a_fault_to_its_end() {
+    let mut track = Track::new(0);
+    let ended = |ms, page, stalled| {
+        let (by, stalled) = (FaultEnd::Remote, Duration::from_millis(stalled));
+        let kind = EventKind::FaultEnded { page: PageNumber(page), by, stalled };
+        event(ms, Side::Destination, kind)
+    };
+    let began = |ms, page| {
+        let kind = EventKind::FaultBegan { page: PageNumber(page), asked: true };
+        event(ms, Side::Destination, kind)
+    };
+    track.event(&began(10, 3));
+    track.event(&ended(14, 3, 4));
+    assert_eq!((track.fault(), track.stall_ns()), (None, 4_000_000));
+    track.event(&began(20, 5));
+    track.reads(at(27));
+    assert_eq!(track.fault(), Some(FaultView { page: 5, since_ns: 20_000_000 }));
+    assert_eq!((track.counts().stall_ns, track.stall_ns()), (4_000_000, 11_000_000));
+    // The destination counts its end before the event is heard of.
+    track.transfer(&Transfer {
+        stall: Duration::from_millis(11),
+        at: at(27),
+        ..transfer(27, 1, 2)
+    });
+    assert_eq!(track.stall_ns(), 11_000_000);
+    track.end(Outcome::Lost, None);
+    assert_eq!(track.fault(), None);
+}
+
+#[test]
+fn the_link_carries_no_more_than_it_does_however_late_and_mixed_it_is_heard() {
+    let mut track = Track::new(0);
+    track.event(&suspended(20));
+    track.event(&event(0, Side::Source, EventKind::Handover { bytes: 4_112 }));
+    track.event(&event(500, Side::Source, EventKind::ContextSent));
+    track.event(&event(1_000, Side::Destination, EventKind::ContextArrived));
+    for page in 0..8 {
+        let ms = 1_000 + 500 * u64::from(page + 1);
+        // The source is heard of earlier than the destination.
+        let kind = EventKind::PageSent { page: PageNumber(page), cause: Cause::Background };
+        track.event(&event(ms + 1_400, Side::Source, kind));
+        track.event(&arrival(ms, page, Cause::Background));
+        track.transfer(&transfer(ms, u64::from(page) + 1, 20));
+    }
+    let peak = track.link().into_iter().map(|(_, rate)| rate).fold(0.0, f64::max);
+    assert!((8_000.0..=8_224.1).contains(&peak), "{:?}", track.link());
+}
+
+#[test]
+fn no_miss_ratio_is_above_one() {
+    let mut track = Track::new(0);
+    for (ms, accesses, misses) in [(0, 200, 100), (10, 202, 103)] {
+        track.paged(at(ms), accesses, misses);
+    }
+    assert_eq!(track.misses(), [(10_000_000, 1.0)]);
+}

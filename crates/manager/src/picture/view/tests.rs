@@ -144,6 +144,19 @@ fn cells_are_in_the_order_of_their_use_and_know_what_brought_them() {
 }
 
 #[test]
+fn a_page_that_has_left_the_source_shows_by_which_lane() {
+    let mut scene = Scene::open();
+    let kind = EventKind::PageSent { page: PageNumber(4), cause: Cause::Demand };
+    scene.hub.saw(scene.id, &Event { at: Instant::ZERO, side: Side::Source, kind });
+    scene.answers("a", scene.state(Some(guest(&[4, 17]))));
+    let cells = [
+        json!({ "page": 4, "dirty": true, "cause": "own", "sent": "demand" }),
+        json!({ "page": 17, "dirty": true, "cause": "own" }),
+    ];
+    assert_eq!(scene.shown()["migrations"][0]["source_memory"]["cells"], json!(cells));
+}
+
+#[test]
 fn pages_that_are_sent_ahead_of_the_context_are_seen_at_the_destination() {
     let mut scene = Scene::open();
     scene.answers("b", scene.state(None));
@@ -166,6 +179,24 @@ fn what_is_left_at_the_source_is_shown_and_where_the_forward_context_is() {
     assert_eq!(migration["forward_accesses"], 9);
     assert_eq!(migration["following_accesses"], Value::Null);
     assert_eq!(migration["source_memory"]["cells"][0]["page"], 5);
+}
+
+#[test]
+fn how_far_a_migration_is_is_seen_by_who_has_not_heard_of_it() {
+    let scene = Scene::open();
+    let shows = |side, left: Option<GuestSnapshot>, at: Option<GuestSnapshot>, phase| {
+        let mut state = scene.state(at);
+        state.summary.phase = phase;
+        state.moving = Some(Box::new(Moving { side, at: Instant::ZERO, left }));
+        scene.hub.shown(scene.id, &state);
+        scene.shown()["migrations"][0]["phase"].clone()
+    };
+    assert_eq!(shows(Side::Source, None, None, VmPhase::MigratingOut), "preparing");
+    assert_eq!(shows(Side::Destination, None, None, VmPhase::MigratingIn), "preparing");
+    assert_eq!(shows(Side::Source, Some(guest(&[5])), None, VmPhase::MigratingOut), "down");
+    let here = || Some(guest(&[5]));
+    assert_eq!(shows(Side::Destination, None, here(), VmPhase::MigratingIn), "pushing");
+    assert_eq!(shows(Side::Destination, None, here(), VmPhase::Running), "measuring");
 }
 
 #[test]

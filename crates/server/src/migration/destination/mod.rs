@@ -11,15 +11,15 @@ use lazycopy_guest::{Disk, Guest, GuestSnapshot, GuestSpec, Memory, PageContents
 use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{
     Context, Destination, DestinationInput, DestinationOutput, DestinationReport, EventKind,
-    EventRun, LinkMessage, Notice, Outcome, PageMessage, RecoveryAnswer, Reply, ResidencyList,
-    Verdict,
+    EventRun, LinkMessage, MigrationParameters, Notice, Outcome, PageMessage, RecoveryAnswer,
+    Reply, ResidencyList, Verdict,
 };
 use lazycopy_protocol::control::{MAX_SHOWN_PAGES, PeerEnd, VmPhase};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::lists::{decode_disk, decode_residency};
 use lazycopy_protocol::page::decode_page;
 use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
-use lazycopy_units::{Duration, Instant, PageNumber};
+use lazycopy_units::{Duration, Instant, PAGE_MESSAGE_BYTES, PageNumber};
 use plane::{Batch, DestinationPlane};
 use std::collections::VecDeque;
 use std::io;
@@ -44,6 +44,11 @@ pub(crate) struct DestinationSide {
     /// The page plane, where there is no modelled link.
     plane: Option<Box<DestinationPlane>>,
     latency: Duration,
+    /// The longest that a message is on its way: the context of a guest whose frames are all taken,
+    /// or a page.
+    longest_way: Duration,
+    /// The most bytes that the context may count.
+    most_context_bytes: u64,
     /// After its end, how long the source's last word is waited for, in model time.
     patience: Duration,
     /// What of the context came before it: the residency list, and the disk.
@@ -87,21 +92,28 @@ impl DestinationSide {
     pub(crate) fn new(standing_by: Guest, memory: Option<Memory>, offer: &Offer, log: Log) -> Self {
         let spec = Arc::clone(standing_by.spec());
         let seed = spec.seed;
-        let mut destination = Destination::new(Arc::clone(&spec), offer.parameters.clone());
+        let (definition, parameters) = (Arc::clone(&spec), offer.parameters.clone());
+        let mut destination = match memory {
+            Some(memory) => Destination::receiving_into(memory, definition, parameters),
+            None => Destination::new(definition, parameters),
+        };
         destination.stand_by(standing_by);
-        if let Some(memory) = memory {
-            destination.receive_into(memory);
-        }
         let herald = Herald::new(offer.migration, spec.pages);
         let latency = offer.link.latency();
         let patience = Duration::from_secs(PATIENCE_SECS.saturating_mul(offer.time_scale));
+        let most_bytes = most_context_bytes(&spec, &offer.parameters).max(PAGE_MESSAGE_BYTES);
+        let transmission = offer.link.modelled().map(|link| link.bandwidth.time_for(most_bytes));
+        let longest_way =
+            latency.as_nanos().saturating_add(transmission.map_or(0, Duration::as_nanos));
         DestinationSide {
             destination,
             contents: PageContents::of(&spec),
-            spec,
             plane: None,
             latency,
+            longest_way: Duration::from_nanos(longest_way),
+            most_context_bytes: most_context_bytes(&spec, &offer.parameters),
             patience: patience + latency,
+            spec,
             residency: ResidencyList::default(),
             disk: Disk::new(seed),
             written_back: 0,
@@ -240,6 +252,13 @@ impl DestinationSide {
                  are possible"
             ));
         }
+        if frame.registers.misses > accesses || frame.bytes > self.most_context_bytes {
+            return Err(format!(
+                "the context counts {} misses in {accesses} accesses and {} bytes, at most {} are \
+                 possible",
+                frame.registers.misses, frame.bytes, self.most_context_bytes
+            ));
+        }
         match &mut self.plane {
             None => Ok(self.deliver_context(frame.deliver_at, frame)),
             Some(plane) => {
@@ -336,6 +355,11 @@ impl DestinationSide {
         self.undelivered += 1;
         DestinationSideInput::Machine(input)
     }
+}
+
+/// The most bytes that the context of that guest counts on the link.
+fn most_context_bytes(spec: &GuestSpec, parameters: &MigrationParameters) -> u64 {
+    Context::bytes_for(parameters.context_bytes, spec.frames as usize)
 }
 
 impl Machine for DestinationSide {
@@ -473,6 +497,10 @@ impl Side for DestinationSide {
             }
             other => Err(crate::handshake::unexpected("a part of the migration", &other)),
         }
+    }
+
+    fn longest_way(&self) -> Duration {
+        self.longest_way
     }
 
     fn connection_lost(&mut self, broken: Broken) -> Option<DestinationSideInput> {

@@ -158,17 +158,11 @@ impl DestinationPlane {
     }
 
     /// The machine has taken a batch of that connection. What the source is to be told, now and
-    /// then.
-    ///
-    /// Until the guest runs here it may become the source's again, which needs its memory then.
-    pub(super) fn note_taken(
-        &mut self,
-        connection: usize,
-        guest_runs: bool,
-    ) -> Option<PeerMessage> {
+    /// then: never before the guest runs here, since the source may get it back until then.
+    pub(super) fn note_taken(&mut self, connection: usize, runs: bool) -> Option<PeerMessage> {
         self.taken[connection] += 1;
         let batches = self.taken[connection];
-        if !guest_runs || batches - self.acknowledged[connection] < ACKNOWLEDGE_EVERY {
+        if !runs || batches - self.acknowledged[connection] < ACKNOWLEDGE_EVERY {
             return None;
         }
         self.acknowledged[connection] = batches;

@@ -21,11 +21,10 @@ use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::lists::{encode_disk, encode_residency};
 use lazycopy_protocol::page::encode_page;
 use lazycopy_protocol::peer::{ContextFrame, PeerMessage, goes_on_frames};
-use lazycopy_units::Instant;
+use lazycopy_units::{Duration, Instant};
 use plane::SourcePlane;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The reason in the verdict of a migration that a user took back.
 const CANCELLED: &str = "cancelled by a user";
@@ -420,6 +419,13 @@ impl Side for SourceSide {
         Ok(Received::Deliver { at, said, input: SourceInput::Received(reply) })
     }
 
+    fn longest_way(&self) -> Duration {
+        match &self.way {
+            Way::Modelled { link, .. } => link.parameters().latency,
+            Way::Plane(_) => Duration::ZERO,
+        }
+    }
+
     fn pump(&mut self, _now: Instant) -> Result<Pumped<SourceInput>, Broken> {
         match &mut self.way {
             Way::Modelled { .. } => Ok(Pumped::default()),
@@ -453,7 +459,7 @@ impl Side for SourceSide {
         self.source.is_paused().then(|| (reason, Some(may())))
     }
 
-    fn given_up(&mut self, after: Duration) -> SourceInput {
+    fn given_up(&mut self, after: std::time::Duration) -> SourceInput {
         self.give_destination_up(after)
     }
 

@@ -45,8 +45,8 @@ fn destination(spec: &GuestSpec) -> Destination {
         push_rate: None,
         checkpoint: false,
     };
-    let mut destination = Destination::new(Arc::new(spec.clone()), parameters);
-    destination.receive_into(Memory::in_pages(PAGES, spec).unwrap());
+    let memory = Memory::in_pages(PAGES, spec).unwrap();
+    let mut destination = Destination::receiving_into(memory, Arc::new(spec.clone()), parameters);
     let entry = |page| Residency { page: PageNumber(page), dirty: false, current: false };
     let context = Context {
         registers: Registers::default(),

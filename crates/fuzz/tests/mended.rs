@@ -1,0 +1,134 @@
+//! What fuzzing has found, and writing its targets, each by itself.
+
+use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, WorkloadSpec};
+use lazycopy_link::{LinkParameters, LinkSpec};
+use lazycopy_migration::{MigrationParameters, Notice, Outcome, PushOrder, Reply, Scheme};
+use lazycopy_protocol::control::{MigrationId, Watch};
+use lazycopy_protocol::frame::PeerFrame;
+use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
+use lazycopy_server::fuzzing::{LoneSide, check_offer};
+use lazycopy_units::{Duration, Instant, Rate};
+
+/// Longer than a server waits for what the other one has said.
+const LONG: Duration = Duration::from_secs(30);
+
+fn offer() -> Offer {
+    let bandwidth = Rate::from_bytes_per_sec(1_000_000).unwrap();
+    Offer {
+        migration: MigrationId(1),
+        source: "source".to_owned(),
+        vm: "guest".to_owned(),
+        spec: GuestSpec {
+            seed: 1,
+            pages: 8,
+            frames: 8,
+            think_time: Duration::from_millis(1),
+            write_fraction: 0.5,
+            whole_page_fraction: 0.0,
+            zero_fraction: 0.0,
+            compressible_fraction: 0.0,
+            workload: WorkloadSpec::Sequential,
+            resident_at_start: ResidentAtStart::All,
+        },
+        position: 4,
+        warmup_accesses: 4,
+        time_scale: 1,
+        parameters: MigrationParameters {
+            scheme: Scheme::StopAndCopy,
+            push_order: PushOrder::Lru,
+            context_bytes: 4_096,
+            head_start: 0,
+            max_lead: None,
+            fault_penalty: Duration::ZERO,
+            disk_latency_source: Duration::ZERO,
+            disk_latency_destination: Duration::ZERO,
+            measured_accesses: 1,
+            rounds: Default::default(),
+            pre_paging: Default::default(),
+            whole_page_writes: false,
+            push_rate: None,
+            checkpoint: false,
+        },
+        link: LinkSpec::Modelled(LinkParameters { bandwidth, latency: Duration::from_millis(1) }),
+        watch: Watch::Off,
+    }
+}
+
+fn context(registers: Registers, bytes: u64) -> PeerFrame {
+    let deliver_at = Instant::ZERO;
+    let context = ContextFrame { deliver_at, registers, bytes };
+    PeerFrame::Message(PeerMessage::Context(Box::new(context)))
+}
+
+fn at_rest() -> Registers {
+    Registers { accesses: 4, ..Registers::default() }
+}
+
+#[test]
+fn a_source_that_names_an_instant_out_of_reach_and_dies_is_known_to_be_lost() {
+    let mut side = LoneSide::destination(&offer()).unwrap();
+    let notice = Notice::HeadStart;
+    side.hear(PeerFrame::Message(PeerMessage::Notice { deliver_at: Instant::MAX, notice }));
+    side.lose("it was killed".to_owned());
+    assert!(side.go_on_to(Instant::ZERO.saturating_add(LONG)));
+    assert!(side.is_over());
+    assert_eq!(side.verdict().outcome, Outcome::Failed);
+}
+
+#[test]
+fn a_destination_that_names_an_instant_out_of_reach_and_dies_leaves_the_guest_at_the_source() {
+    let mut side = LoneSide::source(&offer()).unwrap();
+    let reply = Reply::Complete;
+    side.hear(PeerFrame::Message(PeerMessage::Reply { deliver_at: Instant::MAX, reply }));
+    side.lose("it was killed".to_owned());
+    assert!(side.go_on_to(Instant::ZERO.saturating_add(LONG)));
+    assert!(side.is_over());
+    assert!(side.guest().is_some() || side.verdict().outcome == Outcome::Lost);
+    // The loss is taken in behind what the link had then, so that the context may have left.
+    assert_eq!(side.source_report().unwrap().released_at, None);
+}
+
+#[test]
+fn a_context_that_counts_what_cannot_be_is_refused() {
+    let most = offer().parameters.context_bytes + 8 * 8 + 16;
+    for (registers, bytes, taken) in [
+        (at_rest(), most, true),
+        (at_rest(), most + 1, false),
+        (at_rest(), u64::MAX, false),
+        (Registers { misses: 5, ..at_rest() }, most, false),
+        (Registers { misses: u64::MAX, ..at_rest() }, most, false),
+    ] {
+        let mut side = LoneSide::destination(&offer()).unwrap();
+        side.hear(context(registers, bytes));
+        assert_eq!(side.is_connected(), taken, "{registers:?}, {bytes} bytes");
+    }
+}
+
+#[test]
+fn an_offer_with_which_time_or_a_count_would_overflow_is_refused_by_its_key() {
+    type Spoil = fn(&mut Offer);
+    let cases: [(&str, Spoil); 5] = [
+        ("disk.latency_destination", |it| {
+            it.parameters.disk_latency_destination = Duration::from_nanos(u64::MAX);
+        }),
+        ("migration.fault_penalty", |it| {
+            it.parameters.fault_penalty = Duration::from_nanos(u64::MAX);
+        }),
+        ("migration.first_write_cost", |it| {
+            it.parameters.rounds.first_write_cost = Duration::from_nanos(u64::MAX);
+        }),
+        ("measured_accesses", |it| it.parameters.measured_accesses = u64::MAX),
+        ("link.latency", |it| {
+            let bandwidth = Rate::from_bytes_per_sec(1).unwrap();
+            let latency = Duration::from_nanos(u64::MAX);
+            it.link = LinkSpec::Modelled(LinkParameters { bandwidth, latency });
+        }),
+    ];
+    check_offer(&offer()).unwrap();
+    for (key, spoil) in cases {
+        let mut offer = offer();
+        spoil(&mut offer);
+        let refusal = check_offer(&offer).unwrap_err();
+        assert!(refusal.starts_with(key), "{refusal}");
+    }
+}
