@@ -60,14 +60,16 @@ pub enum WorkloadError {
         problem: String,
     },
     /// A line of the trace is not what valgrind's lackey prints.
-    #[error("trace {}, line {line}: {problem}", file.display())]
+    #[error("trace {}, line {line}: {problem}{shown}", file.display())]
     Malformed {
         /// The trace.
         file: PathBuf,
         /// Number of the line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// What is wrong with it, without a word of it.
         problem: String,
+        /// The beginning of the line, to be put behind the problem; empty where it says nothing.
+        shown: String,
     },
     /// The trace touches more pages than the guest has.
     #[error("trace {} touches {touched} pages, guest.pages is {pages}", file.display())]
@@ -85,6 +87,17 @@ pub enum WorkloadError {
         /// The trace.
         file: PathBuf,
     },
+}
+
+impl WorkloadError {
+    /// The error in words for who named the file but may not read it: nothing of a trace is quoted.
+    pub fn unquoted(&self) -> String {
+        let mut error = self.clone();
+        if let WorkloadError::Malformed { shown, .. } = &mut error {
+            shown.clear();
+        }
+        error.to_string()
+    }
 }
 
 /// Which workload a guest runs.
