@@ -80,7 +80,7 @@ fn failure(bytes: impl AsRef<[u8]>) -> WorkloadError {
 
 fn malformed(text: &str) -> (u64, String) {
     match failure(text) {
-        WorkloadError::Malformed { line, problem, shown, .. } => (line, problem + &shown),
+        WorkloadError::Malformed(it) => (it.line, it.problem + &it.shown),
         other => panic!("{other}"),
     }
 }

@@ -1,6 +1,6 @@
 //! The lines of a recording, parsed by hand from a large buffer.
 
-use super::super::WorkloadError;
+use super::super::{MalformedLine, WorkloadError};
 use flate2::read::MultiGzDecoder;
 use lazycopy_units::PAGE_BYTES;
 use std::fs::File;
@@ -82,15 +82,18 @@ impl Lines {
 
     /// An error about the line that was read last.
     pub(super) fn malformed(&self, problem: String) -> WorkloadError {
-        let shown = String::new();
-        WorkloadError::Malformed { file: self.file.clone(), line: self.line, problem, shown }
+        self.malformed_and_shown(problem, String::new())
     }
 
     /// As [`Lines::malformed`], about the first line of `text`, of which the error shows something.
     #[cold]
     fn malformed_line(&self, text: &[u8], problem: &str) -> WorkloadError {
-        let (file, line, problem) = (self.file.clone(), self.line, problem.to_owned());
-        WorkloadError::Malformed { file, line, problem, shown: shown(text) }
+        self.malformed_and_shown(problem.to_owned(), shown(text))
+    }
+
+    fn malformed_and_shown(&self, problem: String, shown: String) -> WorkloadError {
+        let (file, line) = (self.file.clone(), self.line);
+        WorkloadError::Malformed(Box::new(MalformedLine { file, line, problem, shown }))
     }
 
     /// The next reference; `None` at the end of the file.
