@@ -31,6 +31,6 @@ pub use registers::{GuestSnapshot, Registers, ResidentPage};
 pub use spec::{GuestSpec, ResidentAtStart, SpecError};
 pub use stamp::{first_stamp, observe, overwritten_stamp, pages_digest, written_stamp};
 pub use workload::{
-    Access, TraceSummary, Workload, WorkloadError, WorkloadSpec, Write, open_workload,
-    summarize_trace,
+    Access, MalformedLine, TraceSummary, Workload, WorkloadError, WorkloadSpec, Write,
+    open_workload, summarize_trace,
 };

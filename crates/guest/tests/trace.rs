@@ -80,7 +80,7 @@ fn failure(bytes: impl AsRef<[u8]>) -> WorkloadError {
 
 fn malformed(text: &str) -> (u64, String) {
     match failure(text) {
-        WorkloadError::Malformed { line, problem, .. } => (line, problem),
+        WorkloadError::Malformed(it) => (it.line, it.problem + &it.shown),
         other => panic!("{other}"),
     }
 }
@@ -185,6 +185,16 @@ fn broken_lines_are_named_by_their_number() {
         assert_eq!(number, 3, "{line:?}");
         assert!(problem.contains(expected), "{line:?} gave {problem}");
         assert!(problem.contains(line.trim_end()), "{problem} does not show {line:?}");
+    }
+}
+
+#[test]
+fn an_error_without_quotations_names_the_line_and_has_no_word_of_it() {
+    for text in ["root:secret:0\n", "I  10,secret\n", "secret"] {
+        let error = failure(text);
+        assert!(error.to_string().contains("secret"), "{error}");
+        let unquoted = error.unquoted();
+        assert!(unquoted.contains("line 1: ") && !unquoted.contains("secret"), "{unquoted}");
     }
 }
 

@@ -83,7 +83,9 @@ function drawCard(card, m, isOpen) {
   setText(card.chip, ended ? m.outcome ?? "ended" : stall ? "the guest waits" : PHASES[m.phase] ?? m.phase);
   setAttribute(card.chip, "data-phase", ended ? m.outcome ?? "ended" : stall ? "stalled" : m.phase);
   setAttribute(card, "class", `migration${ended ? " ended" : ""}`);
-  setAttribute(card.cancel, "hidden", !["preparing", "rounds"].includes(m.phase));
+  // Stop-and-copy hands over at the end of its downtime, others that go without rounds at its beginning.
+  const canReturn = ["preparing", "rounds"].includes(m.phase) || (m.phase === "down" && m.scheme === "stop-and-copy");
+  setAttribute(card.cancel, "hidden", !canReturn);
   setAttribute(card.play, "hidden", !m.directory);
   const { progress, left_ns } = estimates.of(m);
   card.bar.value = progress;

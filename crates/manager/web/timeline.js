@@ -149,7 +149,8 @@ export class Timeline {
       if (span.begins > this.range[1]) continue;
       const by = span.by === "disk" ? "disk" : "remote";
       const title = many > 1 ? `${many} page faults` : `Page${span.page}: the guest waits ${duration(span.ends - span.begins)}, ${span.by === "disk" ? "for the disk" : "for the source"}`;
-      parts.push(s("rect", { class: `stall ${by}`, x: from, y, width: Math.max(1.5, to - from), height: GUEST }, s("title", { text: title })));
+      parts.push(s("rect", { class: `stall ${by}`, x: from, y, width: Math.max(1.5, to - from), height: GUEST }, s("title", { text: title })),
+        s("rect", { class: `stall-hatch ${by}`, x: from, y, width: Math.max(1.5, to - from), height: GUEST }));
       if (faults.length <= 120) parts.push(s("path", { class: `fault-mark ${by}`, d: `M${from.toFixed(1)} ${y - 1}l-4.5 -7h9Z` }, s("title", { text: title })));
       const words = `Page${span.page}, ${duration(span.ends - span.begins)}`;
       if (many === 1 && to - from > words.length * 6.6 + 10) parts.push(s("text", { class: "stall-name", x: from + 6, y: y + 17, text: words }));

@@ -6,6 +6,7 @@ use common::{
     Fleet, PLAYED, PlayedSource, connections, create_with, hear, parameters, plane_guest, spec,
     tell, through,
 };
+use lazycopy_guest::WorkloadSpec;
 use lazycopy_migration::{Outcome, Scheme};
 use lazycopy_protocol::control::{MigrationId, MigrationKey};
 use lazycopy_protocol::peer::PeerMessage;
@@ -55,6 +56,22 @@ async fn the_key_of_one_guest_brings_no_other() {
     let Some(PeerMessage::Refuse { reason }) = hear(&mut peer).await else { panic!("no refusal") };
     assert!(reason.contains("is of guest \"another\", not of guest \"played-1\""), "{reason}");
     assert_eq!(fleet.b.host().await.frames_taken, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_names_a_file_of_the_destination_is_told_nothing_of_what_is_in_it() {
+    let fleet = Fleet::start().await;
+    let address = &fleet.b.hello.address;
+    let file = std::env::temp_dir().join(format!("no-recording-{}", std::process::id()));
+    std::fs::write(&file, "root:secret:0\n").unwrap();
+    let mut spec = plane_guest(1);
+    spec.workload = WorkloadSpec::Trace { file: file.clone(), instruction_time: spec.think_time };
+    let mut opened = PlayedSource::offer(1, &spec, &connections(1));
+    opened.position = 1;
+    let (_, answer) = common::offer(address, opened).await;
+    std::fs::remove_file(&file).unwrap();
+    let PeerMessage::Refuse { reason } = answer else { panic!("{answer:?}") };
+    assert!(reason.contains("line 1: ") && !reason.contains("secret"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,8 +132,8 @@ async fn a_wrong_batch_ends_its_migration_by_name_and_nothing_else() {
                 // Not even a frame.
                 source.control.get_mut().write_all(&wrong).await.unwrap();
             } else {
-                source.control.send(urgent(right)).await.unwrap();
-                source.control.send(urgent(wrong)).await.unwrap();
+                source.send_urgent(urgent(right)).await;
+                source.send_urgent(urgent(wrong)).await;
             }
             let garbage = over_control && reason.contains("begins with");
             let reason = if garbage { "a frame of 1195725856 bytes" } else { reason };

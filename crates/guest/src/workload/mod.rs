@@ -48,6 +48,20 @@ pub trait Workload: Send {
     fn fill(&mut self, batch: &mut Vec<Access>) -> Result<(), WorkloadError>;
 }
 
+/// A line of a trace that is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("trace {}, line {line}: {problem}{shown}", file.display())]
+pub struct MalformedLine {
+    /// The trace.
+    pub file: PathBuf,
+    /// Number of the line, from 1.
+    pub line: u64,
+    /// What is wrong with it, without a word of it.
+    pub problem: String,
+    /// The beginning of the line, to be put behind the problem; empty where it says nothing.
+    pub shown: String,
+}
+
 /// Why a workload cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkloadError {
@@ -60,15 +74,8 @@ pub enum WorkloadError {
         problem: String,
     },
     /// A line of the trace is not what valgrind's lackey prints.
-    #[error("trace {}, line {line}: {problem}", file.display())]
-    Malformed {
-        /// The trace.
-        file: PathBuf,
-        /// Number of the line, from 1.
-        line: u64,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error(transparent)]
+    Malformed(Box<MalformedLine>),
     /// The trace touches more pages than the guest has.
     #[error("trace {} touches {touched} pages, guest.pages is {pages}", file.display())]
     TooManyPages {
@@ -85,6 +92,17 @@ pub enum WorkloadError {
         /// The trace.
         file: PathBuf,
     },
+}
+
+impl WorkloadError {
+    /// The error in words for who named the file but may not read it: nothing of a trace is quoted.
+    pub fn unquoted(&self) -> String {
+        let mut error = self.clone();
+        if let WorkloadError::Malformed(malformed) = &mut error {
+            malformed.shown.clear();
+        }
+        error.to_string()
+    }
 }
 
 /// Which workload a guest runs.

@@ -301,7 +301,8 @@ impl Destination {
         };
         let guest = match arriving {
             Ok(guest) => guest,
-            Err(error) => return self.throw_away(now, error.to_string()),
+            // The reason goes to the source, which may have named any file.
+            Err(error) => return self.throw_away(now, error.unquoted()),
         };
         self.log(now, EventKind::ContextArrived);
         let mut following = Following::new(guest, Arrivals::new(self.spec.pages));

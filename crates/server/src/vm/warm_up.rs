@@ -9,6 +9,7 @@ use lazycopy_units::{Duration, Instant};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
 /// Accesses of a warm-up between two looks at whether it is still wanted: some milliseconds.
 const CHUNK_ACCESSES: u64 = 1 << 18;
@@ -52,8 +53,11 @@ pub(super) async fn open_at(
         let pages = spec.pages;
         let room = real_memory.then(|| Memory::in_pages(pages, &spec)).transpose();
         let room = room.map_err(|error| GuestError::Memory { pages, error }.to_string())?;
-        let guest = Guest::arriving(spec, registers, disk, Memory::none())
-            .map_err(|error| error.to_string())?;
+        let guest = Guest::arriving(spec, registers, disk, Memory::none()).map_err(|error| {
+            // What is said of it goes to the source, which may have named any file.
+            warn!(%error, "cannot open the workload of a guest that is offered");
+            error.unquoted()
+        })?;
         Ok((guest, room))
     })
     .await

@@ -9,7 +9,7 @@ use lazycopy_guest::{
 use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{Cause, MigrationParameters, Reply, Residency, ResidencyList, Scheme};
 use lazycopy_protocol::control::{CreateVm, MigrationId, MigrationKey, ServerCommand, Watch};
-use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
+use lazycopy_protocol::frame::{FrameError, PeerCodec, PeerFrame};
 use lazycopy_protocol::lists::encode_residency;
 use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
@@ -19,6 +19,7 @@ use lazycopy_protocol::plane::{
 };
 use lazycopy_transport::{DoorError, PageLink, Purpose, answer, knock};
 use lazycopy_units::{Duration, Instant, PageNumber};
+use std::io::{self, ErrorKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -196,8 +197,19 @@ impl PlayedSource {
         (0..self.spec.pages).map(|page| self.page(page)).collect()
     }
 
+    /// Writes as far as the destination listens: it may hang up on the first wrong bytes, before
+    /// the last ones are written, and its report tells why.
     pub async fn send(&mut self, connection: usize, bytes: &[u8]) {
-        self.bulk[connection - 1].write_all(bytes).await.unwrap();
+        hung_up_or(self.bulk[connection - 1].write_all(bytes).await);
+    }
+
+    /// A page frame on the control connection, with the same patience.
+    pub async fn send_urgent(&mut self, frame: PeerFrame) {
+        let sent = self.control.send(frame).await;
+        hung_up_or(sent.map_err(|error| match error {
+            FrameError::Io(error) => error,
+            error => panic!("{error}"),
+        }));
     }
 
     /// The context of a guest before its first access, all of whose pages have been sent.
@@ -224,6 +236,13 @@ impl PlayedSource {
         }
         tell(&mut self.control, PeerMessage::Released).await;
         self.bulk.clear();
+    }
+}
+
+fn hung_up_or(written: io::Result<()>) {
+    if let Err(error) = written {
+        let hung_up = matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+        assert!(hung_up, "{error}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The lines of a recording, parsed by hand from a large buffer.
 
-use super::super::WorkloadError;
+use super::super::{MalformedLine, WorkloadError};
 use flate2::read::MultiGzDecoder;
 use lazycopy_units::PAGE_BYTES;
 use std::fs::File;
@@ -82,7 +82,18 @@ impl Lines {
 
     /// An error about the line that was read last.
     pub(super) fn malformed(&self, problem: String) -> WorkloadError {
-        WorkloadError::Malformed { file: self.file.clone(), line: self.line, problem }
+        self.malformed_and_shown(problem, String::new())
+    }
+
+    /// As [`Lines::malformed`], about the first line of `text`, of which the error shows something.
+    #[cold]
+    fn malformed_line(&self, text: &[u8], problem: &str) -> WorkloadError {
+        self.malformed_and_shown(problem.to_owned(), shown(text))
+    }
+
+    fn malformed_and_shown(&self, problem: String, shown: String) -> WorkloadError {
+        let (file, line) = (self.file.clone(), self.line);
+        WorkloadError::Malformed(Box::new(MalformedLine { file, line, problem, shown }))
     }
 
     /// The next reference; `None` at the end of the file.
@@ -100,7 +111,7 @@ impl Lines {
                     return Ok(Some(reference));
                 }
                 Err(_) if text.starts_with(b"==") => self.start += line_length(text),
-                Err(problem) => return Err(self.malformed(describe(text, problem))),
+                Err(problem) => return Err(self.malformed_line(text, problem)),
             }
         }
     }
@@ -138,7 +149,7 @@ impl Lines {
             return Ok(false);
         }
         self.line += 1;
-        Err(self.malformed(describe(rest, "the file ends in the middle of this line")))
+        Err(self.malformed_line(rest, "the file ends in the middle of this line"))
     }
 
     fn unreadable(&self, error: &std::io::Error) -> WorkloadError {
@@ -156,14 +167,13 @@ fn line_length(text: &[u8]) -> usize {
     text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| at + 1)
 }
 
-/// A problem with the first line of `text`, and the line.
-#[cold]
-fn describe(text: &[u8], problem: &str) -> String {
+/// The first line of `text`, as an error shows it.
+fn shown(text: &[u8]) -> String {
     let line = &text[..line_length(text)];
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]);
     let more = if line.len() > SHOWN_BYTES { "..." } else { "" };
-    format!("{problem}: \"{}{more}\"", shown.escape_debug())
+    format!(": \"{}{more}\"", shown.escape_debug())
 }
 
 /// The first line of `text`, which ends in a line feed, and the line's length.
