@@ -51,6 +51,7 @@ fn offer() -> Offer {
         },
         link: LinkSpec::Modelled(LinkParameters { bandwidth, latency: Duration::from_millis(1) }),
         watch: Watch::Off,
+        recover_within: Duration::from_secs(1),
     }
 }
 

@@ -435,6 +435,9 @@ impl Manager {
                     hub.progressed(migration, &transfer);
                 }
             }
+            FromServer::LinkState { migration, side, pause } => {
+                self.change(|state| state.fleet.link_changed(migration, side, pause));
+            }
             FromServer::MigrationEnded(ended) => {
                 let id = ended.migration;
                 let (decided, is_over) = self.change(|state| {

@@ -440,6 +440,7 @@ async fn what_a_server_says_of_migrations_that_never_were_is_not_believed() {
         link: paper.link(),
         watch: Watch::Off,
         key: lazycopy_protocol::control::MigrationKey::new([1; 32]),
+        recover_within: Duration::from_secs(1),
     };
     a.end(&start, Outcome::Lost, source_report()).await;
     a.reply(12_345, Ok(ServerReply::Done)).await;

@@ -142,5 +142,6 @@ pub(crate) fn any_offer(u: &mut Unstructured<'_>, unlimited: bool, wild: bool) -
         parameters: any_parameters(u, wild)?,
         link,
         watch: Watch::Off,
+        recover_within: Duration::from_secs(1),
     })
 }

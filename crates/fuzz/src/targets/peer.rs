@@ -5,7 +5,9 @@ use bytes::{Bytes, BytesMut};
 use lazycopy_guest::PageContents;
 use lazycopy_migration::ResidencyList;
 use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
-use lazycopy_protocol::lists::{decode_disk, decode_residency, encode_disk, encode_residency};
+use lazycopy_protocol::lists::{
+    decode_disk, decode_map, decode_residency, encode_disk, encode_map, encode_residency,
+};
 use lazycopy_protocol::page::{decode_page, encode_page};
 use lazycopy_protocol::peer::{Offer, PeerMessage};
 use lazycopy_protocol::plane::{
@@ -38,6 +40,7 @@ fn read(frame: &PeerFrame) {
         PeerFrame::Batch(bytes) => batch(bytes),
         PeerFrame::Residency(part) => residency(part),
         PeerFrame::Disk(part) => disk(part),
+        PeerFrame::Map(bytes) => map(bytes),
     }
 }
 
@@ -80,6 +83,13 @@ fn disk(part: &Bytes) {
         && !written.is_empty()
     {
         assert_eq!(encode_disk(&written).collect::<Vec<_>>(), std::slice::from_ref(part));
+    }
+}
+
+fn map(bytes: &Bytes) {
+    if let Ok(map) = decode_map(bytes, PAGES) {
+        assert!(map.fits(PAGES));
+        assert_eq!(decode_map(&encode_map(&map), PAGES), Ok(map));
     }
 }
 

@@ -195,6 +195,7 @@ impl Migration {
             began_unix_ms,
             progress,
             transfer: Default::default(),
+            pauses: Default::default(),
             started_anew: Default::default(),
             told,
             in_doubt: true,

@@ -72,11 +72,13 @@ impl Fleet {
         self.keep_server(&name);
         for side in &sides {
             let is_party = |it: &Migration| it.side_on(&name) == Some(side.side);
-            if let Some(transfer) = side.transfer
-                && self.migrations.get(&side.migration).is_some_and(is_party)
-            {
+            if !self.migrations.get(&side.migration).is_some_and(is_party) {
+                continue;
+            }
+            if let Some(transfer) = side.transfer {
                 self.progressed(side.migration, transfer);
             }
+            self.link_changed(side.migration, side.side, side.pause.clone());
         }
         sides.iter().for_each(|side| self.number_is_taken(side.migration));
         Ok(self.settle_doubts(&name, &sides, &vms))
@@ -145,6 +147,9 @@ impl Fleet {
             FromServer::Event { migration: id, .. }
             | FromServer::Progress { migration: id, .. } => {
                 side(*id, None).is_none_or(|side| side.is_some())
+            }
+            FromServer::LinkState { migration: id, side: told, .. } => {
+                side(*id, None).is_none_or(|side| side == Some(*told))
             }
             FromServer::MigrationEnded(ended) => {
                 let known = side(ended.migration, Some(&ended.vm));

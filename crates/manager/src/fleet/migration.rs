@@ -4,10 +4,10 @@ use super::verdict::{self, Whereabouts, compose};
 use crate::state::KeptScenario;
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{MigrationParameters, Outcome, Verdict};
-use lazycopy_protocol::control::{MigrationKey, SideEnded, Transfer, Watch};
+use lazycopy_protocol::control::{MigrationKey, Pause, SideEnded, Transfer, Watch};
 use lazycopy_results::RunRecord;
 use lazycopy_scenario::Scenario;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -105,6 +105,8 @@ pub struct Migration {
     pub progress: Progress,
     /// What has been transferred, as last told while it runs.
     pub transfer: Transfer,
+    /// Sides whose link is broken after the hand-over, as they have told.
+    pub pauses: BTreeMap<Side, Pause>,
     /// Sides whose servers were started anew meanwhile: what they had of the guest is gone.
     pub started_anew: BTreeSet<Side>,
     /// Whether somebody who waited for it has been told how it ended.
@@ -137,6 +139,7 @@ impl Migration {
             began_unix_ms,
             progress: Progress::awaited(),
             transfer: Transfer::default(),
+            pauses: BTreeMap::new(),
             started_anew: BTreeSet::new(),
             told: false,
             in_doubt: false,

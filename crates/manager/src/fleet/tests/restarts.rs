@@ -34,7 +34,7 @@ fn brings(phase: VmPhase) -> Vec<VmSummary> {
 fn holds(id: MigrationId, side: Side) -> Vec<SideHeld> {
     let transfer =
         (side == Side::Destination).then(|| Transfer { bytes: 7, ..Transfer::default() });
-    vec![SideHeld { migration: id, vm: "v".to_owned(), side, ended: false, transfer }]
+    vec![SideHeld { migration: id, vm: "v".to_owned(), side, ended: false, transfer, pause: None }]
 }
 
 #[test]
