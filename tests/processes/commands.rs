@@ -34,6 +34,29 @@ fn ctl_fails_where_its_command_fails() {
     assert!(failure(&ctl(&address, &["status"])).contains("no manager at"));
 }
 
+/// One document, whatever the mode, and the sentence for people beside it.
+#[test]
+fn what_fails_with_json_says_why_in_json() {
+    let directory = TempDir::new().unwrap();
+    let ctl = ["ctl", "--connect", "127.0.0.1:1", "status"];
+    let modes: [(&[&str], &str); 7] = [
+        (&["report", "nowhere"], "nowhere"),
+        (&["trace", "nowhere"], "nowhere"),
+        (&["simulate", "nowhere"], "nowhere"),
+        (&["sweep", "nowhere"], "nowhere"),
+        (&["merge", "nowhere"], "nowhere"),
+        (&["run", "nowhere"], "nowhere"),
+        (&ctl, "no manager at"),
+    ];
+    for (words, named) in modes {
+        let output = manager(directory.path(), &[&["--json"], words].concat());
+        let text = failure(&output);
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+        let error = json["error"].as_str().unwrap_or_default();
+        assert!(error.contains(named) && text.contains(error), "{words:?}: {json} {text}");
+    }
+}
+
 #[test]
 fn a_manager_ends_when_ctl_tells_it_to() {
     let manager = Manager::with_servers(&[]);

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncBufRead, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,12 +27,16 @@ use tokio::signal::unix::{SignalKind, signal};
 /// What a process that a signal ends gives back to its shell: 128 and the signal's number.
 const ENDED_BY_SIGNAL: u8 = 128;
 
+/// Whether `--json` was given.
+static DOCUMENTS: OnceLock<bool> = OnceLock::new();
+
 /// Runs the manager in a mode; without one it reads commands, from a prompt where standard input
 /// and output are a terminal. `server` is the command line of the other program, whose completions
 /// and manual page the manager makes, too.
 pub async fn run(process: ManagerProcess, server: clap::Command) -> ExitCode {
     let ManagerProcess { options, mode } = process;
     paint::choose(options.color);
+    let _ = DOCUMENTS.set(options.json);
     let has_fleet = matches!(
         mode,
         None | Some(Mode::Run { .. } | Mode::Serve | Mode::Demo(_) | Mode::Tutorial(_))
@@ -102,8 +106,18 @@ pub(crate) fn print(text: &str, json: Option<Value>) -> ExitCode {
     printed(&console, ExitCode::SUCCESS)
 }
 
-/// Says on standard error why nothing came of it.
+/// Says on standard error why nothing came of it, and where documents are asked for in one of
+/// them, too.
 pub(crate) fn fail(problem: impl std::fmt::Display) -> ExitCode {
+    let problem = problem.to_string();
+    if DOCUMENTS.get().is_some_and(|asked| *asked) {
+        Console::json().print_json(&json!({ "error": problem }));
+    }
+    complain(problem)
+}
+
+/// As [`fail`], where documents have told it already, or cannot be written.
+pub(crate) fn complain(problem: impl std::fmt::Display) -> ExitCode {
     let text = format!("error: {problem}");
     let painted = paint::has_colours(&std::io::stderr()).then(|| paint::paint(&text));
     let _ = writeln!(std::io::stderr(), "{}", painted.unwrap_or(text));
@@ -137,7 +151,7 @@ fn make_certs(out: &Path, names: &[String], json: bool) -> ExitCode {
 /// The exit code of a mode that is over, all being printed: a failure where that was not possible.
 pub(crate) fn printed(console: &Console, code: ExitCode) -> ExitCode {
     match console.problem() {
-        Some(problem) if code == ExitCode::SUCCESS => fail(format!("standard output: {problem}")),
+        Some(problem) if code == ExitCode::SUCCESS => complain(format!("standard output: {problem}")),
         _ => code,
     }
 }
@@ -247,7 +261,7 @@ async fn run_lines<R: AsyncBufRead + Unpin + Send>(
             if options.json {
                 console.print_json(&error.json());
             }
-            fail(error)
+            complain(error)
         }
         Err(code) => code,
     }

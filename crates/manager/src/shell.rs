@@ -1,7 +1,7 @@
 //! What shells and readers are given, made from the grammars: completions and manual pages.
 
 use crate::grammar::language;
-use crate::session::fail;
+use crate::session::{complain, fail};
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use std::io::{self, Write};
@@ -42,7 +42,7 @@ pub(crate) fn completions(shell: Shell, mut server: Command) -> ExitCode {
     clap_complete::generate(shell, &mut server, "server", &mut text);
     match io::stdout().write_all(&text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            fail(format!("standard output: {error}"))
+            complain(format!("standard output: {error}"))
         }
         _ => ExitCode::SUCCESS,
     }

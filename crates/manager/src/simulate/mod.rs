@@ -8,7 +8,7 @@ mod silence;
 use crate::arguments::Options;
 use crate::definition::draft;
 use crate::grammar::EventLevel;
-use crate::session::{INTERRUPTED, fail, print};
+use crate::session::{INTERRUPTED, complain, fail, print};
 use files::{Files, RESULTS_FILE};
 use lazycopy_migration::Scheme;
 use lazycopy_results::{Comparison, RunRecord};
@@ -130,8 +130,8 @@ pub(crate) fn run(
     let code = print(&texts.join("\n"), json);
     match simulated.endless.as_slice() {
         [] => code,
-        [(run, problem)] => fail(format!("{run} has no result: {problem}")),
-        [(run, problem), ..] => fail(format!(
+        [(run, problem)] => complain(format!("{run} has no result: {problem}")),
+        [(run, problem), ..] => complain(format!(
             "{} runs have no result; the first of them is {run}: {problem}",
             simulated.endless.len()
         )),
