@@ -163,6 +163,22 @@ fn a_run_that_was_cut_off_or_edited_is_refused_by_file_and_line() {
     edited.swap(3, 12);
     fs::write(&events, edited.join("\n") + "\n").unwrap();
     refused("events.jsonl, line 5: it is earlier than the line before it");
+    // The totals stay what they are.
+    for (event, because) in [("page_arrived", "more often than"), ("fault_ended", "ends a fault")] {
+        let at = lines.iter().position(|line| line.contains(event)).unwrap();
+        let mut edited: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        let (before, page) = edited[at].split_once("\"page\":").unwrap();
+        let (page, after) = page.split_at(page.find([',', '}']).unwrap());
+        let other = if page == "1" { 2 } else { 1 };
+        edited[at] = format!("{before}\"page\":{other}{after}");
+        fs::write(&events, edited.join("\n") + "\n").unwrap();
+        refused("events.jsonl, line ");
+        let refusal = failure(&manager(directory.path(), &["trace", "post-copy-seed1"]));
+        assert!(
+            refusal.contains(&format!("page {other} ")) && refusal.contains(because),
+            "{refusal}"
+        );
+    }
     fs::write(&events, log.replacen("\"stalled_ns\":11400000000", "\"stalled_ns\":9", 1)).unwrap();
     refused("events.jsonl: its events give 9 for stall_time_ns, the result says 11400000000");
     fs::write(&events, &log).unwrap();

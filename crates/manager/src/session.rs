@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncBufRead, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -151,7 +151,9 @@ fn make_certs(out: &Path, names: &[String], json: bool) -> ExitCode {
 /// The exit code of a mode that is over, all being printed: a failure where that was not possible.
 pub(crate) fn printed(console: &Console, code: ExitCode) -> ExitCode {
     match console.problem() {
-        Some(problem) if code == ExitCode::SUCCESS => complain(format!("standard output: {problem}")),
+        Some(problem) if code == ExitCode::SUCCESS => {
+            complain(format!("standard output: {problem}"))
+        }
         _ => code,
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::directory::{EVENTS, ResultsError, failed};
 use crate::record::RunRecord;
-use lazycopy_migration::{Event, EventKind, FaultEnd, Outcome, PageCounts};
+use lazycopy_migration::{Cause, Event, EventKind, FaultEnd, Outcome, PageCounts};
 use lazycopy_units::{Duration, Instant, PAGE_MESSAGE_BYTES, PageNumber};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,47 @@ pub enum EventError {
         /// How many there are.
         pages: u64,
     },
+    /// It ends what no line of the log begins.
+    #[error("page {page} {}", .what.without_beginning())]
+    NeverBegan {
+        /// Which page.
+        page: PageNumber,
+        /// What ends.
+        what: Span,
+    },
+}
+
+/// What two events of a page tell of, its beginning and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Span {
+    /// It is on its way, for that cause.
+    Way(Cause),
+    /// The guest is blocked by it.
+    Fault,
+}
+
+impl Span {
+    /// To be put behind the page.
+    fn without_beginning(self) -> &'static str {
+        match self {
+            Span::Way(Cause::Round) => "comes by a round, and more often than rounds send it",
+            Span::Way(Cause::Background) => "comes by the push, and more often than it sends it",
+            Span::Way(Cause::Forward) => {
+                "comes for the forward context, and more often than it is sent for it"
+            }
+            Span::Way(Cause::Demand) => "comes on demand, and more often than it is sent so",
+            Span::Fault => "ends a fault, and more often than one begins",
+        }
+    }
+}
+
+/// How often something began and ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ends {
+    began: u32,
+    ended: u32,
+    /// The line that ended it last.
+    line: usize,
 }
 
 /// The events of a log, one after another; of what is read, no more than one line is held. After
@@ -133,7 +175,6 @@ pub struct EventTally {
     /// The instant of the last.
     pub last_at: Instant,
     sent: PageCounts,
-    arrived: PageCounts,
     /// The highest page that was sent or came, and the line that names it first.
     highest: Option<(PageNumber, usize)>,
     context_bytes: u64,
@@ -141,6 +182,7 @@ pub struct EventTally {
     faults_disk: u64,
     stall: Duration,
     completed: bool,
+    ends: HashMap<(PageNumber, Span), Ends>,
 }
 
 impl EventTally {
@@ -151,14 +193,15 @@ impl EventTally {
         match &event.kind {
             EventKind::PageSent { page, cause } => {
                 self.sent.add(*cause, 1);
-                self.named(*page);
+                self.began(*page, Span::Way(*cause));
             }
             EventKind::PageArrived { page, cause, .. } => {
-                self.arrived.add(*cause, 1);
-                self.named(*page);
+                self.ended(*page, Span::Way(*cause));
             }
             EventKind::Handover { bytes } => self.context_bytes = *bytes,
-            EventKind::FaultEnded { by, stalled, .. } => {
+            EventKind::FaultBegan { page, .. } => self.began(*page, Span::Fault),
+            EventKind::FaultEnded { page, by, stalled } => {
+                self.ended(*page, Span::Fault);
                 *match by {
                     FaultEnd::Remote => &mut self.faults_remote,
                     FaultEnd::Disk => &mut self.faults_disk,
@@ -171,14 +214,26 @@ impl EventTally {
         }
     }
 
+    fn began(&mut self, page: PageNumber, what: Span) {
+        self.named(page);
+        self.ends.entry((page, what)).or_default().began += 1;
+    }
+
+    fn ended(&mut self, page: PageNumber, what: Span) {
+        self.named(page);
+        let ends = self.ends.entry((page, what)).or_default();
+        ends.ended += 1;
+        ends.line = self.events as usize;
+    }
+
     fn named(&mut self, page: PageNumber) {
         if self.highest.is_none_or(|(highest, _)| page > highest) {
             self.highest = Some((page, self.events as usize));
         }
     }
 
-    /// Whether a log is that of a run: it names no page that the guest does not have, and no more
-    /// of them come than are sent; of a run that completed it has each page and each fault.
+    /// Whether a log is that of a run: it names no page that the guest does not have, and none comes
+    /// or ends a fault that was not sent or began one; of a run that completed it has each page and each fault.
     /// `path` is the log's.
     ///
     /// # Errors
@@ -193,18 +248,12 @@ impl EventTally {
             let error = EventError::NoPage { page, pages };
             return Err(ResultsError::Event { path: path.to_owned(), line, error });
         }
-        let (sent, arrived) = (&self.sent, &self.arrived);
-        let lanes = [
-            ("round", sent.round, arrived.round),
-            ("background", sent.background, arrived.background),
-            ("forward", sent.forward, arrived.forward),
-            ("demand", sent.demand, arrived.demand),
-        ];
-        if let Some((lane, sent, arrived)) = lanes.iter().find(|(_, sent, came)| came > sent) {
-            return Err(disagree(format!(
-                "of the {sent} pages that it sends with the cause {lane} {arrived} arrive"
-            )));
+        let over = self.ends.iter().filter(|(_, ends)| ends.ended > ends.began);
+        if let Some(((page, what), ends)) = over.min_by_key(|(_, ends)| ends.line) {
+            let error = EventError::NeverBegan { page: *page, what: *what };
+            return Err(ResultsError::Event { path: path.to_owned(), line: ends.line, error });
         }
+        let sent = &self.sent;
         if metrics.outcome != Outcome::Completed {
             return Ok(());
         }

@@ -27,7 +27,7 @@ pub use comparison::{Comparison, Exclusion, SchemeColumn};
 pub use directory::{
     BrokenRun, MAX_NAME_BYTES, ResultsError, Runs, list_runs, load_events, load_run, load_whole_run,
 };
-pub use event_reader::{EventError, EventReader, EventTally};
+pub use event_reader::{EventError, EventReader, EventTally, Span};
 pub use events::{ForwardLead, merge_events};
 pub use measure::{Measure, Unit};
 pub use metric::{Metric, MetricValue};

@@ -76,7 +76,7 @@ fn finished_runs_are_listed_and_read_and_broken_ones_are_told_by_name_and_line()
     let beyond = edited(&lines[came].replace("\"page\":", "\"page\":9"));
     assert!(beyond.starts_with(&told(came + 1)) && beyond.contains("has 50 pages"), "{beyond}");
     let twice = edited(&format!("{0}\n{0}", lines[came]));
-    assert!(twice.contains("events.jsonl") && twice.contains("arrive"), "{twice}");
+    assert!(twice.contains("events.jsonl, line ") && twice.contains(" comes "), "{twice}");
     let mut swapped = lines.clone();
     swapped.swap(0, count - 1);
     let swapped = written(&format!("{}\n", swapped.join("\n")));
