@@ -15,6 +15,7 @@ mod matrix;
 mod migrations;
 mod pace;
 mod page;
+mod pauses;
 mod prompt;
 mod reports;
 mod restarts;

@@ -49,6 +49,12 @@ pub enum AskError {
         /// The server.
         server: String,
     },
+    /// Its connection is gone, its process perhaps not.
+    #[error("server \"{server}\" is away: its connection is lost; it may come back")]
+    Away {
+        /// The server.
+        server: String,
+    },
     /// It did not answer in time.
     #[error("server \"{server}\" gave no answer within {} s", .within.as_secs())]
     Late {

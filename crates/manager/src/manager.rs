@@ -9,6 +9,7 @@ use crate::grammar::EventLevel;
 use crate::listener;
 use crate::past::PastRuns;
 use crate::picture::{Hub, Picture, WATCHED_PAGES};
+use crate::presence::is_dead;
 use crate::requests::Requests;
 use crate::state::{Changes, Opened, StateError, Store};
 use crate::web::Web;
@@ -353,8 +354,13 @@ impl Manager {
 
     /// The connection to a server, which may be silent.
     pub(crate) fn connection_to(&self, server: &str) -> Result<Connection, AskError> {
-        self.read(|state| state.connections.get(server).cloned())
-            .ok_or_else(|| AskError::Gone { server: server.to_owned() })
+        self.read(|state| match state.connections.get(server) {
+            Some(connection) => Ok(connection.clone()),
+            None if state.fleet.servers().any(|(name, it)| name == server && it.awaited) => {
+                Err(AskError::Away { server: server.to_owned() })
+            }
+            None => Err(AskError::Gone { server: server.to_owned() }),
+        })
     }
 
     /// A server introduces itself over a connection.
@@ -385,7 +391,11 @@ impl Manager {
             state.fleet.check_hello(&hello)?;
             // Another process in its place: the one that was waited for has ended.
             let fleet = &mut state.fleet;
-            let loss = fleet.awaits_another(&name, pid).then(|| fleet.server_lost(&name));
+            let loss = fleet.awaits_another(&name, pid).then(|| {
+                let known = fleet.servers().find(|(known, _)| *known == name);
+                let is_dead = known.is_some_and(|(_, it)| is_dead(it, &hello.address));
+                if is_dead { fleet.server_died(&name) } else { fleet.server_lost(&name) }
+            });
             let meeting = fleet.introduce(hello)?;
             fleet.set_here(&name, here);
             connection.welcome(fleet.pace());
@@ -436,7 +446,7 @@ impl Manager {
                 }
             }
             FromServer::LinkState { migration, side, pause } => {
-                self.change(|state| state.fleet.link_changed(migration, side, pause));
+                self.link_changed(migration, side, pause);
             }
             FromServer::MigrationEnded(ended) => {
                 let id = ended.migration;
@@ -460,6 +470,7 @@ impl Manager {
 
     /// A side of a migration has reported or died.
     pub(crate) fn side_settled(&self, id: MigrationId, decided: bool) {
+        self.tell_who_is_left(id);
         let manager = self.clone();
         if decided {
             tokio::spawn(async move { manager.conclude(id).await });

@@ -5,7 +5,7 @@
 //! ended. A server that is silent while its connection stands loses nothing, however long it is.
 
 use crate::connection::{AskError, Connection};
-use crate::fleet::{Loss, Meeting};
+use crate::fleet::{Loss, Meeting, Server};
 use crate::manager::Manager;
 use lazycopy_protocol::control::{
     HEARTBEAT_PERIOD, SERVER_SILENCE, ServerCommand, ServerHello, ServerReply, Silence,
@@ -37,6 +37,12 @@ pub(crate) fn has_ended(pid: u32) -> bool {
     // Its name stands in brackets, and may have any letters.
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     matches!(state, Some('Z' | 'X'))
+}
+
+/// Whether a server's process has certainly ended: the system says so, or another process listens
+/// at its address.
+pub(crate) fn is_dead(server: &Server, address_of_another: &str) -> bool {
+    server.here && has_ended(server.pid) || server.address == address_of_another
 }
 
 /// Milliseconds since 1970.
@@ -114,7 +120,8 @@ impl Manager {
             }
             state.connections.remove(server);
             if state.stopping.remove(server) {
-                let loss = state.fleet.server_lost(server);
+                // It was told to end.
+                let loss = state.fleet.server_died(server);
                 state.fleet.server_stopped(server);
                 return Some(Some(loss));
             }
@@ -151,24 +158,25 @@ impl Manager {
                     (None, false) => std::future::pending().await,
                 }
             };
-            tokio::select! {
+            let is_dead = tokio::select! {
                 biased;
                 () = manager.until(is_back) => return,
-                () = dead => {}
-                () = tokio::time::sleep(manager.settings().patience) => {}
-            }
-            manager.give_up(&server, pid);
+                () = dead => true,
+                () = tokio::time::sleep(manager.settings().patience) => false,
+            };
+            manager.give_up(&server, pid, is_dead);
         });
     }
 
     /// A server is not waited for any longer.
-    fn give_up(&self, server: &str, pid: u32) {
+    fn give_up(&self, server: &str, pid: u32, is_dead: bool) {
         let loss = self.change(|state| {
             if !state.fleet.is_awaited(server, pid) {
                 return None;
             }
-            let loss = state.fleet.server_lost(server);
-            state.fleet.forget_unseen(server);
+            let fleet = &mut state.fleet;
+            let loss = if is_dead { fleet.server_died(server) } else { fleet.server_lost(server) };
+            fleet.forget_unseen(server);
             Some(loss)
         });
         if let Some(loss) = loss {

@@ -53,7 +53,17 @@ impl Manager {
         if takes_its_time {
             return;
         }
-        self.outlast(OTHER_SIDE_DEADLINE).await;
+        // A side whose link is broken waits for the other as long as it was told to, and reports.
+        let is_paused = |state: &State| {
+            state.fleet.migration(id).is_some_and(|migration| migration.pause().is_some())
+        };
+        loop {
+            self.until(|state| (!is_paused(state)).then_some(())).await;
+            tokio::select! {
+                () = self.until(|state| is_paused(state).then_some(())) => {}
+                () = self.outlast(OTHER_SIDE_DEADLINE) => break,
+            }
+        }
         if self.change(|state| state.fleet.give_up_waiting(id)) {
             self.notice(&format!(
                 "migration {}: a side did not report within {} s and is given up",

@@ -73,6 +73,20 @@ pub enum CommandError {
         /// What came of it.
         verdict: Verdict,
     },
+    /// A migration that was waited for is paused, and nothing more happens by itself.
+    #[error(
+        "migration {} of \"{vm}\" is paused, and server \"{server}\" waits for an operator's word: \
+         the destination is not found, and the guest may be taken back with: migrate reclaim {vm}",
+        id.0
+    )]
+    AwaitsAWord {
+        /// Which.
+        id: MigrationId,
+        /// Its guest.
+        vm: String,
+        /// Where the guest is.
+        server: String,
+    },
     /// A migration has completed and its result is wrong, or not written.
     #[error("migration {} of \"{vm}\": {what}", id.0)]
     WrongResult {

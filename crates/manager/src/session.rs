@@ -278,10 +278,17 @@ impl Manager {
     pub(crate) async fn settle(&self) -> Result<(), CommandError> {
         self.tell_of_standstill();
         let quiet = self.until(|state| {
-            let busy = state.fleet.is_moving_gangs() || state.fleet.running().next().is_some();
-            (state.quitting || !busy).then_some(())
+            let moves = state.fleet.running().any(|(_, migration)| !migration.awaits_a_word());
+            (state.quitting || !(state.fleet.is_moving_gangs() || moves)).then_some(())
         });
         quiet.await;
+        let waits = self.read(|state| {
+            let mut running = state.fleet.running();
+            running.find(|(_, migration)| migration.awaits_a_word()).map(|(id, _)| id)
+        });
+        if let Some(id) = waits {
+            return self.wait_for(id).await.map(drop);
+        }
         let failed = self.read(|state| {
             let failed = |ended: &Ended| {
                 !matches!(ended.verdict.outcome, Outcome::Completed | Outcome::Cancelled)

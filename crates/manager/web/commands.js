@@ -6,7 +6,7 @@ import { byId, h, setText } from "./dom.js";
 export const SCHEMES = ["lazy-copy", "post-copy", "adaptive-lazy-copy", "pre-copy", "stop-and-copy", "hybrid-post-copy", "hybrid-lazy-copy"];
 const SCENARIOS = ["paper", "fair", "fault-penalty", "fast-link", "slow-link", "zipf", "writes", "sequential", "recorded", "hybrid", "pre-copy", "pre-paging", "max-lead", "push-order", "large-guest", "whole-memory", "unlimited"];
 const WORDS = ["server start", "server list", "server show", "server stop", "server evacuate", "server drain", "server undrain", "server rebalance",
-  "vm create", "vm start", "vm suspend", "vm resume", "vm stop", "vm delete", "vm list", "vm show", "migrate", "migrate cancel",
+  "vm create", "vm start", "vm suspend", "vm resume", "vm stop", "vm delete", "vm list", "vm show", "migrate", "migrate cancel", "migrate recover", "migrate reclaim",
   "policy set", "policy show", "time", "time freeze", "time go", "time step 1s", "time slow 10", "status", "results", "events all", "events milestones", "events off", "wait", "help"];
 
 const MOST_REMEMBERED = 200;
@@ -172,7 +172,7 @@ export class Commands {
     const options = [];
     if (/--(to|on)\s$/.test(head)) options.push(...servers.map(({ name }) => name));
     else if (/--scheme\s$/.test(head)) options.push(...SCHEMES);
-    else if (/^(migrate( cancel)?|vm (start|suspend|resume|stop|delete|show))\s$/.test(head)) options.push(...vms.map(({ name }) => name));
+    else if (/^(migrate( (cancel|recover|reclaim))?|vm (start|suspend|resume|stop|delete|show))\s$/.test(head)) options.push(...vms.map(({ name }) => name));
     else if (/^server (show|stop|evacuate|drain|undrain)\s$/.test(head)) options.push(...servers.map(({ name }) => name));
     const lines = [...options.map((word) => head + word), ...WORDS.filter((word) => text && word.startsWith(text) && word !== text)];
     byId("suggestions").replaceChildren(...lines.slice(0, 20).map((value) => h("option", { value })));

@@ -24,6 +24,8 @@ new Live(connection, {
   migrate: (vm) => commands.open("migrate", { vm }),
   start: (vm) => commands.run(`vm start ${vm}`),
   cancel: (vm) => commands.run(`migrate cancel ${vm}`),
+  recover: (vm) => commands.run(`migrate recover ${vm}`),
+  reclaim: (vm) => commands.run(`migrate reclaim ${vm}`),
   show: (vm) => connection.show(vm),
   play: (directory) => { location.hash = `play=${encodeURIComponent(directory)}`; },
 });

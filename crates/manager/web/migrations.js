@@ -44,6 +44,8 @@ function makeCard(actions) {
   const heading = h("h3", {});
   const chip = h("span", { class: "chip" });
   const cancel = h("button", { type: "button", class: "quiet", text: "Cancel" });
+  const recover = h("button", { type: "button", class: "quiet", text: "Recover", title: "Try at once to mend the link" });
+  const reclaim = h("button", { type: "button", class: "quiet", text: "Take back" });
   const play = h("button", { type: "button", class: "quiet", text: "Play back" });
   const bar = h("progress", { max: 1, "aria-label": "progress" });
   const left = h("span", { class: "tabular" });
@@ -62,11 +64,13 @@ function makeCard(actions) {
   const tint = counters.map((box) => (box.prepend(h("i", { class: "cell key", "data-cause": box.dataset.counter }, h("b", {}), h("em", { text: CAUSES[box.dataset.counter].letter }))), box));
   const body = h("div", { class: "migration-body" }, stall, track,
     h("ul", { class: "counters" }, ...tint, remote, disk, stalled, sent), h("div", { class: "charts" }, link, misses));
-  card.append(h("header", {}, heading, chip, h("span", { class: "spring" }), cancel, play),
+  card.append(h("header", {}, heading, chip, h("span", { class: "spring" }), cancel, recover, reclaim, play),
     h("div", { class: "progress", title: ESTIMATE_NOTE }, bar, left, clock), reason, body);
   cancel.addEventListener("click", () => actions.cancel(card.migration.vm));
+  recover.addEventListener("click", () => actions.recover(card.migration.vm));
+  reclaim.addEventListener("click", () => actions.reclaim(card.migration.vm));
   play.addEventListener("click", () => actions.play(card.migration.directory));
-  Object.assign(card, { heading, chip, cancel, play, bar, left, clock, stall, counters, remote, disk, stalled, sent, track, link, misses, reason, body });
+  Object.assign(card, { heading, chip, cancel, recover, reclaim, play, bar, left, clock, stall, counters, remote, disk, stalled, sent, track, link, misses, reason, body });
   return card;
 }
 
@@ -75,17 +79,28 @@ function endedText(m) {
   return `${m.outcome ?? "ended"}${total}`;
 }
 
+function pauseText({ reason, until_unix_ms, reclaim }) {
+  const until = until_unix_ms == null ? "nothing more is tried by itself" : `the servers try to find each other until ${new Date(until_unix_ms).toLocaleTimeString()}`;
+  const back = reclaim == null ? "" : reclaim.Ok == null ? `; the guest cannot be taken back: ${reclaim.Err}` : `; the guest may be taken back: ${reclaim.Ok}`;
+  return `Paused, ${reason}; ${until}${back}.`;
+}
+
 function drawCard(card, m, isOpen) {
   card.migration = m;
   const stall = m.fault;
   const ended = m.phase === "ended";
   setText(card.heading, `${m.vm}: ${m.source} → ${m.destination}, ${m.scheme}`);
-  setText(card.chip, ended ? m.outcome ?? "ended" : stall ? "the guest waits" : PHASES[m.phase] ?? m.phase);
-  setAttribute(card.chip, "data-phase", ended ? m.outcome ?? "ended" : stall ? "stalled" : m.phase);
+  const pause = ended ? null : m.pause;
+  setText(card.chip, ended ? m.outcome ?? "ended" : pause ? "paused" : stall ? "the guest waits" : PHASES[m.phase] ?? m.phase);
+  setAttribute(card.chip, "data-phase", ended ? m.outcome ?? "ended" : pause ? "paused" : stall ? "stalled" : m.phase);
   setAttribute(card, "class", `migration${ended ? " ended" : ""}`);
   // Stop-and-copy hands over at the end of its downtime, others that go without rounds at its beginning.
   const canReturn = ["preparing", "rounds"].includes(m.phase) || (m.phase === "down" && m.scheme === "stop-and-copy");
   setAttribute(card.cancel, "hidden", !canReturn);
+  setAttribute(card.recover, "hidden", !pause);
+  setAttribute(card.reclaim, "hidden", !pause);
+  setAttribute(card.reclaim, "disabled", pause?.reclaim?.Ok == null);
+  setAttribute(card.reclaim, "title", pause?.reclaim?.Ok == null ? "It may have run at the destination" : "Run the guest at its source again, from where it was suspended");
   setAttribute(card.play, "hidden", !m.directory);
   const { progress, left_ns } = estimates.of(m);
   card.bar.value = progress;
@@ -95,7 +110,7 @@ function drawCard(card, m, isOpen) {
   const of = m.expected == null || soFar > m.expected ? `${count(soFar)} pages` : `${count(soFar)} of ${count(m.expected)} pages`;
   setText(card.left, ended ? percentage : left_ns == null ? `${percentage}, time left not known yet` : left_ns === 0 ? `${percentage}, nothing left to come` : `${percentage}, about ${duration(left_ns)} left`);
   setText(card.clock, `${of}; model time ${duration(m.model_ns)}`);
-  setText(card.reason, ended && m.outcome !== "completed" ? endedText(m) : "");
+  setText(card.reason, pause ? pauseText(pause) : ended && m.outcome !== "completed" ? endedText(m) : "");
   setAttribute(card.body, "hidden", !isOpen);
   if (isOpen) drawBody(card, m);
 }

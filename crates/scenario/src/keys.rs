@@ -405,6 +405,13 @@ pub const KEYS: &[Key] = &{
             "",
             "The dirty pages are written to the disk after the suspension, so that the guest survives its source.",
         ),
+        key(
+            "migration.recover_within",
+            TIME,
+            Or("30s"),
+            "",
+            "How long two servers try to mend a link that broke after the hand-over, by the clock on the wall; 0s: not at all. A simulation has no such breaks.",
+        ),
         key("fleet.hosts", INTEGER, Or("2"), "2 to 4,096", "Hosts, numbered from 0."),
         key(
             "fleet.card",

@@ -3,6 +3,7 @@
 use crate::draft::Draft;
 use crate::error::ScenarioError;
 use crate::fleet::FleetScenario;
+use crate::table::DEFAULT_RECOVER_WITHIN;
 use crate::{duration_text, link_table, workload_table};
 use chacha20::ChaCha8Rng;
 use lazycopy_guest::{GuestSpec, ResidentAtStart, TraceSummary, WorkloadSpec};
@@ -157,6 +158,13 @@ pub struct MigrationScenario {
     /// Write the dirty pages to the disk between suspension and hand-over.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub checkpoint: bool,
+    /// How long two servers try to mend a link that broke after the hand-over, in wall time.
+    #[serde(with = "duration_text", skip_serializing_if = "is_recovered_by_default")]
+    pub recover_within: Duration,
+}
+
+fn is_recovered_by_default(within: &Duration) -> bool {
+    *within == DEFAULT_RECOVER_WITHIN
 }
 
 impl Scenario {

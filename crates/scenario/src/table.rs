@@ -12,6 +12,9 @@ use serde::Deserialize;
 /// The paper says nothing of the context's size: a page.
 pub(crate) const DEFAULT_CONTEXT_BYTES: u64 = 4_096;
 
+/// Long enough for a switch that restarts its ports, short enough for somebody who waits.
+pub(crate) const DEFAULT_RECOVER_WITHIN: Duration = Duration::from_secs(30);
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScenarioTable {
@@ -90,6 +93,8 @@ struct MigrationTable {
     push_rate: Option<Rate>,
     #[serde(default)]
     checkpoint: bool,
+    #[serde(default, with = "duration_text::optional")]
+    recover_within: Option<Duration>,
 }
 
 impl MigrationTable {
@@ -119,6 +124,7 @@ impl MigrationTable {
             whole_page_writes: self.whole_page_writes,
             push_rate: self.push_rate,
             checkpoint: self.checkpoint,
+            recover_within: self.recover_within.unwrap_or(DEFAULT_RECOVER_WITHIN),
         }
     }
 }

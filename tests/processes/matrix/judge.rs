@@ -45,16 +45,14 @@ pub fn allowed(cell: Cell, was_handed_over: bool) -> Vec<&'static str> {
         // By an operator's word, where the source can prove that the guest never ran there.
         (F::KillDestination, Phase::HandedOver) => vec!["lost", "failed"],
         (F::KillDestination, _) => vec!["lost"],
-        (F::CutOff, phase) if !before && phase != Phase::Pushing => {
-            vec!["completed", "lost", "failed"]
-        }
         (F::StopSource | F::StopDestination | F::Cut | F::CutOff | F::Silence, _) if before => {
             vec!["completed", "failed"]
         }
-        // A link that comes back should cost time alone: to be asked of processes that recover.
-        (F::StopSource | F::StopDestination | F::Cut | F::CutOff | F::Silence, _) => {
-            vec!["completed", "lost"]
-        }
+        // What is not found again: the guest may be taken back as long as it never ran there.
+        (F::CutOff, phase) if phase != Phase::Pushing => vec!["completed", "lost", "failed"],
+        (F::CutOff, _) => vec!["completed", "lost"],
+        // A link that comes back costs time alone.
+        (F::StopSource | F::StopDestination | F::Cut | F::Silence, _) => vec!["completed"],
         // These cost time and nothing else.
         (F::KillManager | F::StopManager | F::PauseSource | F::PauseDestination | F::Delay, _) => {
             vec!["completed"]

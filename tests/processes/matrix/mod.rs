@@ -4,8 +4,8 @@
 
 mod cell;
 mod judge;
-mod laboratory;
-mod network;
+pub mod laboratory;
+pub mod network;
 mod plan;
 mod strike;
 mod wire;

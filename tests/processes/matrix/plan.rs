@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// What every guest is created with. A latency of the link takes 100 ms of wall time.
 const GUEST: &str = "--set time_scale=40 --set measured_accesses=20 --set link.latency=4s \
                      --set guest.write_fraction=0.3 --set disk.latency_source=1s \
-                     --set disk.latency_destination=1s";
+                     --set disk.latency_destination=1s --set migration.recover_within=15s";
 
 /// A warm-up that takes some tenths of a second of a processor.
 const LONG_WARM_UP: &str = "--set warmup_accesses=1000000";

@@ -23,8 +23,11 @@ const CANCEL_DEADLINE: Duration = Duration::from_secs(5);
 impl Manager {
     pub(super) async fn migrate_command(&self, migrate: Migrate) -> Result<Reply, CommandError> {
         let Migrate { action, vm, to, scheme, set, wait } = migrate;
-        if let Some(MigrateAction::Cancel { vm }) = action {
-            return self.cancel(&vm).await;
+        match action {
+            Some(MigrateAction::Cancel { vm }) => return self.cancel(&vm).await,
+            Some(MigrateAction::Recover { vm }) => return self.recover(&vm).await,
+            Some(MigrateAction::Reclaim { vm }) => return self.reclaim(&vm).await,
+            None => {}
         }
         // The grammar demands both where there is no action.
         let (vm, to) = (vm.unwrap_or_default(), to.unwrap_or_default());
@@ -204,6 +207,9 @@ impl Manager {
                 return before.map(|id| Err((id, server))).ok_or(state.fleet.not_migrating(vm));
             };
             let source = migration.source.clone();
+            if migration.pause().is_some() {
+                return Err(FleetError::PausedAfterHandOver { vm: vm.to_owned(), id });
+            }
             if migration.has_arrived() || migration.transfer.expected.is_some() {
                 let to = migration.destination.clone();
                 return Err(FleetError::HandedOver { vm: vm.to_owned(), to, id });
@@ -236,6 +242,10 @@ impl Manager {
     pub async fn wait_for(&self, id: MigrationId) -> Result<Reply, CommandError> {
         let found = self.until(|state| match state.fleet.migration(id) {
             _ if state.quitting => Some(Err(CommandError::Ending)),
+            Some(migration) if migration.awaits_a_word() => {
+                let vm = migration.vm.clone();
+                Some(Err(CommandError::AwaitsAWord { id, vm, server: migration.source.clone() }))
+            }
             Some(migration) => Some(Ok(Some((migration.vm.clone(), migration.ended()?.clone())))),
             None => Some(Ok(None)),
         });

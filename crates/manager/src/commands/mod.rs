@@ -4,6 +4,7 @@
 mod evacuate;
 mod gang_report;
 mod journey;
+mod mend;
 mod migrate;
 mod pace;
 mod policy;

@@ -6,7 +6,7 @@ use super::vm::vms_table;
 use crate::grammar::EventLevel;
 use crate::manager::{Manager, State};
 use crate::past::guest;
-use crate::render::{progress, table, table_or, time};
+use crate::render::{pause, progress, table, table_or, time};
 use crate::reply::Reply;
 use lazycopy_migration::Metrics;
 use lazycopy_results::RunRecord;
@@ -78,10 +78,20 @@ fn running_table(state: &State) -> String {
             migration.source.clone(),
             migration.destination.clone(),
             migration.parameters.scheme.to_string(),
-            progress(&migration.transfer),
+            match migration.pause() {
+                Some(_) => format!("paused; {}", progress(&migration.transfer)),
+                None => progress(&migration.transfer),
+            },
         ]);
     }
-    table_or(running, "No migration runs.")
+    let mut text = table_or(running, "No migration runs.");
+    for (id, migration) in state.fleet.running() {
+        if let Some(broken) = migration.pause() {
+            let told = pause(&migration.vm, broken);
+            text.push_str(&format!("\n\nMigration {} is {told}", id.0));
+        }
+    }
+    text
 }
 
 fn status_json(state: &State) -> Value {
@@ -104,7 +114,7 @@ fn status_json(state: &State) -> Value {
             json!({
                 "migration": id, "vm": migration.vm, "source": migration.source,
                 "destination": migration.destination, "parameters": migration.parameters,
-                "progress": migration.transfer,
+                "progress": migration.transfer, "pause": migration.pause(),
             })
         })
         .collect();

@@ -5,7 +5,7 @@ use crate::definition::Definition;
 use crate::fleet::FleetError;
 use crate::grammar::{KeyValue, VmAction};
 use crate::manager::{Manager, State};
-use crate::render::{guest_figure, phase_name, pool_table, progress, table, table_or};
+use crate::render::{guest_figure, pause, phase_name, pool_table, progress, table, table_or};
 use crate::reply::{CommandError, Reply};
 use lazycopy_protocol::control::{MAX_SHOWN_PAGES, ServerCommand, ServerReply, VmPhase, VmSummary};
 use serde_json::{Value, json};
@@ -126,20 +126,20 @@ impl Manager {
         let (mut server, migration) = self.read(|state| {
             let server = state.fleet.vm(name)?.server.clone();
             let migration = state.fleet.migration_of(name);
-            let migration = migration.map(|(id, it)| (id, it.destination.clone(), it.transfer));
+            let migration = migration
+                .map(|(id, it)| (id, it.destination.clone(), it.transfer, it.pause().cloned()));
             Ok::<_, FleetError>((server, migration))
         })?;
         let show = || ServerCommand::ShowVm { vm: name.to_owned(), limit: MAX_SHOWN_PAGES };
-        let mut connection = self.connection(&server)?;
-        let mut shown = connection.ask(show()).await;
+        let ask = async |server: &str| self.connection(server)?.ask(show()).await;
+        let mut shown = ask(&server).await;
         // A guest that was freed at the source is at its destination, also before its run is over.
-        if let (Err(_), Some((_, destination, _))) = (&shown, &migration) {
-            connection = self.connection(destination)?;
+        if let (Err(_), Some((_, destination, ..))) = (&shown, &migration) {
             server = destination.clone();
-            shown = connection.ask(show()).await;
+            shown = ask(&server).await;
         }
         let ServerReply::Vm(vm) = shown? else {
-            return Err(connection.beside().into());
+            return Err(AskError::Beside { server }.into());
         };
         let phase = phase_name(vm.summary.phase);
         let body = match &vm.snapshot {
@@ -148,10 +148,13 @@ impl Manager {
         };
         let mut text = format!("Guest \"{name}\" on server \"{server}\": {phase}\n");
         let mut json = json!({ "server": server, "vm": vm });
-        if let Some((id, destination, transfer)) = migration {
+        if let Some((id, destination, transfer, broken)) = migration {
             let so_far = progress(&transfer);
             text.push_str(&format!("Migration {} to \"{destination}\": {so_far}\n", id.0));
-            json["migration"] = json!({ "migration": id, "progress": transfer });
+            if let Some(broken) = &broken {
+                text.push_str(&format!("It is {}\n", pause(name, broken)));
+            }
+            json["migration"] = json!({ "migration": id, "progress": transfer, "pause": broken });
         }
         text.push_str(&body);
         Ok(Reply::new(text.trim_end(), json))
@@ -212,7 +215,8 @@ pub(super) fn vms_table(state: &State) -> String {
     for (name, vm) in state.fleet.vms() {
         let phase = match state.fleet.migration_of(name) {
             Some((_, migration)) if !migration.has_arrived() => {
-                format!("migrating to {}", migration.destination)
+                let paused = if migration.pause().is_some() { ", paused" } else { "" };
+                format!("migrating to {}{paused}", migration.destination)
             }
             _ => phase_name(vm.phase).to_owned(),
         };

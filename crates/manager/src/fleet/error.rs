@@ -125,6 +125,29 @@ pub enum FleetError {
         /// The migration.
         id: MigrationId,
     },
+    /// The guest has been handed over, and the link is broken.
+    #[error(
+        "migration {} cannot be cancelled: guest \"{vm}\" was handed over, and the link broke since; \
+         to go on: migrate recover {vm}; to have it back, if it never ran there: migrate reclaim {vm}",
+        id.0
+    )]
+    PausedAfterHandOver {
+        /// The guest.
+        vm: String,
+        /// The migration.
+        id: MigrationId,
+    },
+    /// The link of the guest's migration is not broken.
+    #[error(
+        "migration {} of guest \"{vm}\" is not paused: there is nothing to recover or to take back; \
+         before the hand-over: migrate cancel {vm}", id.0
+    )]
+    NotPaused {
+        /// The guest.
+        vm: String,
+        /// The migration.
+        id: MigrationId,
+    },
     /// The guest's last migration is over.
     #[error("guest \"{vm}\" is not migrating: migration {} has ended: {outcome}", id.0)]
     HasEnded {

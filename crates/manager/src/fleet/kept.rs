@@ -196,6 +196,7 @@ impl Migration {
             progress,
             transfer: Default::default(),
             pauses: Default::default(),
+            dead: Default::default(),
             started_anew: Default::default(),
             told,
             in_doubt: true,

@@ -107,6 +107,8 @@ pub struct Migration {
     pub transfer: Transfer,
     /// Sides whose link is broken after the hand-over, as they have told.
     pub pauses: BTreeMap<Side, Pause>,
+    /// Sides whose processes are certainly dead.
+    pub(super) dead: BTreeSet<Side>,
     /// Sides whose servers were started anew meanwhile: what they had of the guest is gone.
     pub started_anew: BTreeSet<Side>,
     /// Whether somebody who waited for it has been told how it ended.
@@ -140,6 +142,7 @@ impl Migration {
             progress: Progress::awaited(),
             transfer: Transfer::default(),
             pauses: BTreeMap::new(),
+            dead: BTreeSet::new(),
             started_anew: BTreeSet::new(),
             told: false,
             in_doubt: false,

@@ -12,6 +12,7 @@ mod kept;
 mod meeting;
 mod migration;
 mod moving;
+mod pauses;
 mod placement;
 mod policy;
 mod room;

@@ -7,14 +7,8 @@ use super::{
 use crate::definition::Definition;
 use crate::grammar::Name;
 use lazycopy_migration::Outcome;
-use lazycopy_protocol::control::{
-    MigrationId, Pause, SideEnded, StartMigration, Transfer, VmPhase,
-};
-use lazycopy_units::Duration;
+use lazycopy_protocol::control::{MigrationId, SideEnded, StartMigration, Transfer, VmPhase};
 use std::sync::Arc;
-
-/// How long a broken link is tried to be mended after the hand-over.
-const RECOVER_WITHIN: Duration = Duration::from_secs(30);
 
 /// Migrations have numbers below this, which programs in any language can read from JSON.
 const MAX_NUMBER: u64 = 1 << 53;
@@ -44,7 +38,7 @@ impl Fleet {
             link: request.link.clone(),
             watch: request.watch,
             key: request.key.clone(),
-            recover_within: RECOVER_WITHIN,
+            recover_within: request.scenario.migration.recover_within,
         };
         self.moving.insert(request.vm.clone(), id);
         self.taken_back.remove(&request.vm);
@@ -126,16 +120,6 @@ impl Fleet {
     pub fn progressed(&mut self, id: MigrationId, transfer: Transfer) {
         if let Some(migration) = self.migrations.get_mut(&id).filter(|it| !it.is_over()) {
             migration.transfer = transfer;
-        }
-    }
-
-    /// A side's link broke after the hand-over, or is whole again.
-    pub fn link_changed(&mut self, id: MigrationId, side: Side, pause: Option<Pause>) {
-        if let Some(migration) = self.migrations.get_mut(&id).filter(|it| !it.is_over()) {
-            match pause {
-                Some(pause) => drop(migration.pauses.insert(side, pause)),
-                None => drop(migration.pauses.remove(&side)),
-            }
         }
     }
 

@@ -205,6 +205,21 @@ pub enum MigrateAction {
         /// The guest that is migrating
         vm: String,
     },
+    /// Try at once to mend the broken link of a migration that was handed over
+    #[command(after_help = "Example: migrate recover web")]
+    Recover {
+        /// The guest whose migration is paused
+        vm: String,
+    },
+    /// Take back a guest that was handed over and never ran at the destination
+    ///
+    /// Where the link of a migration is broken, its source alone decides whether the guest may be
+    /// taken back: only if it cannot have run at the destination and never will.
+    #[command(after_help = "Example: migrate reclaim web")]
+    Reclaim {
+        /// The guest whose migration is paused
+        vm: String,
+    },
 }
 
 /// What a line holds.

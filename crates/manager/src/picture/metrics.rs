@@ -231,6 +231,8 @@ fn gauges(registry: &mut Registry, state: &State) {
     }
     let running: Gauge = Gauge::default();
     running.set(count(fleet.running().count() as u64));
+    let paused: Gauge = Gauge::default();
+    paused.set(count(fleet.running().filter(|(_, it)| it.pause().is_some()).count() as u64));
     let build = Family::<Build, Gauge>::default();
     build.get_or_create(&Build { version: PROGRAM_VERSION }).set(1);
     registry.register("build_info", "The version of the manager; its value is always 1", build);
@@ -239,6 +241,7 @@ fn gauges(registry: &mut Registry, state: &State) {
     registry.register("server_frames_taken", "Of these, taken or promised", taken);
     registry.register("guests", "Guests, by phase", guests);
     registry.register("migrations_running", "Migrations that have not ended", running);
+    registry.register("migrations_paused", "Of these, those whose link is broken", paused);
 }
 
 /// The word that a value has in messages.

@@ -1,7 +1,7 @@
 //! What the page is told: the state of the fleet as one document.
 
 use lazycopy_migration::{Outcome, PageCounts, Scheme};
-use lazycopy_protocol::control::{MemoryDensity, MigrationId, VmPhase};
+use lazycopy_protocol::control::{MemoryDensity, MigrationId, Pause, VmPhase};
 use serde::Serialize;
 
 /// The fleet. The document has a version and the time besides.
@@ -88,6 +88,7 @@ pub(crate) struct MigrationView {
     pub phase: MigrationPhase,
     pub outcome: Option<Outcome>,
     pub reason: Option<String>,
+    pub pause: Option<Pause>,
     pub started_unix_ms: u64,
     pub model_ns: u64,
     pub arrived: PageCounts,

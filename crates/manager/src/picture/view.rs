@@ -97,6 +97,7 @@ impl View<'_> {
             phase: if running { track.phase() } else { MigrationPhase::Ended },
             outcome: ended.map(|ended| ended.verdict.outcome),
             reason: ended.map(|ended| ended.verdict.reason.clone()),
+            pause: migration.pause().cloned(),
             started_unix_ms: track.started_unix_ms,
             model_ns: track.model_ns(),
             arrived: counts.arrived,

@@ -8,10 +8,11 @@ pub use guest::guest_figure;
 pub use host::{figure, host_figure, phase_name, pool_table};
 pub use run::run_table;
 
+use crate::presence::instant_text;
 use comfy_table::{
     CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle,
 };
-use lazycopy_protocol::control::Transfer;
+use lazycopy_protocol::control::{Pause, Transfer};
 use lazycopy_units::Duration;
 
 /// Columns two blanks apart, a line below the headings.
@@ -116,6 +117,28 @@ pub fn progress(transfer: &Transfer) -> String {
         None => format!("{arrived} pages"),
     };
     format!("{pages}, {} page faults", transfer.faults)
+}
+
+/// A migration whose link is broken: why, since when, what happens by itself, and what may be done.
+pub fn pause(vm: &str, pause: &Pause) -> String {
+    let Pause { reason, since_unix_ms, until_unix_ms, reclaim } = pause;
+    let since = instant_text(*since_unix_ms);
+    let mut text = format!("paused since {since}: {reason}. ");
+    text.push_str(&match until_unix_ms {
+        Some(until) => format!(
+            "The two servers try to find each other again until {}; at once: migrate recover {vm}.",
+            instant_text(*until)
+        ),
+        None => format!("Nothing more is tried but by: migrate recover {vm}."),
+    });
+    match reclaim {
+        Some(Ok(why)) => {
+            text.push_str(&format!(" The guest may be taken back ({why}): migrate reclaim {vm}."));
+        }
+        Some(Err(why)) => text.push_str(&format!(" It cannot be taken back: {why}.")),
+        None => {}
+    }
+    text
 }
 
 #[cfg(test)]

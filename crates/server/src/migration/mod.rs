@@ -363,6 +363,9 @@ fn mend<S: Side>(
         },
         LinkAction::PeerEnded(how) => {
             info!(?how, "what became of the other side");
+            if how == PeerEnd::Dead {
+                way_back.is_in_vain();
+            }
             if let Some(input) = driver.machine.peer_ended(how, connection.is_some()) {
                 *connection = None;
                 driver.schedule_last(timeline.clock(), input);

@@ -96,6 +96,12 @@ struct Broken {
     attempt: Option<Attempt>,
 }
 
+impl Broken {
+    fn at_rest() -> Self {
+        Broken { gives_up_at: None, tries_at: None, pause: FIRST_PAUSE, attempt: None }
+    }
+}
+
 /// The way back of one side of a migration.
 pub(crate) struct WayBack {
     role: Role,
@@ -105,6 +111,8 @@ pub(crate) struct WayBack {
     came: Option<Connection>,
     /// Who has asked for a try.
     waiting: Vec<Request>,
+    /// The other side's process is dead: it will not be found.
+    is_dead: bool,
 }
 
 impl WayBack {
@@ -128,7 +136,7 @@ impl WayBack {
     }
 
     fn new(role: Role, within: Duration) -> Self {
-        WayBack { role, within, broken: None, came: None, waiting: Vec::new() }
+        WayBack { role, within, broken: None, came: None, waiting: Vec::new(), is_dead: false }
     }
 
     /// How long the other side is waited for.
@@ -136,8 +144,22 @@ impl WayBack {
         self.within
     }
 
+    /// The other side is dead: nobody is there to be found.
+    pub(crate) fn is_in_vain(&mut self) {
+        self.is_dead = true;
+    }
+
     /// Begins or ends as the machine is paused or not. `pause` tells what is so.
     pub(crate) fn tend(&mut self, pause: Option<(&str, Option<Result<String, String>>)>) {
+        let waits = self.broken.as_ref().is_none_or(|broken| broken.gives_up_at.is_some());
+        match &pause {
+            Some((reason, Some(Ok(_)))) if self.is_dead && waits => {
+                let (reason, reclaim) = ((*reason).to_owned(), pause.and_then(|it| it.1));
+                self.broken.get_or_insert_with(Broken::at_rest);
+                return self.rest(&reason, reclaim);
+            }
+            _ => {}
+        }
         match (pause, self.broken.is_some()) {
             (Some((reason, reclaim)), false) => {
                 info!(reason, within = ?self.within, "a migration is paused: its link is broken");

@@ -95,6 +95,7 @@ fn title(scene: &Scene) -> Line {
             let MigrationView { source, destination, scheme, .. } = migration;
             line.push(": ", Style::new());
             match migration.fault {
+                _ if migration.pause.is_some() => line.push("paused, its link is broken", WARNING),
                 Some(fault) => line.push(format!("it waits for Page{}", fault.page), WARNING),
                 None => line.push(phase_words(migration.phase), UNDER_WAY),
             }
@@ -155,6 +156,7 @@ pub(crate) fn words_of_progress(estimate: &Estimate, migration: &MigrationView) 
         None => format!("{arrived} pages"),
     };
     let left = match estimate.left_ns() {
+        _ if migration.pause.is_some() => ", paused: the link is broken".to_owned(),
         _ if migration.phase == MigrationPhase::Measuring => ", it is measured".to_owned(),
         None => String::new(),
         Some(0) => ", nothing left".to_owned(),

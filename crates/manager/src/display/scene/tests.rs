@@ -53,6 +53,7 @@ pub(in crate::display) fn migration() -> MigrationView {
         phase: MigrationPhase::Pushing,
         outcome: None,
         reason: None,
+        pause: None,
         started_unix_ms: 0,
         model_ns: 12_345_000_000,
         arrived: PageCounts { background: 2, forward: 2, demand: 2, ..PageCounts::default() },
