@@ -7,6 +7,7 @@ use lazycopy_protocol::pace::Pace;
 use lazycopy_units::Duration;
 
 mod gangs;
+mod pauses;
 mod restarts;
 
 const FRAMES: u64 = 50;
