@@ -108,7 +108,7 @@ function drawCard(card, m, isOpen) {
   const soFar = Object.values(m.arrived ?? {}).reduce((sum, number) => sum + number, 0);
   // Of a forward context's pages nobody knows beforehand how many there will be.
   const of = m.expected == null || soFar > m.expected ? `${count(soFar)} pages` : `${count(soFar)} of ${count(m.expected)} pages`;
-  setText(card.left, ended ? percentage : left_ns == null ? `${percentage}, time left not known yet` : left_ns === 0 ? `${percentage}, nothing left to come` : `${percentage}, about ${duration(left_ns)} left`);
+  setText(card.left, ended ? percentage : pause ? `${percentage}, paused` : left_ns == null ? `${percentage}, time left not known yet` : left_ns === 0 ? `${percentage}, nothing left to come` : `${percentage}, about ${duration(left_ns)} left`);
   setText(card.clock, `${of}; model time ${duration(m.model_ns)}`);
   setText(card.reason, pause ? pauseText(pause) : ended && m.outcome !== "completed" ? endedText(m) : "");
   setAttribute(card.body, "hidden", !isOpen);

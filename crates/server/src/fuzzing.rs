@@ -172,7 +172,7 @@ impl LoneSide {
         }
     }
 
-    /// The connection is lost.
+    /// The connection is lost, and the other side is not found again.
     pub fn lose(&mut self, reason: String) {
         if !std::mem::replace(&mut self.connected, false) {
             return;
@@ -203,10 +203,39 @@ impl LoneSide {
         // Twice: what it went by before is gone.
         clock.follow(piece, self.origin);
         clock.follow(piece, self.origin);
+        let clock = *clock;
         (0..MOST_STEPS).any(|_| {
-            let wake = either!(&mut self.side, driver => driver.step(*clock));
-            wake != Wake::Soon
+            let wake = either!(&mut self.side, driver => driver.step(clock));
+            wake != Wake::Soon && !self.gives_up()
         })
+    }
+
+    /// Where the other side is missed, nobody waits for it, but for the operator's word.
+    fn gives_up(&mut self) -> bool {
+        let is_missed = !self.connected && !self.awaits_a_word();
+        let clock = self.clock;
+        either!(&mut self.side, driver => {
+            let gives_up = is_missed && driver.machine.paused().is_some();
+            if gives_up {
+                let input = driver.machine.given_up(std::time::Duration::ZERO);
+                driver.handle_at(clock, input);
+            }
+            gives_up
+        })
+    }
+
+    /// Whether a source is paused and may take the guest back, by an operator's word.
+    pub fn awaits_a_word(&self) -> bool {
+        matches!(either!(&self.side, driver => driver.machine.paused()), Some((_, Some(Ok(_)))))
+    }
+
+    /// That word, where it is awaited.
+    pub fn reclaim(&mut self) {
+        if let Which::Source(driver) = &mut self.side
+            && let Ok(input) = driver.machine.reclaim()
+        {
+            driver.handle_now(input);
+        }
     }
 
     /// The next frame for the other server.

@@ -400,6 +400,9 @@ impl Side for SourceSide {
             }
             _ => return Err("the destination sent something else than a reply".to_owned()),
         };
+        if matches!(reply, Reply::Complete) && !self.source.has_handed_over() {
+            return Err("the destination said that it had what it was not given".to_owned());
+        }
         if let (Reply::ThrownAway { .. }, Way::Plane(plane)) = (&reply, &self.way)
             && plane.has_given_up_memory()
         {
