@@ -155,18 +155,39 @@ impl Connection {
                 }
                 ready = timeout_at(deadline, self.stream.writable()), if waits => match ready {
                     Ok(ready) => ready,
-                    Err(_) => return Traffic::Lost(format!(
-                        "the other server has taken nothing for {} s",
-                        STALL_DEADLINE.as_secs()
-                    )),
+                    Err(_) => return stalled(),
                 },
             };
-            match ready.and_then(|()| self.write_some()) {
-                Ok(0) => return Traffic::Lost(CLOSED.to_owned()),
-                Ok(_) => return Traffic::Wrote,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Traffic::Lost(error.to_string()),
+            if let Some(traffic) = ready.map_or_else(lost, |()| self.write_what_waits()) {
+                return traffic;
             }
+        }
+    }
+
+    /// Waits until some of what waits is written, where nothing more is to be read for now; else
+    /// for ever. May be given up and called again.
+    pub(crate) async fn wrote(&mut self) -> Traffic {
+        if self.outbox.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            let deadline = self.last_taken + STALL_DEADLINE;
+            let Ok(ready) = timeout_at(deadline, self.stream.writable()).await else {
+                return stalled();
+            };
+            if let Some(traffic) = ready.map_or_else(lost, |()| self.write_what_waits()) {
+                return traffic;
+            }
+        }
+    }
+
+    /// Writes when the connection is said to take something; `None` where it does not.
+    fn write_what_waits(&mut self) -> Option<Traffic> {
+        match self.write_some() {
+            Ok(0) => Some(Traffic::Lost(CLOSED.to_owned())),
+            Ok(_) => Some(Traffic::Wrote),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => lost(error),
         }
     }
 
@@ -243,4 +264,13 @@ impl Connection {
             Err(_) => debug!("the other server did not close its end"),
         }
     }
+}
+
+fn lost(error: io::Error) -> Option<Traffic> {
+    Some(Traffic::Lost(error.to_string()))
+}
+
+fn stalled() -> Traffic {
+    let seconds = STALL_DEADLINE.as_secs();
+    Traffic::Lost(format!("the other server has taken nothing for {seconds} s"))
 }

@@ -109,6 +109,20 @@ async fn what_was_never_sent_cannot_be_acknowledged() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_cannot_be_acknowledged_over_and_over() {
+    let (mut fleet, spec) = (Fleet::start().await, plane_guest(1));
+    let destination = PlayedDestination::listen().await;
+    create(&mut fleet, &spec).await;
+    move_to(&mut fleet, &destination.address, 1, &never_done(), 1).await;
+    let (mut control, mut bulk) = destination.welcome().await;
+    assert!(matches!(read_batch(&mut bulk[0], 0, spec.pages).await, Some(Piece::Pages(_))));
+    let acknowledged = PeerMessage::Acknowledged { connection: 1, batches: 1 };
+    tell(&mut control, acknowledged.clone()).await;
+    tell(&mut control, acknowledged).await;
+    check_failed(&mut fleet, &spec, 1, "acknowledged 1 batches of connection 1 again").await;
+}
+
 /// Takes everything that is pushed after the context; how many batches of the connection.
 async fn take_all(control: &mut common::Peer, bulk: &mut TcpStream, pages: u32) -> u64 {
     while !matches!(hear(control).await, Some(PeerMessage::Context(_))) {}
