@@ -274,3 +274,48 @@ fn stalled() -> Traffic {
     let seconds = STALL_DEADLINE.as_secs();
     Traffic::Lost(format!("the other server has taken nothing for {seconds} s"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// A connection whose other side takes nothing any more, and that side.
+    async fn full() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (here, _) = listener.accept().await.unwrap();
+        let mut connection = Connection::new(Stream::plain(here), None);
+        while connection.has_room() {
+            let pong = PeerMessage::Pong { number: 1, clock_ns: 2 };
+            connection.send(PeerFrame::Message(pong)).unwrap();
+            if !connection.has_room() {
+                connection.write_now();
+            }
+        }
+        (connection, there)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_missed_also_while_nothing_is_read() {
+        let (mut connection, _there) = full().await;
+        for missed in [connection.next().await, connection.wrote().await] {
+            let Traffic::Lost(reason) = missed else { panic!("{missed:?}") };
+            assert_eq!(reason, "the other server has taken nothing for 10 s");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_is_told_while_nothing_is_read() {
+        let (mut connection, mut there) = full().await;
+        let taken = tokio::spawn(async move {
+            let mut some = vec![0; 1 << 20];
+            while there.read(&mut some).await.is_ok_and(|count| count > 0) {}
+        });
+        while !connection.outbox.is_empty() {
+            assert!(matches!(connection.wrote().await, Traffic::Wrote));
+        }
+        drop(connection);
+        taken.await.unwrap();
+    }
+}

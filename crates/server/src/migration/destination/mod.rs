@@ -601,3 +601,6 @@ impl Side for DestinationSide {
         self.herald.tell(now, &vm.host, self.destination.report());
     }
 }
+
+#[cfg(test)]
+mod tests;
