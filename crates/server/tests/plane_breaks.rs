@@ -7,6 +7,7 @@ use common::{
     Cable, Fleet, PATIENCE, Piece, PlayedDestination, PlayedSource, RunningServer, batch,
     connections, creation, hear, mark, moving, plane_guest, read_batch, start, tell, welcome,
 };
+use futures_util::future::join_all;
 use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, reference_run};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{EventKind, MigrationParameters, Outcome, PushOrder, Reply, Scheme};
@@ -15,6 +16,7 @@ use lazycopy_protocol::peer::PeerMessage;
 use lazycopy_protocol::plane::BatchKind;
 use lazycopy_server::ServerConfig;
 use lazycopy_units::{Duration, Instant, Rate};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -121,6 +123,43 @@ async fn the_same_cannot_be_acknowledged_over_and_over() {
     tell(&mut control, acknowledged.clone()).await;
     tell(&mut control, acknowledged).await;
     check_failed(&mut fleet, &spec, 1, "acknowledged 1 batches of connection 1 again").await;
+}
+
+/// A copy of a page must not overtake an older one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_sent_again_goes_over_the_same_connection() {
+    // Each connection has a batch of them in every round.
+    const CONNECTIONS: usize = 3;
+    const PAGES: u32 = CONNECTIONS as u32 * 256;
+    let mut fleet = Fleet::start().await;
+    let spec = GuestSpec { pages: PAGES, frames: PAGES, write_fraction: 1.0, ..plane_guest(6) };
+    let destination = PlayedDestination::listen().await;
+    create(&mut fleet, &spec).await;
+    let bandwidth_cap = Rate::from_bytes_per_sec(100 << 20);
+    let mut parameters = never_done();
+    parameters.rounds.bandwidth_cap = bandwidth_cap;
+    move_to(&mut fleet, &destination.address, 1, &parameters, CONNECTIONS as u8).await;
+    let (_control, mut bulk) = destination.welcome().await;
+    let each = bulk.iter_mut().map(|stream| async move {
+        let (mut came, mut all, mut number) = (BTreeSet::new(), 0, 0);
+        // Until its share of the pages has come some times, or the rounds are over.
+        while all < 4 * 256 {
+            match read_batch(stream, number, PAGES).await.expect("the source left") {
+                Piece::Pages(pages) => {
+                    all += pages.len();
+                    came.extend(pages);
+                }
+                Piece::Mark(_) => break,
+            }
+            number += 1;
+        }
+        (came, all)
+    });
+    let (came, all): (Vec<_>, Vec<_>) = join_all(each).await.into_iter().unzip();
+    assert!(all.iter().sum::<usize>() > PAGES as usize, "some are sent again: {all:?}");
+    let distinct: BTreeSet<_> = came.iter().flatten().collect();
+    assert_eq!(came.iter().map(BTreeSet::len).sum::<usize>(), distinct.len(), "one went by two");
+    assert!(came.iter().all(|pages| pages.len() > 128), "all connections are used");
 }
 
 /// Takes everything that is pushed after the context; how many batches of the connection.
