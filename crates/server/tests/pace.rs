@@ -374,7 +374,12 @@ async fn a_guest_with_real_memory_stands_still_while_it_runs_and_cannot_be_moved
     assert!(refusal.contains("time stands still"), "{refusal}");
     assert_eq!(fleet.a.show("g").await, shown);
     set(&mut fleet, paces.go()).await;
-    let measured = MigrationParameters { measured_accesses: 200, ..parameters(Scheme::PostCopy) };
+    let measured = MigrationParameters {
+        measured_accesses: 200,
+        // Of wall time here.
+        disk_latency_destination: Duration::from_millis(1),
+        ..parameters(Scheme::PostCopy)
+    };
     fleet.a.done(fleet.migration_with(2, "g", &measured, unlimited)).await;
     // It goes on, and is named, by whichever side is there.
     let mut announced = fleet.a.set_pace(paces.freeze()).await;
