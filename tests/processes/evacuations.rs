@@ -156,6 +156,18 @@ fn a_drained_server_is_empty_and_stays_so_until_it_is_undrained() {
 }
 
 #[test]
+fn a_server_that_is_undrained_meanwhile_is_not_said_to_be_draining() {
+    let mut manager = fleet("off", &[("a", 200), ("b", 200)], 1, UNHURRIED);
+    manager.say("server drain a");
+    while state(&manager, "a") != "draining" {}
+    assert!(manager.ctl("server undrain a").status.success());
+    manager.expect("guests of server \"a\" moved");
+    let ended = manager.end();
+    assert_eq!(ended.code, Some(0));
+    assert!(!ended.stdout.contains("takes no guests"), "{}", ended.stdout);
+}
+
+#[test]
 fn servers_are_rebalanced_once_and_then_there_is_nothing_to_move() {
     let manager = fleet("off", &[("a", 120), ("b", 120), ("c", 60)], 5, FAST);
     let planned = manager.json("server rebalance --dry-run");

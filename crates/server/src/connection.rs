@@ -155,18 +155,39 @@ impl Connection {
                 }
                 ready = timeout_at(deadline, self.stream.writable()), if waits => match ready {
                     Ok(ready) => ready,
-                    Err(_) => return Traffic::Lost(format!(
-                        "the other server has taken nothing for {} s",
-                        STALL_DEADLINE.as_secs()
-                    )),
+                    Err(_) => return stalled(),
                 },
             };
-            match ready.and_then(|()| self.write_some()) {
-                Ok(0) => return Traffic::Lost(CLOSED.to_owned()),
-                Ok(_) => return Traffic::Wrote,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Traffic::Lost(error.to_string()),
+            if let Some(traffic) = ready.map_or_else(lost, |()| self.write_what_waits()) {
+                return traffic;
             }
+        }
+    }
+
+    /// Waits until some of what waits is written, where nothing more is to be read for now; else
+    /// for ever. May be given up and called again.
+    pub(crate) async fn wrote(&mut self) -> Traffic {
+        if self.outbox.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            let deadline = self.last_taken + STALL_DEADLINE;
+            let Ok(ready) = timeout_at(deadline, self.stream.writable()).await else {
+                return stalled();
+            };
+            if let Some(traffic) = ready.map_or_else(lost, |()| self.write_what_waits()) {
+                return traffic;
+            }
+        }
+    }
+
+    /// Writes when the connection is said to take something; `None` where it does not.
+    fn write_what_waits(&mut self) -> Option<Traffic> {
+        match self.write_some() {
+            Ok(0) => Some(Traffic::Lost(CLOSED.to_owned())),
+            Ok(_) => Some(Traffic::Wrote),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => lost(error),
         }
     }
 
@@ -242,5 +263,59 @@ impl Connection {
             Ok(Err(reason)) => debug!(reason, "the other server did not wait for the end"),
             Err(_) => debug!("the other server did not close its end"),
         }
+    }
+}
+
+fn lost(error: io::Error) -> Option<Traffic> {
+    Some(Traffic::Lost(error.to_string()))
+}
+
+fn stalled() -> Traffic {
+    let seconds = STALL_DEADLINE.as_secs();
+    Traffic::Lost(format!("the other server has taken nothing for {seconds} s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// A connection whose other side takes nothing any more, and that side.
+    async fn full() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (here, _) = listener.accept().await.unwrap();
+        let mut connection = Connection::new(Stream::plain(here), None);
+        while connection.has_room() {
+            let pong = PeerMessage::Pong { number: 1, clock_ns: 2 };
+            connection.send(PeerFrame::Message(pong)).unwrap();
+            if !connection.has_room() {
+                connection.write_now();
+            }
+        }
+        (connection, there)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_missed_also_while_nothing_is_read() {
+        let (mut connection, _there) = full().await;
+        for missed in [connection.next().await, connection.wrote().await] {
+            let Traffic::Lost(reason) = missed else { panic!("{missed:?}") };
+            assert_eq!(reason, "the other server has taken nothing for 10 s");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_is_told_while_nothing_is_read() {
+        let (mut connection, mut there) = full().await;
+        let taken = tokio::spawn(async move {
+            let mut some = vec![0; 1 << 20];
+            while there.read(&mut some).await.is_ok_and(|count| count > 0) {}
+        });
+        while !connection.outbox.is_empty() {
+            assert!(matches!(connection.wrote().await, Traffic::Wrote));
+        }
+        drop(connection);
+        taken.await.unwrap();
     }
 }

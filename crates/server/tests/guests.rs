@@ -57,6 +57,11 @@ async fn a_guest_runs_from_its_warm_up_on_and_sees_what_its_reference_run_sees()
     assert!(snapshot.miss_ratio.unwrap() > 0.0 && snapshot.recent_miss_ratio.unwrap() > 0.0);
 }
 
+/// The accesses that begin in so much of wall time.
+fn due(wall: std::time::Duration) -> u64 {
+    wall.as_nanos() as u64 * TIME_SCALE / Duration::from_millis(970).as_nanos()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_guest_follows_its_scaled_clock() {
     let mut fleet = Fleet::start().await;
@@ -68,8 +73,6 @@ async fn a_running_guest_follows_its_scaled_clock() {
         let lower = started.elapsed();
         let accesses = fleet.a.show("g").await.summary.accesses - WARMUP;
         let upper = before.elapsed();
-        let think = Duration::from_millis(970).as_nanos();
-        let due = |wall: std::time::Duration| wall.as_nanos() as u64 * TIME_SCALE / think;
         assert!((due(lower)..=due(upper)).contains(&accesses), "{accesses} accesses");
         if accesses > 20 {
             break;
@@ -90,6 +93,7 @@ async fn a_suspended_guest_stands_still_and_goes_on_when_it_is_resumed() {
     fleet.a.done(start("clock")).await;
     while fleet.a.show("clock").await.summary.accesses < WARMUP + 20 {}
     assert_eq!(fleet.a.show("g").await, halted);
+    let before = std::time::Instant::now();
     fleet.a.done(resume("g")).await;
     let resumed = loop {
         let shown = fleet.a.show("g").await;
@@ -97,7 +101,8 @@ async fn a_suspended_guest_stands_still_and_goes_on_when_it_is_resumed() {
             break shown;
         }
     };
-    assert!(resumed.summary.accesses < halted.summary.accesses + 10, "it caught up on its pause");
+    let most = halted.summary.accesses + 1 + due(before.elapsed());
+    assert!(resumed.summary.accesses <= most, "it caught up on its pause");
     check_history(spec(3), resumed.snapshot.unwrap().registers);
 }
 

@@ -13,7 +13,7 @@ use lazycopy_protocol::control::{
 };
 use lazycopy_server::ServerError;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,14 +30,13 @@ async fn a_server_introduces_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_may_start_before_its_manager() {
-    let address = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
-    let server = RunningServer::start(address, "early");
-    // Nobody listens: the connection is refused at once, and tried again after pauses.
+    // The port is taken, and nobody listens: a connection is refused at once, and tried again after
+    // pauses.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let server = RunningServer::start(socket.local_addr().unwrap(), "early");
     tokio::task::yield_now().await;
-    let listener = TcpListener::bind(address).await.unwrap();
+    let listener = socket.listen(16).unwrap();
     let mut attached = welcome(&listener).await;
     assert_eq!(attached.host().await.server, "early");
     server.kill().await;

@@ -285,12 +285,22 @@ async fn a_source_reads_the_destinations_clock_again_before_it_lets_time_go_on()
     // By now its clock has gone much too fast.
     let ahead = std::time::Duration::from_secs(60);
     played.clock_began -= ahead;
-    let pace = played.reads_its_clock(ping).await;
-    let PeerMessage::Pace { clock_ns, at, until, .. } = pace else { panic!("{pace:?}") };
-    assert_eq!((at, until), (stands_at, Some(stands_at + step)));
-    let begins_in = clock_ns.checked_sub(ahead.as_nanos().try_into().unwrap());
-    let soon = 0..=played.clock_ns() - ahead.as_nanos() as u64 + 1_000_000_000;
-    assert!(begins_in.is_some_and(|it| soon.contains(&it)), "{begins_in:?} is not in {soon:?}");
+    let ahead_ns = ahead.as_nanos() as u64;
+    let mut says = ping;
+    let begins_at = loop {
+        let pace = played.reads_its_clock(says).await;
+        let PeerMessage::Pace { clock_ns, at, until, .. } = pace else { panic!("{pace:?}") };
+        assert_eq!((at, until), (stands_at, Some(stands_at + step)));
+        if clock_ns >= ahead_ns {
+            break clock_ns;
+        }
+        // On a busy machine a reading may be worth less than what was known: it asks again.
+        stands_at = stands_at + step;
+        fleet.a.send(ServerCommand::SetPace { pace: paces.step(step) }).await;
+        says = played.hears().await;
+    };
+    let latest = played.clock_ns() + 1_000_000_000;
+    assert!(begins_at <= latest, "{begins_at} is not within a second of {latest}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -364,7 +374,12 @@ async fn a_guest_with_real_memory_stands_still_while_it_runs_and_cannot_be_moved
     assert!(refusal.contains("time stands still"), "{refusal}");
     assert_eq!(fleet.a.show("g").await, shown);
     set(&mut fleet, paces.go()).await;
-    let measured = MigrationParameters { measured_accesses: 200, ..parameters(Scheme::PostCopy) };
+    let measured = MigrationParameters {
+        measured_accesses: 200,
+        // Of wall time here.
+        disk_latency_destination: Duration::from_millis(1),
+        ..parameters(Scheme::PostCopy)
+    };
     fleet.a.done(fleet.migration_with(2, "g", &measured, unlimited)).await;
     // It goes on, and is named, by whichever side is there.
     let mut announced = fleet.a.set_pace(paces.freeze()).await;

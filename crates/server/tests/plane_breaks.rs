@@ -7,6 +7,7 @@ use common::{
     Cable, Fleet, PATIENCE, Piece, PlayedDestination, PlayedSource, RunningServer, batch,
     connections, creation, hear, mark, moving, plane_guest, read_batch, start, tell, welcome,
 };
+use futures_util::future::join_all;
 use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, reference_run};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{EventKind, MigrationParameters, Outcome, PushOrder, Reply, Scheme};
@@ -15,6 +16,7 @@ use lazycopy_protocol::peer::PeerMessage;
 use lazycopy_protocol::plane::BatchKind;
 use lazycopy_server::ServerConfig;
 use lazycopy_units::{Duration, Instant, Rate};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -109,12 +111,64 @@ async fn what_was_never_sent_cannot_be_acknowledged() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_cannot_be_acknowledged_over_and_over() {
+    let (mut fleet, spec) = (Fleet::start().await, plane_guest(1));
+    let destination = PlayedDestination::listen().await;
+    create(&mut fleet, &spec).await;
+    move_to(&mut fleet, &destination.address, 1, &never_done(), 1).await;
+    let (mut control, mut bulk) = destination.welcome().await;
+    assert!(matches!(read_batch(&mut bulk[0], 0, spec.pages).await, Some(Piece::Pages(_))));
+    let acknowledged = PeerMessage::Acknowledged { connection: 1, batches: 1 };
+    tell(&mut control, acknowledged.clone()).await;
+    tell(&mut control, acknowledged).await;
+    check_failed(&mut fleet, &spec, 1, "acknowledged 1 batches of connection 1 again").await;
+}
+
+/// A copy of a page must not overtake an older one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_sent_again_goes_over_the_same_connection() {
+    // Each connection has a batch of them in every round.
+    const CONNECTIONS: usize = 3;
+    const PAGES: u32 = CONNECTIONS as u32 * 256;
+    let mut fleet = Fleet::start().await;
+    let spec = GuestSpec { pages: PAGES, frames: PAGES, write_fraction: 1.0, ..plane_guest(6) };
+    let destination = PlayedDestination::listen().await;
+    create(&mut fleet, &spec).await;
+    let bandwidth_cap = Rate::from_bytes_per_sec(100 << 20);
+    let mut parameters = never_done();
+    parameters.rounds.bandwidth_cap = bandwidth_cap;
+    move_to(&mut fleet, &destination.address, 1, &parameters, CONNECTIONS as u8).await;
+    let (_control, mut bulk) = destination.welcome().await;
+    let each = bulk.iter_mut().map(|stream| async move {
+        let (mut came, mut all, mut number) = (BTreeSet::new(), 0, 0);
+        // Until its share of the pages has come some times, or the rounds are over.
+        while all < 4 * 256 {
+            match read_batch(stream, number, PAGES).await.expect("the source left") {
+                Piece::Pages(pages) => {
+                    all += pages.len();
+                    came.extend(pages);
+                }
+                Piece::Mark(_) => break,
+            }
+            number += 1;
+        }
+        (came, all)
+    });
+    let (came, all): (Vec<_>, Vec<_>) = join_all(each).await.into_iter().unzip();
+    assert!(all.iter().sum::<usize>() > PAGES as usize, "some are sent again: {all:?}");
+    let distinct: BTreeSet<_> = came.iter().flatten().collect();
+    assert_eq!(came.iter().map(BTreeSet::len).sum::<usize>(), distinct.len(), "one went by two");
+    assert!(came.iter().all(|pages| pages.len() > 128), "all connections are used");
+}
+
 /// Takes everything that is pushed after the context; how many batches of the connection.
 async fn take_all(control: &mut common::Peer, bulk: &mut TcpStream, pages: u32) -> u64 {
     while !matches!(hear(control).await, Some(PeerMessage::Context(_))) {}
     let (mut number, mut missing) = (0, pages as usize);
     while missing > 0 {
-        if let Some(Piece::Pages(came)) = read_batch(bulk, number, pages).await {
+        let piece = read_batch(bulk, number, pages).await;
+        if let Piece::Pages(came) = piece.expect("the source left") {
             missing -= came.len();
         }
         number += 1;
@@ -211,8 +265,8 @@ async fn a_bulk_connection_that_is_cut_before_the_hand_over_leaves_the_guest_whe
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_is_cut_after_the_hand_over_and_stays_so_takes_the_guest_along() {
     let (mut fleet, spec) = (Fleet::start().await, plane_guest(8));
-    // What it has written is nowhere else.
-    let spec = GuestSpec { think_time: Duration::from_millis(1), write_fraction: 1.0, ..spec };
+    // What it has written is nowhere else, and it does not soon want all of it.
+    let spec = GuestSpec { think_time: Duration::from_millis(5), write_fraction: 1.0, ..spec };
     create(&mut fleet, &spec).await;
     while fleet.a.show("g").await.summary.accesses < 50 {}
     let cable = Cable::to(&fleet.b.hello.address.clone()).await;

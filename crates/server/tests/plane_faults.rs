@@ -236,7 +236,7 @@ async fn a_context_that_cannot_be_ends_the_migration() {
     source.send(1, &batch(0, &pages)).await;
     source.send(1, &mark(1, BatchKind::Fence)).await;
     source.send_context().await;
-    source.send_context().await;
+    source.send_context_again().await;
     let ended = fleet.b.ended(MigrationId(2)).await;
     assert!(fleet.b.host().await.frames_taken <= u64::from(PAGES), "{:?}", ended.verdict);
 }

@@ -95,8 +95,9 @@ async fn pages_that_a_broken_link_has_lost_are_sent_again() {
         let mut scene = Scene::modelled(&ten(scheme), LONG).await;
         scene.fleet.b.event(|kind| matches!(kind, EventKind::Resumed { .. })).await;
         scene.cut_and_mend().await;
+        // A side that does not know of the first end of its pause has no second one.
         scene.fleet.a.event(|kind| matches!(kind, EventKind::Recovered)).await;
-        scene.fleet.b.event(|kind| matches!(kind, EventKind::PageArrived { .. })).await;
+        scene.fleet.b.event(|kind| matches!(kind, EventKind::Recovered)).await;
         scene.cut_and_mend().await;
         let (source, destination) = scene.fleet.both_ended(1).await;
         check_completed(scheme, 6, &source, &destination);
@@ -107,17 +108,18 @@ async fn pages_that_a_broken_link_has_lost_are_sent_again() {
 
 /// A guest whose pages are nowhere else, pushed so slowly that a test can act meanwhile.
 fn slowly(scheme: Scheme) -> MigrationParameters {
-    MigrationParameters { push_rate: Rate::from_bytes_per_sec(400_000), ..moving(scheme) }
+    MigrationParameters { push_rate: Rate::from_bytes_per_sec(200_000), ..moving(scheme) }
+}
+
+/// A guest that takes some time to want all its pages, too.
+fn slow(seed: u64) -> GuestSpec {
+    GuestSpec { think_time: Duration::from_millis(2), write_fraction: 1.0, ..plane_guest(seed) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_pages_go_on_over_new_connections_and_none_is_wrong() {
     for (seed, scheme) in [(21, Scheme::PostCopy), (22, Scheme::LazyCopy)] {
-        let spec = GuestSpec {
-            think_time: Duration::from_millis(1),
-            write_fraction: 1.0,
-            ..plane_guest(seed)
-        };
+        let spec = slow(seed);
         let mut scene = Scene::unlimited(&spec, &slowly(scheme)).await;
         scene.fleet.b.event(|kind| matches!(kind, EventKind::Resumed { .. })).await;
         scene.cut_and_mend().await;
@@ -135,8 +137,8 @@ async fn real_pages_go_on_over_new_connections_and_none_is_wrong() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_context_that_was_lost_on_an_unlimited_link_is_sent_again() {
-    let spec = plane_guest(24);
-    let mut scene = Scene::unlimited(&spec, &moving(Scheme::PostCopy)).await;
+    let spec = slow(24);
+    let mut scene = Scene::unlimited(&spec, &slowly(Scheme::PostCopy)).await;
     scene.fleet.a.event(|kind| matches!(kind, EventKind::Handover { .. })).await;
     scene.cut_and_mend().await;
     let (source, destination) = scene.fleet.both_ended(1).await;

@@ -36,10 +36,14 @@ impl Manager {
         self.kept().await;
         let report = self.carry_out(from, to, options, plan).await;
         self.change(|state| state.fleet.end_evacuation(from));
-        let json = json!({ "server": from, "draining": drain });
+        // Somebody may have thought better of it meanwhile.
+        let drains = self.read(|state| {
+            state.fleet.servers().any(|(name, server)| name == from && server.draining)
+        });
+        let json = json!({ "server": from, "draining": drains });
         let (what, undo) = (format!("server \"{from}\""), format!("server undrain {from}"));
         let report = report.reply(&what, json);
-        if !drain {
+        if !(drain && drains) {
             return report;
         }
         let note = format!("Server \"{from}\" takes no guests until: {undo}");

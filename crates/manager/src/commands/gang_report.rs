@@ -124,9 +124,12 @@ impl Report {
 
     fn sums(&self, totals: &Totals) -> String {
         let model = totals.model_ns.map(|ns| format!(" ({} of model time)", time(Some(ns))));
+        let have_shares = self.attempts().any(|attempt| attempt.modelled);
         let share = match self.at_once {
             1 => "one at a time".to_owned(),
-            share => format!("{share} at once, each with 1/{share} of its link"),
+            share if have_shares => format!("{share} at once, each with 1/{share} of its link"),
+            // Where no link is modelled the sockets share by themselves.
+            share => format!("{share} at once"),
         };
         format!(
             "{} of {} migrations completed in {}{}, {share}; {} pages, {} bytes.",

@@ -66,6 +66,8 @@ pub(super) struct Attempt {
     pub through: Instant,
     /// Model time per wall time.
     pub time_scale: Option<u64>,
+    /// Whether it went over a modelled link, of which it had a share.
+    pub modelled: bool,
     pub result: Result<(MigrationId, Ended), String>,
 }
 
@@ -231,14 +233,15 @@ impl Manager {
             let mut scenario = self.migration_scenario(vm, &gang.settings).await?;
             scenario.link = fair_share(scenario.link, gang.sharers);
             let time_scale = scenario.time_scale;
-            Ok((self.begin_migration(vm, &to, scenario).await?, time_scale))
+            let modelled = scenario.link.modelled().is_some();
+            Ok((self.begin_migration(vm, &to, scenario).await?, time_scale, modelled))
         };
         let begun: Result<_, crate::reply::CommandError> = begun.await;
-        let (id, time_scale) = match begun {
+        let (id, time_scale, modelled) = match begun {
             Ok(begun) => begun,
             Err(error) => {
                 let (through, result) = (Instant::now(), Err(error.to_string()));
-                return Attempt { to, began, through, time_scale: None, result };
+                return Attempt { to, began, through, time_scale: None, modelled: false, result };
             }
         };
         self.until_migration(id, |migration| migration.has_left_the_link().then_some(())).await;
@@ -248,7 +251,7 @@ impl Manager {
         self.change(|state| state.fleet.tell(id));
         let result = ended.map(|ended| (id, ended));
         let result = result.ok_or_else(|| "the manager is ending".to_owned());
-        Attempt { to, began, through, time_scale: Some(time_scale), result }
+        Attempt { to, began, through, time_scale: Some(time_scale), modelled, result }
     }
 
     /// Waits for something about a migration; `None` where the manager ends before.

@@ -6,8 +6,9 @@ use lazycopy_protocol::control::{MigrationId, Watch};
 use std::sync::Arc;
 use tracing::warn;
 
-/// The most entries that one side keeps, some hundred megabytes: more than a guest of the largest
-/// size has pages to log. Beyond it events are left out, and the log says so.
+/// The most entries that one side keeps, some hundred megabytes: as many as a guest of 16 GiB has
+/// pages, which take one each where they do not follow each other. Beyond it events are left out,
+/// and the log says so.
 const MAX_ENTRIES: usize = 1 << 22;
 
 /// The events of one side, kept until it ends, and shown to the manager as far as it watches.

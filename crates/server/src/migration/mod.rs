@@ -164,6 +164,14 @@ pub(crate) enum Received<Input> {
 /// way, so that only a server that floods this one is held back.
 const MAX_SCHEDULED: usize = 1 << 20;
 
+/// Messages of a side without a modelled link that may wait for the machine before no more are
+/// read: each may be a batch of 256 pages, so that some megabytes wait at most.
+const MAX_UNDELIVERED: u64 = 1_024;
+
+/// Frames that are taken in before the machine and those who ask for something get their turn:
+/// more than a socket holds, so that only a server that never stops is interrupted.
+const MAX_TAKEN_IN: usize = 1 << 16;
+
 /// Drives a side until it is over.
 pub(crate) async fn drive<S: Side>(
     vm: &mut Vm,
@@ -200,9 +208,7 @@ pub(crate) async fn drive<S: Side>(
         let wake = if progressed { Wake::Soon } else { wake.or_at(retry) };
         tokio::select! {
             biased;
-            traffic = next(connection), if readable => {
-                handle(host, driver, connection, timeline, traffic);
-            }
+            // Users are few: they do not keep the other server waiting, but it might them.
             Some(request) = vm.requests.recv() => match request {
                 Request { action: Action::Pace, .. } => timeline.ask(request),
                 Request { action: Action::Link(action), reply } => {
@@ -215,6 +221,9 @@ pub(crate) async fn drive<S: Side>(
                     }
                 }
             },
+            traffic = next(connection, readable) => {
+                handle(host, driver, connection, timeline, traffic);
+            }
             turn = way_back.next() => match turn {
                 Turn::Regained(regained) => regain(driver, connection, timeline, way_back, *regained),
                 Turn::GivenUp => give_up(driver, way_back, timeline.clock()),
@@ -255,17 +264,18 @@ fn take_in_what_has_come<S: Side>(
     connection: &mut Option<Connection>,
     timeline: &mut Timeline,
 ) {
-    while driver.scheduled() < MAX_SCHEDULED
-        && driver.machine.accepts_frames()
-        && let Some(traffic) = connection.as_mut().and_then(Connection::poll_arrived)
-    {
+    for _ in 0..MAX_TAKEN_IN {
+        let accepts = driver.scheduled() < MAX_SCHEDULED && driver.machine.accepts_frames();
+        let open = connection.as_mut().filter(|_| accepts);
+        let Some(traffic) = open.and_then(Connection::poll_arrived) else { return };
         handle(host, driver, connection, timeline, traffic);
     }
 }
 
-async fn next(connection: &mut Option<Connection>) -> Traffic {
+async fn next(connection: &mut Option<Connection>, reads: bool) -> Traffic {
     match connection {
-        Some(connection) => connection.next().await,
+        Some(connection) if reads => connection.next().await,
+        Some(connection) => connection.wrote().await,
         None => std::future::pending().await,
     }
 }

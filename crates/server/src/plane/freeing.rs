@@ -16,7 +16,10 @@ use std::collections::VecDeque;
 pub(crate) struct Freeing {
     /// Pages of each run of the size of a huge page that are still needed.
     needed: Vec<u32>,
-    /// By connection, the batches that are not acknowledged: number, and pages.
+    /// By connection, the batches that are not acknowledged: number, and pages. A destination that
+    /// never acknowledges anything cannot make it grow beyond the guest: after the hand-over a page
+    /// is sent once, no batch is kept that has none, and what was sent before a broken link is
+    /// forgotten when there is a new one. So there are no more batches, nor runs, than pages.
     unacknowledged: Vec<VecDeque<(u64, Vec<Run>)>>,
     /// Something has been given up.
     began: bool,

@@ -221,6 +221,13 @@ impl PlayedSource {
         self.send_registers(Registers::default()).await;
     }
 
+    /// Once more, as far as the destination listens.
+    pub async fn send_context_again(&mut self) {
+        let context =
+            ContextFrame { deliver_at: Instant::ZERO, registers: Registers::default(), bytes: 0 };
+        self.send_urgent(PeerFrame::Message(PeerMessage::Context(Box::new(context)))).await;
+    }
+
     pub async fn send_registers(&mut self, registers: Registers) {
         let context = ContextFrame { deliver_at: Instant::ZERO, registers, bytes: 0 };
         tell(&mut self.control, PeerMessage::Context(Box::new(context))).await;

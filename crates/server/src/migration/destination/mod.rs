@@ -4,7 +4,7 @@ mod link;
 mod plane;
 
 use super::driver::{Drained, Machine};
-use super::{Broken, GREATEST_LAG, Herald, Log, Pumped, Received, Side, Word};
+use super::{Broken, GREATEST_LAG, Herald, Log, MAX_UNDELIVERED, Pumped, Received, Side, Word};
 use crate::connection::BulkStream;
 use crate::vm::{Here, MOST_ACCESSES, Request, Vm};
 use lazycopy_guest::{Disk, Guest, GuestSnapshot, GuestSpec, Memory, PageContents, Timeout};
@@ -78,10 +78,6 @@ pub(crate) struct DestinationSide {
     thrown_away: Option<String>,
     lost: Option<String>,
 }
-
-/// Messages of a source without a modelled link that may wait for the machine before no more are
-/// read: each may be a batch of 256 pages, so that some megabytes wait at most.
-const MAX_UNDELIVERED: u64 = 1_024;
 
 /// How long the source's last word is waited for, in seconds of wall time, beyond the latency.
 const PATIENCE_SECS: u64 = 10;
@@ -307,6 +303,12 @@ impl DestinationSide {
         let acknowledgement =
             self.plane.as_mut().and_then(|plane| plane.note_taken(batch.connection, runs));
         self.frames.extend(acknowledgement.map(PeerFrame::Message));
+    }
+
+    /// Whether the machine has taken so much of what has come that more may come. It takes nothing
+    /// while the source does not listen to its requests.
+    fn takes_more(&self) -> bool {
+        self.undelivered < MAX_UNDELIVERED
     }
 
     fn resident(&self) -> u32 {
@@ -544,12 +546,14 @@ impl Side for DestinationSide {
     /// the machine has taken it.
     fn accepts_frames(&self) -> bool {
         self.plane.is_none()
-            || self.undelivered < MAX_UNDELIVERED
-                && (!self.context_came || self.destination.is_past_context())
+            || self.takes_more() && (!self.context_came || self.destination.is_past_context())
     }
 
     fn pump(&mut self, now: Instant) -> Result<Pumped<DestinationSideInput>, Broken> {
-        let Some(plane) = &mut self.plane else { return Ok(Pumped::default()) };
+        let takes_more = self.takes_more();
+        let Some(plane) = self.plane.as_mut().filter(|_| takes_more) else {
+            return Ok(Pumped::default());
+        };
         let mut batches = Vec::new();
         let progressed = plane.read(&mut self.destination, &mut batches)?;
         let mut received: Vec<_> = batches
@@ -562,8 +566,8 @@ impl Side for DestinationSide {
 
     async fn bulk_ready(&mut self) {
         match &self.plane {
-            None => std::future::pending().await,
-            Some(plane) => plane.readable().await,
+            Some(plane) if self.takes_more() => plane.readable().await,
+            _ => std::future::pending().await,
         }
     }
 
@@ -597,3 +601,6 @@ impl Side for DestinationSide {
         self.herald.tell(now, &vm.host, self.destination.report());
     }
 }
+
+#[cfg(test)]
+mod tests;

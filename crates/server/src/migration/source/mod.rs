@@ -5,7 +5,7 @@ mod link;
 mod plane;
 
 use super::driver::{Drained, Machine};
-use super::{Broken, GREATEST_LAG, Log, Pumped, Received, Side, Word};
+use super::{Broken, GREATEST_LAG, Log, MAX_UNDELIVERED, Pumped, Received, Side, Word};
 use crate::connection::BulkStream;
 use crate::plane::Writer;
 use crate::vm::{Action, Here, Request, Vm};
@@ -58,6 +58,8 @@ pub(crate) struct SourceSide {
     leaving: u32,
     /// Of these, lost with the link, the first ones.
     lost_leaving: u32,
+    /// Replies that have come and that the machine has not been told of yet.
+    undelivered: u64,
     cancelled: bool,
     lost: Option<String>,
     ended: bool,
@@ -91,6 +93,7 @@ impl SourceSide {
             log,
             leaving: 0,
             lost_leaving: 0,
+            undelivered: 0,
             cancelled: false,
             lost: None,
             ended: false,
@@ -321,6 +324,7 @@ impl Machine for SourceSide {
         match &input {
             SourceInput::Transmitted if is_modelled && self.has_lost_leaving() => return,
             SourceInput::LinkLost { .. } => self.lost_leaving = self.leaving,
+            SourceInput::Received(_) => self.undelivered -= 1,
             _ => {}
         }
         if !self.ended {
@@ -419,6 +423,7 @@ impl Side for SourceSide {
             }
             Way::Plane(_) => (now, now),
         };
+        self.undelivered += 1;
         Ok(Received::Deliver { at, said, input: SourceInput::Received(reply) })
     }
 
@@ -427,6 +432,12 @@ impl Side for SourceSide {
             Way::Modelled { link, .. } => link.parameters().latency,
             Way::Plane(_) => Duration::ZERO,
         }
+    }
+
+    /// On the page plane a reply is due when it comes: those that wait are of a destination that
+    /// says more than it listens to.
+    fn accepts_frames(&self) -> bool {
+        matches!(self.way, Way::Modelled { .. }) || self.undelivered < MAX_UNDELIVERED
     }
 
     fn pump(&mut self, _now: Instant) -> Result<Pumped<SourceInput>, Broken> {

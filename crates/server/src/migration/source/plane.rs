@@ -26,10 +26,14 @@ pub(super) struct SourcePlane {
     forward_context: bool,
     checks: bool,
     compresses: bool,
-    /// Pages that did not go into the batch for which they were taken, in their order.
+    /// Pages that did not go into the batch for which they were taken, in their order: at most a
+    /// batch of them, since nothing is taken from the machine while there are any, and never more
+    /// than the batch at hand has room for.
     carried: VecDeque<PageMessage>,
     /// Number of the next batch on the control connection.
     next_urgent: u64,
+    /// By connection, how many batches the destination has acknowledged.
+    acknowledged: Vec<u64>,
     counts: PlaneCounts,
     meter: BandwidthMeter,
     used_until: Instant,
@@ -50,6 +54,7 @@ impl SourcePlane {
         let congestion = writers.first().and_then(|writer| writer.congestion().ok());
         let congestion = congestion.unwrap_or_default();
         SourcePlane {
+            acknowledged: vec![0; 1 + writers.len()],
             writers,
             contents: PageContents::of(spec),
             pages_itself: spec.frames < spec.pages,
@@ -267,6 +272,7 @@ impl SourcePlane {
         recovery: &DestinationRecovery,
         source: &mut Source,
     ) {
+        self.acknowledged = vec![0; 1 + writers.len()];
         self.writers = writers;
         self.next_urgent = 0;
         let memory = source.handed_over_memory().and_then(Memory::bytes_mut);
@@ -281,7 +287,8 @@ impl SourcePlane {
     /// The destination has every batch of that connection before number `end`.
     ///
     /// # Errors
-    /// In words, when it cannot have so many.
+    /// In words, when it cannot have so many, or has said so before: each acknowledgement is of
+    /// something, so that there are no more of them than batches.
     pub(super) fn acknowledged(
         &mut self,
         connection: u8,
@@ -296,6 +303,12 @@ impl SourcePlane {
             return Err(format!(
                 "the destination acknowledged {end} batches of connection {connection}, {sent} \
                  were sent"
+            ));
+        }
+        let before = self.acknowledged.get_mut(usize::from(connection));
+        if before.is_none_or(|before| std::mem::replace(before, end) >= end) {
+            return Err(format!(
+                "the destination acknowledged {end} batches of connection {connection} again"
             ));
         }
         let memory = source.handed_over_memory().and_then(Memory::bytes_mut);
