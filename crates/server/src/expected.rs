@@ -6,7 +6,8 @@ use lazycopy_protocol::control::{ExpectMigration, MigrationId, MigrationKey};
 use lazycopy_transport::PageLink;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The most migrations that are expected and have not come: those that have waited longest are
 /// forgotten. Far more than move side by side.

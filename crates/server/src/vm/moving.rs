@@ -186,7 +186,7 @@ impl Vm {
         let own_thread = OwnThread::of(&offer.link).map_err(|error| error.to_string())?;
         if let LinkSpec::Unlimited(plane) = &offer.link {
             let bulk = std::mem::take(&mut agreement.bulk);
-            bulk.iter().try_for_each(|bulk| set_up(&bulk.stream, plane))?;
+            bulk.iter().try_for_each(|bulk| set_up(bulk.stream.options(), plane))?;
             own_thread.enter(|| side.receive_over(plane, bulk)).map_err(|it| it.to_string())?;
         }
         Ok((own_thread, agreement))
