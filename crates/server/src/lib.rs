@@ -108,6 +108,7 @@ pub async fn run(
     let (host, events) = Host::new(&config, address).map_err(ServerError::Runtime)?;
     let _tasks_end_with_this = host::EndTasks(Arc::clone(&host));
     tokio::select! {
+        biased;
         ended = manager::obey(&host, &config, events) => ended,
         () = peers::accept(&host, listener) => Ok(()),
         () = shutdown => {

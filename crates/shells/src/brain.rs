@@ -9,7 +9,7 @@ use crate::manager::{Heard, Numbered};
 use lazycopy_migration::{Outcome, Side};
 use lazycopy_protocol::control::{
     CreateVm, ExpectMigration, FromServer, MAX_SHOWN_PAGES, MigrationId, MigrationKey, Pause,
-    PeerEnd, ServerCommand, ServerReply, SideEnded, SideReport, StartMigration, VmPhase, Watch,
+    PeerEnd, ServerCommand, ServerReply, SideEnded, SideReport, StartMigration, Watch,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -25,7 +25,7 @@ const MIGRATION: MigrationId = MigrationId(1);
 const KEY: [u8; 32] = [7; 32];
 
 /// A server is asked so often what the guest does.
-const LOOKS: Duration = Duration::from_millis(50);
+const LOOKS: Duration = Duration::from_millis(100);
 
 /// What a command is for.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,7 +145,14 @@ impl<'a> Brain<'a> {
                 }
             }
             FromServer::LinkState { side, pause, .. } => {
-                self.book.tell(now, format!("{side:?}: {pause:?}"));
+                let word = match &pause {
+                    None => "its link is whole again".to_owned(),
+                    Some(Pause { reason, until_unix_ms: Some(_), .. }) => {
+                        format!("waits: {reason}")
+                    }
+                    Some(Pause { reason, .. }) => format!("waits for a word: {reason}"),
+                };
+                self.book.tell(now, format!("{side:?}: {word}"));
                 if side == Side::Source {
                     let rests = pause.filter(|pause| pause.until_unix_ms.is_none());
                     self.resting = rests.map(|pause| (now, pause));
@@ -356,15 +363,8 @@ impl<'a> Brain<'a> {
             format!("{side:?}: guest {phase:?}, ended {ended:?}, dead {}", self.book.is_dead(side))
         };
         let begun = &self.book.begun;
-        format!("{}; begun {begun:?}, resting {:?}", both.map(of).join("; "), self.resting)
-    }
-
-    /// A user sees the guest running there.
-    pub(crate) fn runs_somewhere(&self) -> bool {
-        [Side::Source, Side::Destination].iter().any(|side| {
-            let shown = self.book.shown.get(side).and_then(|it| it.state.as_ref());
-            shown.is_some_and(|it| it.summary.phase == VmPhase::Running)
-        })
+        let rests = self.resting.is_some();
+        format!("{}; begun {begun:?}, waits for a word: {rests}", both.map(of).join("; "))
     }
 }
 

@@ -5,6 +5,7 @@ use chacha20::ChaCha8Rng;
 use lazycopy_migration::Side;
 use lazycopy_simulation::faults::{FaultCase, Phase, Way};
 use lazycopy_transport::DEAD_LINK;
+use lazycopy_units::Rate;
 use rand::{Rng, SeedableRng};
 use std::fmt;
 use std::time::Duration;
@@ -21,7 +22,11 @@ const LONGEST_FAULT: Duration = Duration::from_secs(40);
 
 /// What each message takes at least, and at most, where nothing delays it.
 pub(crate) const LATENCY: (Duration, Duration) =
-    (Duration::from_millis(1), Duration::from_millis(4));
+    (Duration::from_millis(2), Duration::from_millis(10));
+
+/// So many times slower than the engine's cases everything goes: there messages between processes
+/// take no time but the link's, here they take milliseconds, and phases have to be longer than that.
+const SLOWER: u64 = 20;
 
 /// Everything about one run.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,8 +113,8 @@ impl Draw {
     fn after(&mut self) -> Duration {
         Duration::from_millis(match self.below(4) {
             0 => 0,
-            1 | 2 => self.below(30),
-            _ => self.below(400),
+            1 | 2 => self.below(60),
+            _ => self.below(600),
         })
     }
 }
@@ -117,7 +122,7 @@ impl Draw {
 impl ShellCase {
     /// The case of that seed.
     pub fn draw(seed: u64) -> ShellCase {
-        let moved = FaultCase::draw(seed);
+        let moved = slower(FaultCase::draw(seed));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(CASE_STREAM);
         let mut draw = Draw(rng);
@@ -129,7 +134,13 @@ impl ShellCase {
         let tells = draw.below(3) > 0;
         let manager_tells = tells.then(|| draw.span(Duration::from_secs(5)));
         let operator_after = draw.span(Duration::from_secs(20));
-        let faults = draw.faults(&FaultCase::phases(&moved.parameters));
+        // What is rare, since it is short, is looked for more often.
+        let mut phases = FaultCase::phases(&moved.parameters);
+        phases.retain(|phase| *phase != Phase::Measuring);
+        phases.extend_from_within(..);
+        phases.extend(phases.clone().into_iter().filter(|phase| *phase >= Phase::ContextInFlight));
+        phases.push(Phase::Measuring);
+        let faults = draw.faults(&phases);
         ShellCase { seed, moved, recover_within, manager_tells, operator_after, faults }
     }
 
@@ -150,10 +161,30 @@ impl ShellCase {
     }
 }
 
+/// The same case, some times slower.
+fn slower(mut case: FaultCase) -> FaultCase {
+    let times = |span: &mut lazycopy_units::Duration| {
+        *span = lazycopy_units::Duration::from_nanos(span.as_nanos() * SLOWER);
+    };
+    let parameters = &mut case.parameters;
+    times(&mut case.guest.think_time);
+    times(&mut case.link.latency);
+    times(&mut parameters.fault_penalty);
+    times(&mut parameters.disk_latency_source);
+    times(&mut parameters.disk_latency_destination);
+    times(&mut parameters.rounds.downtime_limit);
+    let bytes = (case.link.bandwidth.bytes_per_sec() / SLOWER).max(1);
+    if let Some(rate) = Rate::from_bytes_per_sec(bytes) {
+        case.link.bandwidth = rate;
+        parameters.rounds.minimum_rate = rate;
+    }
+    // Pages that leave several at once do so over unlimited links alone.
+    FaultCase { room: None, reclaim: None, faults: Vec::new(), ..case }
+}
+
 impl fmt::Display for ShellCase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moved = FaultCase { faults: Vec::new(), ..self.moved.clone() };
-        write!(f, "{moved}")?;
+        write!(f, "{}", self.moved)?;
         writeln!(f, "  shells: the link is tried to be mended within {:?}", self.recover_within)?;
         match self.manager_tells {
             Some(after) => writeln!(f, "  the manager tells of a side's end after {after:?}")?,

@@ -15,10 +15,10 @@ use tokio::sync::mpsc::unbounded_channel;
 use turmoil::Sim;
 
 /// So much time passes at once: no message is faster.
-const TICK: Duration = Duration::from_millis(2);
+const TICK: Duration = Duration::from_millis(5);
 
 /// When all is over the guest is watched for so long: it has to go on.
-const AFTERMATH: Duration = Duration::from_millis(400);
+const AFTERMATH: Duration = Duration::from_secs(1);
 
 /// Segments that a connection has under way at most.
 const TCP_SEGMENTS: usize = 1_024;
