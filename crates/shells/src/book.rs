@@ -31,7 +31,13 @@ pub(crate) struct Shown {
 /// What is known of a run.
 pub(crate) struct Book {
     reference: ReferenceGuest,
-    pub(crate) moment: Option<Moment>,
+    /// How far the migration is, and since when it is known.
+    phase: Option<(Moment, Duration)>,
+    /// When a broken link was noticed first, and when one was mended.
+    paused: Option<Duration>,
+    recovered: Option<Duration>,
+    /// A user's cancel was accepted.
+    pub(crate) cancelled: bool,
     pub(crate) handed_over: bool,
     /// Since when it is known that the guest ran at the destination.
     resumed: Option<Duration>,
@@ -56,7 +62,10 @@ impl Book {
     pub(crate) fn new(case: &ShellCase) -> Self {
         Book {
             reference: ReferenceGuest::new(&Arc::new(case.moved.guest.clone())),
-            moment: None,
+            phase: None,
+            paused: None,
+            recovered: None,
+            cancelled: false,
             handed_over: false,
             resumed: None,
             returned: None,
@@ -101,13 +110,31 @@ impl Book {
             _ => None,
         };
         if let Some(moment) = phase.map(Moment::In) {
-            self.moment = self.moment.max(Some(moment));
+            self.is_in(now, moment);
         }
         match &event.kind {
+            Kind::Paused { .. } => self.paused = self.paused.or(Some(now)),
+            Kind::Recovered => self.recovered = self.recovered.or(Some(now)),
             Kind::Handover { .. } => self.handed_over = true,
             Kind::Resumed { .. } => self.runs_at_destination(now),
             Kind::Returned { .. } if self.handed_over => self.returns(now),
             _ => {}
+        }
+    }
+
+    /// The migration has come so far.
+    pub(crate) fn is_in(&mut self, now: Duration, moment: Moment) {
+        if self.phase.is_none_or(|(known, _)| known < moment) {
+            self.phase = Some((moment, now));
+        }
+    }
+
+    /// Since when it is that moment, if it is.
+    pub(crate) fn began(&self, moment: Moment) -> Option<Duration> {
+        match moment {
+            Moment::Paused => self.paused,
+            Moment::Recovered => self.recovered,
+            moment => self.phase.filter(|(known, _)| *known == moment).map(|(_, since)| since),
         }
     }
 
@@ -263,6 +290,9 @@ impl Book {
             self.blame(now, "stays-before-hand-over", problem);
         }
         self.check_outcome(now, runs, dead);
+        if !dead[0] {
+            self.check_cancel(now);
+        }
         self.check_loss(case, now, dead, lost);
         if runs != [false, false] && self.accesses() <= self.accesses_at_end {
             self.blame(now, "lives-on", "the guest stands still in the end".to_owned());
@@ -296,6 +326,16 @@ impl Book {
                 );
                 self.blame(now, "named-outcome", problem);
             }
+        }
+    }
+
+    /// A cancel that was accepted leaves the guest at the source.
+    fn check_cancel(&mut self, now: Duration) {
+        let began = matches!(self.begun, Some(Ok(())));
+        let outcome = self.ended.get(&Side::Source).map(|it| it.verdict.outcome);
+        if self.cancelled && began && outcome != Some(Outcome::Cancelled) {
+            let problem = format!("a cancel was accepted, and the source tells {outcome:?}");
+            self.blame(now, "named-outcome", problem);
         }
     }
 
@@ -347,6 +387,7 @@ impl ShellFault {
         !matches!(
             self,
             ShellFault::HoldManager(_)
+                | ShellFault::CutManager
                 | ShellFault::Cancel
                 | ShellFault::Recover
                 | ShellFault::Reclaim

@@ -36,6 +36,8 @@ enum Errand {
     Migrate,
     /// To see the guest.
     Look { asked_at: Duration },
+    /// A user's cancel.
+    Cancel,
     /// An operator's reclaim.
     Reclaim,
     /// Its answer changes nothing.
@@ -188,6 +190,10 @@ impl<'a> Brain<'a> {
                 self.book.tell(now, format!("the command to migrate: {result:?}"));
                 self.book.begun = Some(result.map(drop));
             }
+            Errand::Cancel => {
+                self.book.tell(now, format!("the command to cancel: {result:?}"));
+                self.book.cancelled |= result.is_ok();
+            }
             Errand::Reclaim => {
                 self.book.tell(now, format!("the command to reclaim: {result:?}"));
                 self.book.reclaimed |= result.is_ok();
@@ -210,7 +216,7 @@ impl<'a> Brain<'a> {
             1 => (self.expect(), Errand::Step),
             _ => {
                 self.book.tell(now, "the source is told to migrate");
-                self.book.moment = Some(Moment::Agreeing);
+                self.book.is_in(now, Moment::Agreeing);
                 (self.migrate(), Errand::Migrate)
             }
         };
@@ -292,7 +298,7 @@ impl<'a> Brain<'a> {
 
     pub(crate) fn cancel(&mut self) {
         let command = ServerCommand::CancelMigration { migration: MIGRATION };
-        self.ask(Side::Source, command, Errand::Other);
+        self.ask(Side::Source, command, Errand::Cancel);
     }
 
     /// A process died: nothing of what it was asked will be answered.

@@ -17,6 +17,9 @@ const CASE_STREAM: u64 = 7;
 /// Faults of one case at most, as in the engine's.
 const MOST_FAULTS: u64 = 3;
 
+/// Accesses of a head start at most: seconds.
+const MOST_HEAD_START: u64 = 100;
+
 /// The longest that a fault lasts: beyond most deadlines, so that both sides give up, too.
 const LONGEST_FAULT: Duration = Duration::from_secs(40);
 
@@ -73,7 +76,7 @@ impl Draw {
         let side = self.pick(&[Side::Source, Side::Destination]);
         let way = self.pick(&[Way::Forward, Way::Backward]);
         let lasts = self.span(LONGEST_FAULT);
-        match self.below(16) {
+        match self.below(17) {
             0 | 1 => ShellFault::Crash(side),
             2 | 3 => ShellFault::Restart(side, lasts),
             4 => ShellFault::Hold(lasts),
@@ -86,27 +89,47 @@ impl Draw {
             9 | 10 => ShellFault::Cut,
             11 => ShellFault::CutAt(side),
             12 => ShellFault::HoldManager(lasts),
-            13 => ShellFault::Cancel,
-            14 => ShellFault::Recover,
+            13 => ShellFault::CutManager,
+            14 => ShellFault::Cancel,
+            15 => ShellFault::Recover,
             _ => ShellFault::Reclaim,
         }
     }
 
-    fn moment(&mut self, phases: &[Phase]) -> Moment {
-        match self.below(10) {
-            0 => Moment::Agreeing,
-            _ => Moment::In(self.pick(phases)),
+    /// In half of the cases the link breaks after the hand-over, and what else happens may happen
+    /// while it is mended.
+    fn faults(&mut self, phases: &[Phase]) -> Vec<PlannedFault> {
+        let breaks = self.below(2) == 0;
+        let count = self.within(1, MOST_FAULTS);
+        let mut planned: Vec<PlannedFault> = (0..count)
+            .map(|_| {
+                let moment = match self.below(10) {
+                    0 => Moment::Agreeing,
+                    1..=3 if breaks => Moment::Paused,
+                    4 | 5 if breaks => Moment::Recovered,
+                    _ => Moment::In(self.pick(phases)),
+                };
+                PlannedFault { moment, after: self.after(), fault: self.fault() }
+            })
+            .collect();
+        if breaks {
+            let after_hand_over = |phase: &Phase| *phase >= Phase::ContextInFlight;
+            let phases: Vec<Phase> = phases.iter().copied().filter(after_hand_over).collect();
+            let (moment, after) = (Moment::In(self.pick(&phases)), self.after());
+            let fault = self.break_of_link();
+            planned.push(PlannedFault { moment, after, fault });
         }
+        planned
     }
 
-    fn faults(&mut self, phases: &[Phase]) -> Vec<PlannedFault> {
-        let count = self.within(1, MOST_FAULTS);
-        let planned = (0..count).map(|_| PlannedFault {
-            moment: self.moment(phases),
-            after: self.after(),
-            fault: self.fault(),
-        });
-        planned.collect()
+    fn break_of_link(&mut self) -> ShellFault {
+        let lasts = self.span(LONGEST_FAULT);
+        match self.below(6) {
+            0 => ShellFault::CutAt(self.pick(&[Side::Source, Side::Destination])),
+            1 => ShellFault::Partition(lasts),
+            2 => ShellFault::OneWay(self.pick(&[Way::Forward, Way::Backward]), lasts),
+            _ => ShellFault::Cut,
+        }
     }
 
     /// At once, soon, or later.
@@ -122,10 +145,14 @@ impl Draw {
 impl ShellCase {
     /// The case of that seed.
     pub fn draw(seed: u64) -> ShellCase {
-        let moved = slower(FaultCase::draw(seed));
+        let mut moved = slower(FaultCase::draw(seed));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(CASE_STREAM);
         let mut draw = Draw(rng);
+        // What the destination waits for is short in the engine's cases.
+        if draw.below(2) == 0 && moved.parameters.max_lead.is_none() {
+            moved.parameters.head_start = draw.within(5, MOST_HEAD_START);
+        }
         let recover_within = Duration::from_millis(match draw.below(4) {
             0 => draw.within(200, 2_000),
             1 => draw.within(2_000, 15_000),

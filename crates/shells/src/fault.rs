@@ -31,6 +31,8 @@ pub enum ShellFault {
     CutAt(Side),
     /// The manager is out of reach of both servers for a while.
     HoldManager(Duration),
+    /// The manager's connections with both servers are reset.
+    CutManager,
     /// A user takes the migration back.
     Cancel,
     /// An operator wants the source to try again at once.
@@ -40,7 +42,7 @@ pub enum ShellFault {
 }
 
 /// Names of faults in tables, in the order of [`ShellFault::kind`].
-pub const FAULT_KINDS: [&str; 15] = [
+pub const FAULT_KINDS: [&str; 16] = [
     "crash source",
     "crash destination",
     "restart source",
@@ -53,6 +55,7 @@ pub const FAULT_KINDS: [&str; 15] = [
     "cut",
     "cut at one end",
     "manager out of reach",
+    "manager cut",
     "cancel",
     "recover",
     "reclaim",
@@ -74,9 +77,10 @@ impl ShellFault {
             ShellFault::Cut => 9,
             ShellFault::CutAt(_) => 10,
             ShellFault::HoldManager(_) => 11,
-            ShellFault::Cancel => 12,
-            ShellFault::Recover => 13,
-            ShellFault::Reclaim => 14,
+            ShellFault::CutManager => 12,
+            ShellFault::Cancel => 13,
+            ShellFault::Recover => 14,
+            ShellFault::Reclaim => 15,
         }
     }
 
@@ -121,6 +125,10 @@ pub enum Moment {
     Agreeing,
     /// In that phase of it.
     In(Phase),
+    /// A side has noticed that the link broke after the hand-over.
+    Paused,
+    /// The link is whole again.
+    Recovered,
 }
 
 impl Moment {
@@ -129,6 +137,8 @@ impl Moment {
         match self {
             Moment::Agreeing => "agreeing",
             Moment::In(phase) => phase.name(),
+            Moment::Paused => "paused",
+            Moment::Recovered => "recovered",
         }
     }
 }

@@ -76,6 +76,15 @@ impl Links {
         }
     }
 
+    /// Resets the manager's connections with the servers.
+    pub(crate) fn cut_manager(sim: &Sim<'_>) {
+        for side in [Side::Source, Side::Destination] {
+            for ends in both_ends(sim, (MANAGER, host(side))) {
+                ends.break_off(ErrorKind::ConnectionReset);
+            }
+        }
+    }
+
     /// What time does to them.
     pub(crate) fn tend(&mut self, sim: &Sim<'_>, now: Duration) {
         for number in 0..self.troubles.len() {

@@ -54,8 +54,6 @@ struct World<'a> {
     brain: Brain<'a>,
     links: Links,
     planned: Vec<PlannedFault>,
-    /// Since when the migration is where it is.
-    moment: Option<(Moment, Duration)>,
     /// Processes that begin anew, and when.
     restarts: Vec<(Duration, Side)>,
     calm_since: Duration,
@@ -129,7 +127,6 @@ impl<'a> World<'a> {
             brain: Brain::new(case, hears),
             links: Links::default(),
             planned: case.faults.clone(),
-            moment: None,
             restarts: Vec::new(),
             calm_since: Duration::ZERO,
         }
@@ -188,9 +185,10 @@ impl<'a> World<'a> {
         self.links.are_calm() && self.restarts.is_empty() && !self.is_due_later()
     }
 
-    /// Whether a fault is still to come of the moment that the migration is in.
+    /// Whether a fault is still to come of a moment that has begun.
     fn is_due_later(&self) -> bool {
-        self.moment.is_some_and(|(moment, _)| self.planned.iter().any(|it| it.moment == moment))
+        let book = &self.brain.book;
+        self.planned.iter().any(|planned| book.began(planned.moment).is_some())
             && !self.brain.has_ended(Duration::ZERO)
     }
 
@@ -202,17 +200,15 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What is due of the moment that the migration is in goes wrong.
+    /// What is due of the moments that the migration is in goes wrong.
     fn strike(&mut self, now: Duration) {
-        let Some(moment) = self.brain.book.moment else { return };
-        if self.moment.is_none_or(|(known, _)| known != moment) {
-            self.moment = Some((moment, now));
-        }
-        let Some((moment, since)) = self.moment else { return };
-        let is_due = |it: &mut PlannedFault| it.moment == moment && now >= since + it.after;
+        let book = &self.brain.book;
+        let is_due = |it: &mut PlannedFault| {
+            book.began(it.moment).is_some_and(|since| now >= since + it.after)
+        };
         let due: Vec<PlannedFault> = self.planned.extract_if(.., is_due).collect();
         for planned in due {
-            self.happen(now, moment, planned.fault);
+            self.happen(now, planned.moment, planned.fault);
         }
     }
 
@@ -232,6 +228,7 @@ impl<'a> World<'a> {
             }
             ShellFault::Cut => Links::cut(&self.sim, &[Side::Source, Side::Destination]),
             ShellFault::CutAt(side) => Links::cut(&self.sim, &[side]),
+            ShellFault::CutManager => Links::cut_manager(&self.sim),
             ShellFault::Cancel => self.brain.cancel(),
             ShellFault::Recover => self.brain.recover(),
             ShellFault::Reclaim => self.brain.reclaim(),
