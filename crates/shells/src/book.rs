@@ -39,6 +39,8 @@ pub(crate) struct Book {
     /// A user's cancel was accepted.
     pub(crate) cancelled: bool,
     pub(crate) handed_over: bool,
+    /// Something happened at the destination.
+    pub(crate) has_begun_there: bool,
     /// Since when it is known that the guest ran at the destination.
     resumed: Option<Duration>,
     /// Since when it is known that the source has it back after the hand-over.
@@ -67,6 +69,7 @@ impl Book {
             recovered: None,
             cancelled: false,
             handed_over: false,
+            has_begun_there: false,
             resumed: None,
             returned: None,
             reclaimed: false,
@@ -112,6 +115,7 @@ impl Book {
         if let Some(moment) = phase.map(Moment::In) {
             self.is_in(now, moment);
         }
+        self.has_begun_there |= event.side == Side::Destination;
         match &event.kind {
             Kind::Paused { .. } => self.paused = self.paused.or(Some(now)),
             Kind::Recovered => self.recovered = self.recovered.or(Some(now)),

@@ -350,13 +350,22 @@ impl<'a> Brain<'a> {
     /// Whether the migration has ended everywhere, and nobody owes a report.
     pub(crate) fn has_ended(&self, calm: Duration) -> bool {
         let both = [Side::Source, Side::Destination];
-        let reported = |side: &Side| self.book.is_dead(*side) || self.book.ended.contains_key(side);
         let began = match &self.book.begun {
             None => return false,
             Some(began) => began.is_ok(),
         };
         both.iter().all(|side| self.has_ended_at(*side, calm))
-            && (!began || both.iter().all(reported))
+            && (!began || both.iter().all(|side| self.has_reported(*side)))
+    }
+
+    /// Whether that side has reported, or never will: it is dead, or a destination that did not
+    /// hear the source begin.
+    fn has_reported(&self, side: Side) -> bool {
+        let is_elsewhere = |ended: &SideEnded| ended.verdict.outcome != Outcome::Completed;
+        let never_began = side == Side::Destination
+            && !self.book.has_begun_there
+            && self.book.ended.get(&Side::Source).is_some_and(is_elsewhere);
+        self.book.is_dead(side) || self.book.ended.contains_key(&side) || never_began
     }
 
     /// Who is not through, for a story.

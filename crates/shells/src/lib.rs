@@ -22,6 +22,6 @@ mod summary;
 
 pub use case::ShellCase;
 pub use checkers::{CHECKERS, Violation};
-pub use fault::{PlannedFault, ShellFault};
+pub use fault::{Moment, PlannedFault, ShellFault};
 pub use run::ShellRun;
 pub use summary::ShellSummary;

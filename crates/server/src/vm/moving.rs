@@ -13,7 +13,7 @@ use crate::plane::{Writer, set_up};
 use crate::room::{Room, frees_meanwhile};
 use lazycopy_guest::{Guest, GuestSnapshot};
 use lazycopy_link::LinkSpec;
-use lazycopy_migration::{Side, SourceInput, Verdict};
+use lazycopy_migration::{RecoveryAnswer, Side, SourceInput, Verdict};
 use lazycopy_protocol::control::{
     HostSnapshot, MigrationId, PlaneCounts, SideEnded, SideReport, StartMigration, VmPhase,
 };
@@ -139,6 +139,8 @@ impl Vm {
             Err(reason) => {
                 warn!(vm = self.name(), from = offer.source, reason, "a guest did not come");
                 self.host.sides().withdraw(offer.migration);
+                // The source may have begun all the same, and handed the guest over to nobody.
+                underway.is_over(RecoveryAnswer::ThrownAway { reason });
                 return self.forget();
             }
         };
