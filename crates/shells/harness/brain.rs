@@ -1,11 +1,11 @@
 //! What the manager, its users and its operator say to the servers, decided outside of the
 //! simulated hosts.
 
-use crate::book::{Book, Shown};
-use crate::case::ShellCase;
-use crate::fault::Moment;
-use crate::links::{host, other};
-use crate::manager::{Heard, Numbered};
+use super::book::{Book, Shown};
+use super::case::ShellCase;
+use super::fault::Moment;
+use super::links::{host, other};
+use super::manager::{Heard, Numbered};
 use lazycopy_migration::{Outcome, Side};
 use lazycopy_protocol::control::{
     CreateVm, ExpectMigration, FromServer, MAX_SHOWN_PAGES, MigrationId, MigrationKey, Pause,

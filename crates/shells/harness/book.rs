@@ -1,8 +1,8 @@
 //! What is known of a run, by what the servers say; and the checkers that are asked as it goes.
 
-use crate::case::ShellCase;
-use crate::checkers::Violation;
-use crate::fault::{Moment, ShellFault};
+use super::case::ShellCase;
+use super::checkers::Violation;
+use super::fault::{Moment, ShellFault};
 use lazycopy_guest::GuestSnapshot;
 use lazycopy_migration::{
     DestinationReport, Event, EventKind, Metrics, Outcome, Side, SourceReport,
@@ -355,7 +355,9 @@ impl Book {
             self.blame(now, "lost-only-if-gone", problem);
         }
         let completed = self.outcome() == Some(Outcome::Completed);
-        if self.handed_over && !completed && !self.reclaimed && !was_apart {
+        // A destination that did not hear the source begin gives up sooner.
+        let began = self.has_begun_there;
+        if self.handed_over && began && !completed && !self.reclaimed && !was_apart {
             let problem = format!("it was not completed; apart for {apart:?}: {told:?}");
             self.blame(now, "costs-time-only", problem);
         }

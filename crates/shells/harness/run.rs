@@ -1,11 +1,11 @@
 //! One run: the hosts, the faults, and the time.
 
-use crate::brain::Brain;
-use crate::case::{LATENCY, ShellCase};
-use crate::checkers::Violation;
-use crate::fault::{Moment, PlannedFault, ShellFault};
-use crate::links::{Links, MANAGER, host};
-use crate::manager;
+use super::brain::Brain;
+use super::case::{LATENCY, ShellCase};
+use super::checkers::Violation;
+use super::fault::{Moment, PlannedFault, ShellFault};
+use super::links::{Links, MANAGER, host};
+use super::manager;
 use lazycopy_migration::{Outcome, Side};
 use lazycopy_server::ServerConfig;
 use lazycopy_transport::{Door, Token};

@@ -1,6 +1,6 @@
 //! A case: what is moved, and what goes wrong, all drawn from one seed.
 
-use crate::fault::{Moment, PlannedFault, ShellFault};
+use super::fault::{Moment, PlannedFault, ShellFault};
 use chacha20::ChaCha8Rng;
 use lazycopy_migration::Side;
 use lazycopy_simulation::faults::{FaultCase, Phase, Way};
@@ -173,7 +173,7 @@ impl ShellCase {
 
     /// The command that runs it again and tells what happens.
     pub fn command(&self) -> String {
-        format!("cargo run -p lazycopy-shells -- --seed {}", self.seed)
+        format!("cargo run -p lazycopy-shells --example shells -- --seed {}", self.seed)
     }
 
     /// So long after the last fault is over every migration has ended: all deadlines that can

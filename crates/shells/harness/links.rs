@@ -4,8 +4,8 @@
 //! for [`DEAD_LINK`] breaks its connections here, as the system does it; and a connection over
 //! which something was lost, which the system would have sent again, breaks then, too.
 
-use crate::case::LATENCY;
-use crate::fault::ShellFault;
+use super::case::LATENCY;
+use super::fault::ShellFault;
 use lazycopy_migration::Side;
 use lazycopy_simulation::faults::Way;
 use lazycopy_transport::DEAD_LINK;

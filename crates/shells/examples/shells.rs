@@ -1,7 +1,11 @@
 //! Runs cases of the shells' fault simulation: one and tells its story, or many.
 
+#[path = "../harness/mod.rs"]
+mod harness;
+
 use clap::Parser;
-use lazycopy_shells::{CHECKERS, ShellCase, ShellSummary};
+use harness::{CHECKERS, ShellCase, ShellSummary};
+use lazycopy_migration::BrokenRule;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -22,10 +26,21 @@ struct Arguments {
     /// Threads; each runs cases of its own
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Have the machines break a rule on purpose, by its name, and tell which seed shows it
+    #[arg(long, value_parser = rule)]
+    break_rule: Option<BrokenRule>,
+}
+
+fn rule(name: &str) -> Result<BrokenRule, String> {
+    let named = BrokenRule::ALL.into_iter().find(|rule| format!("{rule:?}") == name);
+    named.ok_or_else(|| format!("one of {:?}", BrokenRule::ALL))
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(rule) = arguments.break_rule {
+        return broken(&arguments, rule);
+    }
     match arguments.seed {
         Some(seed) => one(seed),
         None => many(&arguments),
@@ -46,6 +61,19 @@ fn one(seed: u64) -> ExitCode {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+/// Looks for the first seed that shows that a rule is broken.
+fn broken(arguments: &Arguments, rule: BrokenRule) -> ExitCode {
+    BrokenRule::break_here(Some(rule));
+    for seed in arguments.from..arguments.from + arguments.seeds {
+        if let Some(violation) = ShellCase::draw(seed).run().violations.first() {
+            println!("{rule:?}: seed {seed}: {violation}");
+            return ExitCode::SUCCESS;
+        }
+    }
+    println!("{rule:?}: no seed shows it");
+    ExitCode::FAILURE
 }
 
 fn many(arguments: &Arguments) -> ExitCode {

@@ -1,8 +1,8 @@
 //! What many runs came to.
 
-use crate::case::ShellCase;
-use crate::fault::{FAULT_KINDS, Moment};
-use crate::run::ShellRun;
+use super::case::ShellCase;
+use super::fault::{FAULT_KINDS, Moment};
+use super::run::ShellRun;
 use lazycopy_migration::{Outcome, Scheme};
 use std::collections::BTreeMap;
 use std::fmt;
