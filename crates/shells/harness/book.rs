@@ -308,6 +308,7 @@ impl Book {
                 self.blame(now, "not-taken-back", "nobody had said so".to_owned());
             }
         }
+        self.check_freeing(now);
         self.add_up(now);
     }
 
@@ -364,6 +365,21 @@ impl Book {
         let runs = self.runs_at(Side::Source) || self.runs_at(Side::Destination);
         if !lost && !runs {
             self.blame(now, "lives-on", "the guest runs nowhere, and nobody lost it".to_owned());
+        }
+    }
+
+    /// The source frees nothing that is still missing, by the model's clock as both read it.
+    fn check_freeing(&mut self, now: Duration) {
+        let (Some(left), Some(arrived)) = (self.source_report(), self.destination_report()) else {
+            return;
+        };
+        let Some(released) = left.released_at else { return };
+        let slips = self.ended.values().map(|ended| ended.slip.as_nanos()).sum();
+        let latest = released.saturating_add(lazycopy_units::Duration::from_nanos(slips));
+        let completed = arrived.completed_at;
+        if completed.is_none_or(|at| at > latest) {
+            let problem = format!("freed at {released}, and complete at {completed:?}");
+            self.blame(now, "freed-when-complete", problem);
         }
     }
 

@@ -179,9 +179,9 @@ impl ShellCase {
     /// So long after the last fault is over every migration has ended: all deadlines that can
     /// follow each other, and the longest that the migration itself may take.
     pub fn bound(&self) -> Duration {
-        // A source waits twice as long as a destination; an answer to an offer may take a minute;
-        // each of the others is at most of ten seconds.
-        const OTHER_DEADLINES: Duration = Duration::from_secs(60 + 6 * 10);
+        // A source waits twice as long as a destination. Handshakes, farewells and the source's last
+        // word have ten seconds each; an offer that nobody answers has a minute.
+        const OTHER_DEADLINES: Duration = Duration::from_secs(60);
         let model = Duration::from_nanos(self.moved.bound().as_nanos());
         let tells = self.manager_tells.unwrap_or_default();
         3 * self.recover_within + OTHER_DEADLINES + DEAD_LINK + model + tells + self.operator_after

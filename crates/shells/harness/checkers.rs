@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Names of the checkers, and what each holds every run to.
-pub const CHECKERS: [(&str, &str); 11] = [
+pub const CHECKERS: [(&str, &str); 12] = [
     ("single-owner", "at most one context of the guest counts at any instant"),
     (
         "not-taken-back",
@@ -26,6 +26,7 @@ pub const CHECKERS: [(&str, &str); 11] = [
         "every migration ends in a named outcome with a reason, which says where the guest is; \
          lost is never told as success",
     ),
+    ("freed-when-complete", "the source frees the guest only when the destination has all of it"),
     ("lost-only-if-gone", "a guest is lost only where something of it was really gone"),
     (
         "costs-time-only",

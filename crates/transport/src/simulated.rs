@@ -17,8 +17,8 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
-/// Bytes that are read ahead at most: what came with one segment.
-const READ_AHEAD: usize = 256 << 10;
+/// Bytes that are read ahead at most.
+const READ_AHEAD: usize = 16 << 10;
 
 thread_local! {
     /// The ends of all connections of the simulation that runs on this thread.
