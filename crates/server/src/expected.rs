@@ -85,7 +85,7 @@ impl Drop for Underway {
 
 impl Underway {
     /// The migration is over here; a source whose link broke may ask for that answer.
-    pub(crate) fn is_over(self, answer: RecoveryAnswer) {
+    pub(crate) fn ends_by(self, answer: RecoveryAnswer) {
         let answer = match answer {
             // Of what is complete the source asks no more than that.
             RecoveryAnswer::Goes(recovery) => RecoveryAnswer::Goes(DestinationRecovery {

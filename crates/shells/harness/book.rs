@@ -168,10 +168,8 @@ impl Book {
                     let problem = "it is at the source after it ran at the destination";
                     self.blame(now, "single-owner", problem.to_owned());
                 }
-                Side::Source if runs && self.handed_over => {
-                    if self.returned.is_none() {
-                        self.returns(now);
-                    }
+                Side::Source if runs && self.handed_over && self.returned.is_none() => {
+                    self.returns(now);
                 }
                 Side::Destination if runs => self.runs_at_destination(now),
                 _ => {}

@@ -96,7 +96,7 @@ pub enum Socket {
 pub(crate) enum RestingSocket {
     System(std::net::TcpStream),
     #[cfg(feature = "simulated")]
-    Simulated(simulated::Socket),
+    Simulated(Box<simulated::Socket>),
 }
 
 impl From<TcpStream> for Socket {
@@ -202,7 +202,7 @@ impl Socket {
         Ok(match self {
             Socket::System(socket) => RestingSocket::System(socket.into_std()?),
             #[cfg(feature = "simulated")]
-            Socket::Simulated(socket) => RestingSocket::Simulated(socket),
+            Socket::Simulated(socket) => RestingSocket::Simulated(Box::new(socket)),
         })
     }
 }
@@ -212,7 +212,7 @@ impl RestingSocket {
         Ok(match self {
             RestingSocket::System(socket) => Socket::System(TcpStream::from_std(socket)?),
             #[cfg(feature = "simulated")]
-            RestingSocket::Simulated(socket) => Socket::Simulated(socket),
+            RestingSocket::Simulated(socket) => Socket::Simulated(*socket),
         })
     }
 

@@ -140,7 +140,7 @@ impl Vm {
                 warn!(vm = self.name(), from = offer.source, reason, "a guest did not come");
                 self.host.sides().withdraw(offer.migration);
                 // The source may have begun all the same, and handed the guest over to nobody.
-                underway.is_over(RecoveryAnswer::ThrownAway { reason });
+                underway.ends_by(RecoveryAnswer::ThrownAway { reason });
                 return self.forget();
             }
         };
@@ -152,7 +152,7 @@ impl Vm {
         let (open, time) = (&mut connection, &mut timeline);
         own_thread.drive(self, &mut driver, open, time, &mut way_back).await;
         // A source that has not heard of the end may still ask.
-        underway.is_over(driver.machine.answer_recovery());
+        underway.ends_by(driver.machine.answer_recovery());
         if let Some(connection) = connection {
             self.host.see_off(connection);
         }

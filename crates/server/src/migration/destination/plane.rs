@@ -175,7 +175,7 @@ impl DestinationPlane {
         let overdue = async {
             match &self.overdue {
                 Some(overdue) => {
-                    tokio::time::sleep_until((overdue.since + LAST_WORD_DEADLINE).into()).await;
+                    tokio::time::sleep_until(overdue.since + LAST_WORD_DEADLINE).await;
                 }
                 None => std::future::pending().await,
             }
