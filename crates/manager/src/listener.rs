@@ -11,7 +11,7 @@ use lazycopy_protocol::control::{
     Silence, ToServer,
 };
 use lazycopy_protocol::frame::{FrameError, JsonCodec, MAX_CTL_FRAME, MAX_HELLO_FRAME};
-use lazycopy_transport::{Admitted, DoorError, Evicted, Lobby, Purpose, Seat, Stream};
+use lazycopy_transport::{Admitted, DoorError, Evicted, Lobby, Purpose, Seat, Socket, Stream};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -220,7 +220,7 @@ fn duplicate(name: &str) -> String {
 }
 
 /// Whether whoever is at the other end is on this machine, too.
-fn is_of_this_machine(stream: &TcpStream) -> bool {
+fn is_of_this_machine(stream: &Socket) -> bool {
     match (stream.local_addr(), stream.peer_addr()) {
         (Ok(here), Ok(there)) => here.ip() == there.ip() || there.ip().is_loopback(),
         _ => false,

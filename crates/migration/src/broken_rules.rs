@@ -1,6 +1,12 @@
 //! Rules broken on purpose, to see that the checkers of the fault simulation bite. Compiled with
 //! the feature `broken-rules` alone, which no program asks for.
 
+use std::cell::Cell;
+
+thread_local! {
+    static BROKEN_HERE: Cell<Option<BrokenRule>> = const { Cell::new(None) };
+}
+
 /// A rule that a machine is told to break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BrokenRule {
@@ -29,6 +35,16 @@ pub enum BrokenRule {
 }
 
 impl BrokenRule {
+    /// Machines that are made on this thread from now on break that rule, or none: for drivers that
+    /// make their machines themselves.
+    pub fn break_here(rule: Option<BrokenRule>) {
+        BROKEN_HERE.set(rule);
+    }
+
+    pub(crate) fn broken_here() -> Option<BrokenRule> {
+        BROKEN_HERE.get()
+    }
+
     /// Every rule that can be broken.
     pub const ALL: [BrokenRule; 11] = [
         BrokenRule::SendOwnWrites,

@@ -3,7 +3,8 @@
 use crate::timer::Timer;
 use lazycopy_protocol::pace::{MAX_SLOWER, Pace};
 use lazycopy_units::{Duration, Instant};
-use std::time::{Duration as WallDuration, Instant as WallInstant};
+use std::time::Duration as WallDuration;
+use tokio::time::Instant as WallInstant;
 
 /// The largest `time_scale`: with it, model time reaches for five hours of wall time, far beyond
 /// any migration.

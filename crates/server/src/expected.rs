@@ -6,7 +6,8 @@ use lazycopy_protocol::control::{ExpectMigration, MigrationId, MigrationKey};
 use lazycopy_transport::PageLink;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The most migrations that are expected and have not come: those that have waited longest are
 /// forgotten. Far more than move side by side.
@@ -84,7 +85,7 @@ impl Drop for Underway {
 
 impl Underway {
     /// The migration is over here; a source whose link broke may ask for that answer.
-    pub(crate) fn is_over(self, answer: RecoveryAnswer) {
+    pub(crate) fn ends_by(self, answer: RecoveryAnswer) {
         let answer = match answer {
             // Of what is complete the source asks no more than that.
             RecoveryAnswer::Goes(recovery) => RecoveryAnswer::Goes(DestinationRecovery {

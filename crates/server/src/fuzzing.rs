@@ -26,8 +26,8 @@ use socket2::SockRef;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant as WallInstant;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant as WallInstant;
 
 /// Steps that a side takes in one go: a guest goes on for ever.
 const MOST_STEPS: u32 = 1_024;

@@ -17,9 +17,9 @@ use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::peer::{Offer, PeerMessage, recovery_frames};
 use lazycopy_transport::{Door, PageLink, Purpose, Role};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How long a handshake may take on either side. Nothing in it needs more than round trips, so
 /// that only a host that is gone or overloaded for seconds misses it.
@@ -121,7 +121,7 @@ async fn open_bulk(
     let mut bulk = Vec::new();
     for _ in 0..plane.connections {
         let socket = door.reach(address).await.map_err(|error| error.to_string())?;
-        set_up(&socket, plane)?;
+        set_up(socket.options(), plane)?;
         let through = door.go_through(socket, address, Role::Server, purpose.clone(), Some(key));
         let stream = through.await.map_err(|error| error.to_string())?;
         let mut connection = Connection::new(stream, None);
@@ -312,7 +312,7 @@ pub(crate) async fn await_return(
             word.on_disk = map;
             let bulk = take_bulk(&mut expected, connections).await?;
             if let LinkSpec::Unlimited(plane) = &awaiter.link {
-                bulk.iter().try_for_each(|bulk| set_up(&bulk.stream, plane))?;
+                bulk.iter().try_for_each(|bulk| set_up(bulk.stream.options(), plane))?;
             }
             (Word::GoesOn(word), bulk)
         }

@@ -132,7 +132,7 @@ impl Host {
             answered: Mutex::default(),
             reported: Notify::new(),
             watched,
-            timer: Timer::start()?,
+            timer: Timer::start(config.door.network())?,
             tasks: Mutex::default(),
             runtime: Handle::current(),
             ended: watch::Sender::new(false),

@@ -38,7 +38,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -103,12 +102,13 @@ pub async fn run(
 ) -> Result<(), ServerError> {
     config.door.check(config.listen)?;
     let failed = |error| ServerError::Listen { address: config.listen, error };
-    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let listener = config.door.listen(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     info!(name = config.name, %address, frames = config.frames, "listening for other servers");
     let (host, events) = Host::new(&config, address).map_err(ServerError::Runtime)?;
     let _tasks_end_with_this = host::EndTasks(Arc::clone(&host));
     tokio::select! {
+        biased;
         ended = manager::obey(&host, &config, events) => ended,
         () = peers::accept(&host, listener) => Ok(()),
         () = shutdown => {

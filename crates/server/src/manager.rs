@@ -175,15 +175,16 @@ async fn serve(
     loop {
         let listens = answers.len() < MAX_COMMANDS;
         let step = tokio::select! {
-            Some((id, result)) = answers.next() => {
-                send(connection, FromServer::Reply { id, result }).await
-            }
-            Some(event) = events.recv() => send(connection, event).await,
-            report = host.await_report() => deliver(host, connection, events, report).await,
+            // What is bounded goes first, and shown events last, of which some may be left out.
+            biased;
             _ = ticks.tick(), if listens => match silence.tick() > MANAGER_SILENCE {
                 true => Err(lost(format!("nothing was heard of it for {MANAGER_SILENCE} s"))),
                 false => Ok(()),
             },
+            Some((id, result)) = answers.next() => {
+                send(connection, FromServer::Reply { id, result }).await
+            }
+            report = host.await_report() => deliver(host, connection, events, report).await,
             frame = connection.next(), if listens => match heard(&mut silence, frame) {
                 Ok(ToServer::Heartbeat) => send(connection, FromServer::Heartbeat).await,
                 Ok(ToServer::Command { id, command }) => match host.carry_out((life, id), command) {
@@ -214,6 +215,7 @@ async fn serve(
                 Ok(ToServer::Welcome { .. }) => Ok(()),
                 Err(parted) => Err(parted),
             },
+            Some(event) = events.recv() => send(connection, event).await,
         };
         if let Err(parted) = step {
             return parted;

@@ -8,10 +8,9 @@ use crate::vm::{MOST_ACCESSES, check_link, check_parameters};
 use lazycopy_protocol::control::{MigrationId, MigrationKey};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::peer::{Offer, PeerMessage};
-use lazycopy_transport::{Admitted, Evicted, Lobby, PageLink, Purpose, Seat};
+use lazycopy_transport::{Admitted, Evicted, Listener, Lobby, PageLink, Purpose, Seat, Socket};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -28,7 +27,7 @@ const MAX_STRANGERS: usize = 256;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// Takes in connections of other servers, for ever.
-pub(crate) async fn accept(host: &Arc<Host>, listener: TcpListener) {
+pub(crate) async fn accept(host: &Arc<Host>, listener: Listener) {
     let places = Arc::new(Semaphore::new(MAX_PEER_CONNECTIONS));
     let lobby = Lobby::new(MAX_STRANGERS);
     loop {
@@ -54,7 +53,7 @@ pub(crate) async fn accept(host: &Arc<Host>, listener: TcpListener) {
 /// One connection, from its knock to the end of the migration, and then the guest's life.
 async fn visit(
     host: &Arc<Host>,
-    socket: TcpStream,
+    socket: Socket,
     seat: Seat,
     places: Arc<Semaphore>,
 ) -> Result<(), String> {

@@ -3,13 +3,14 @@
 //!
 //! One thread waits for the earliest of all instants and wakes whoever asked for it.
 
+use lazycopy_transport::Network;
 use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Who waits for what. Two may wait for one instant: the number tells them apart.
 #[derive(Debug, Default)]
@@ -56,36 +57,45 @@ impl Shared {
 /// The timer of a server. Its thread ends with it.
 #[derive(Debug)]
 pub(crate) struct Timer {
-    shared: Arc<Shared>,
+    /// None where time is simulated, which goes by the runtime alone.
+    shared: Option<Arc<Shared>>,
 }
 
 impl Timer {
-    /// A timer with a thread of its own.
+    /// The timer of a server on that network, with a thread of its own where time is real.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn start() -> io::Result<Self> {
+    pub(crate) fn start(network: Network) -> io::Result<Self> {
+        if network != Network::System {
+            return Ok(Timer { shared: None });
+        }
         let shared = Arc::<Shared>::default();
         let of_thread = Arc::clone(&shared);
         thread::Builder::new().name("timer".to_owned()).spawn(move || of_thread.wake_sleepers())?;
-        Ok(Timer { shared })
+        Ok(Timer { shared: Some(shared) })
     }
 
-    /// Waits until `at`.
-    pub(crate) fn sleep_until(&self, at: Instant) -> Sleep {
-        Sleep { shared: Arc::clone(&self.shared), at, number: None }
+    /// Waits until `at`. May be given up.
+    pub(crate) async fn sleep_until(&self, at: Instant) {
+        match &self.shared {
+            Some(shared) => Sleep { shared: Arc::clone(shared), at, number: None }.await,
+            None => sleep_until(at).await,
+        }
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.shared.waiting().closed = true;
-        self.shared.changed.notify_one();
+        if let Some(shared) = &self.shared {
+            shared.waiting().closed = true;
+            shared.changed.notify_one();
+        }
     }
 }
 
-/// A wait for an instant. May be given up.
-pub(crate) struct Sleep {
+/// A wait for an instant.
+struct Sleep {
     shared: Arc<Shared>,
     at: Instant,
     /// Its number among the sleepers, once it is one.
@@ -129,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn sleepers_wake_in_the_order_of_their_instants_and_never_early() {
-        let timer = Timer::start().unwrap();
+        let timer = Timer::start(Network::System).unwrap();
         let start = Instant::now();
         let order = Mutex::new(Vec::new());
         let sleep = async |millis: u64| {
@@ -144,13 +154,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_that_is_given_up_leaves_nothing_behind() {
-        let timer = Timer::start().unwrap();
+        let timer = Timer::start(Network::System).unwrap();
         let soon = Instant::now() + Duration::from_millis(1);
         let far = timer.sleep_until(soon + Duration::from_secs(3_600));
         tokio::select! {
             () = far => panic!("an hour has passed"),
             () = timer.sleep_until(soon) => {}
         }
-        assert!(timer.shared.waiting().sleepers.is_empty());
+        assert!(timer.shared.as_ref().unwrap().waiting().sleepers.is_empty());
     }
 }

@@ -4,17 +4,18 @@ use crate::handshake::{
     HANDSHAKE_DEADLINE, answer, bid_farewell, failed, knock, refused, write_refusal,
 };
 use crate::knock::Purpose;
+use crate::socket::{Listener, Network, Socket};
 use crate::stream::Stream;
 use crate::tls::{FIRST_TLS_BYTE, Role, Tls, TlsError, check_role};
 use crate::token::{Token, TokenError};
 use clap::Args;
 use lazycopy_protocol::control::{MigrationKey, PROTOCOL_VERSION};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::TcpKeepalive;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 /// A link through which nothing comes back for so long is broken: longer than a side waits until the
@@ -109,6 +110,7 @@ pub struct Admitted {
 pub struct Door {
     token: Option<Token>,
     tls: Option<Tls>,
+    network: Network,
 }
 
 impl Door {
@@ -119,7 +121,18 @@ impl Door {
     pub fn open(arguments: &DoorArguments, role: Role) -> Result<Door, DoorError> {
         let token = arguments.token_file.as_deref().map(Token::read).transpose()?;
         let tls = arguments.tls.as_deref().map(|directory| Tls::read(directory, role));
-        Ok(Door { token, tls: tls.transpose()? })
+        Ok(Door { token, tls: tls.transpose()?, network: Network::System })
+    }
+
+    /// The door of a host of a simulation, whose processes share a token.
+    #[cfg(feature = "simulated")]
+    pub fn simulated(token: Token) -> Door {
+        Door { token: Some(token), tls: None, network: Network::Simulated }
+    }
+
+    /// Where its sockets come from.
+    pub fn network(&self) -> Network {
+        self.network
     }
 
     /// The cluster token.
@@ -143,16 +156,24 @@ impl Door {
         }
     }
 
+    /// Listens on `address`.
+    ///
+    /// # Errors
+    /// What the system says. Whether it may listen there, [`Door::check`] tells.
+    pub async fn listen(&self, address: SocketAddr) -> io::Result<Listener> {
+        self.network.listen(address).await
+    }
+
     /// Opens a socket to `address`: `host:port`. What is to be set before anything is said is up to
     /// the caller; [`Door::go_through`] is next.
     ///
     /// # Errors
     /// When nobody listens there, or a token is needed.
-    pub async fn reach(&self, address: &str) -> Result<TcpStream, DoorError> {
+    pub async fn reach(&self, address: &str) -> Result<Socket, DoorError> {
         let mut last = None;
         for place in lookup_host(address).await? {
             self.check(place).map_err(|_| DoorError::NeedsToken { address: address.to_owned() })?;
-            match TcpStream::connect(place).await {
+            match self.network.connect(place).await {
                 Ok(socket) => return Ok(socket),
                 Err(error) => last = Some(error),
             }
@@ -166,12 +187,13 @@ impl Door {
     /// When the other side refuses, has not proven itself, or takes too long.
     pub async fn go_through(
         &self,
-        socket: TcpStream,
+        socket: impl Into<Socket>,
         address: &str,
         role: Role,
         purpose: Purpose,
         key: Option<&MigrationKey>,
     ) -> Result<Stream, DoorError> {
+        let socket = socket.into();
         let handshake = async {
             set_up(&socket)?;
             let mut stream = match &self.tls {
@@ -199,9 +221,10 @@ impl Door {
     /// When it does not belong here, or takes too long.
     pub async fn admit(
         &self,
-        socket: TcpStream,
+        socket: impl Into<Socket>,
         key_of: impl FnOnce(&Purpose) -> Result<Option<MigrationKey>, String>,
     ) -> Result<Admitted, DoorError> {
+        let socket = socket.into();
         let handshake = async {
             set_up(&socket)?;
             let mut stream = self.begin(socket).await?;
@@ -224,8 +247,9 @@ impl Door {
     ///
     /// # Errors
     /// When TLS cannot begin.
-    pub fn admit_browser(&self, socket: TcpStream) -> Result<Stream, DoorError> {
-        socket.set_nodelay(true)?;
+    pub fn admit_browser(&self, socket: impl Into<Socket>) -> Result<Stream, DoorError> {
+        let socket = socket.into();
+        socket.set_nodelay()?;
         Ok(match &self.tls {
             None => Stream::plain(socket),
             Some(tls) => Stream::tls(socket, tls.accept_browser().map_err(refused)?),
@@ -233,7 +257,7 @@ impl Door {
     }
 
     /// Finds out whether the other side speaks as this one does.
-    async fn begin(&self, socket: TcpStream) -> Result<Stream, DoorError> {
+    async fn begin(&self, socket: Socket) -> Result<Stream, DoorError> {
         let mut first = [0];
         if socket.peek(&mut first).await? == 0 {
             return Err(DoorError::Closed);
@@ -258,10 +282,14 @@ impl Door {
 
 /// What every socket between processes has: nothing waits to be sent, and a link through which
 /// nothing comes back is a broken connection after [`DEAD_LINK`], also while nothing is said.
-fn set_up(socket: &TcpStream) -> io::Result<()> {
-    socket.set_nodelay(true)?;
+fn set_up(socket: &Socket) -> io::Result<()> {
+    socket.set_nodelay()?;
+    #[cfg(feature = "simulated")]
+    if matches!(socket, Socket::Simulated(_)) {
+        return Ok(());
+    }
     let probes = TcpKeepalive::new().with_time(PROBE_PERIOD).with_interval(PROBE_PERIOD);
-    let socket = SockRef::from(socket);
+    let socket = socket.options()?;
     socket.set_tcp_keepalive(&probes.with_retries(PROBES))?;
     // Without it the system sends again for a quarter of an hour what nobody acknowledges.
     #[cfg(target_os = "linux")]

@@ -23,6 +23,9 @@ mod handshake;
 mod knock;
 mod lobby;
 mod random;
+#[cfg(feature = "simulated")]
+pub mod simulated;
+mod socket;
 mod stream;
 mod tls;
 mod token;
@@ -34,6 +37,7 @@ pub use handshake::{HANDSHAKE_DEADLINE, answer, knock, write_refusal};
 pub use knock::{KNOCK_FRAME_BYTES, PageLink, Purpose, Secret};
 pub use lobby::{Evicted, Lobby, Seat};
 pub use random::{new_migration_key, random_bytes};
+pub use socket::{Listener, Network, Socket};
 pub use stream::{Resting, Stream};
 pub use tls::{Role, Tls, TlsError};
 pub use token::{TOKEN_BYTES, Token, TokenError};

@@ -83,6 +83,7 @@ impl Seat {
     /// When it has to leave.
     pub async fn wait_for<T>(mut self, work: impl Future<Output = T>) -> Result<T, Evicted> {
         tokio::select! {
+            biased;
             done = work => Ok(done),
             _ = &mut self.leave => Err(Evicted),
         }

@@ -9,15 +9,15 @@
 //! The end of a socket is the end of the connection, over TLS, too: what was cut off is noticed by
 //! those who talk over it, each of whom says when it has said all.
 
+use crate::socket::{RestingSocket, Socket};
 use crate::tls::{problem_of, session_of};
 use bytes::BytesMut;
 use rustls::Connection;
+use socket2::SockRef;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// Bytes that one call encrypts at most: some records, so that a call writes much and little is
 /// taken that is not written.
@@ -46,14 +46,14 @@ struct Session {
 /// A connection, served by the runtime in whose context it was made.
 #[derive(Debug)]
 pub struct Stream {
-    socket: TcpStream,
+    socket: Socket,
     session: Option<Box<Session>>,
 }
 
 /// A connection that no runtime serves.
 #[derive(Debug)]
 pub struct Resting {
-    socket: std::net::TcpStream,
+    socket: RestingSocket,
     session: Option<Box<Session>>,
 }
 
@@ -63,30 +63,26 @@ impl Resting {
     /// # Errors
     /// What the system says about the socket.
     pub fn awake(self) -> io::Result<Stream> {
-        Ok(Stream { socket: TcpStream::from_std(self.socket)?, session: self.session })
+        Ok(Stream { socket: self.socket.awake()?, session: self.session })
     }
-}
 
-impl AsFd for Resting {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+    /// The system's socket, for what can be set and asked there.
+    ///
+    /// # Errors
+    /// When it is none of the system's.
+    pub fn options(&self) -> io::Result<SockRef<'_>> {
+        self.socket.options()
     }
 }
 
 impl Stream {
     /// A bare socket.
-    pub fn plain(socket: TcpStream) -> Self {
-        Stream { socket, session: None }
+    pub fn plain(socket: impl Into<Socket>) -> Self {
+        Stream { socket: socket.into(), session: None }
     }
 
     /// TLS over a socket; its handshake takes place while it is read.
-    pub(crate) fn tls(socket: TcpStream, mut connection: Connection) -> Self {
+    pub(crate) fn tls(socket: Socket, mut connection: Connection) -> Self {
         connection.set_buffer_limit(Some(ENCRYPTED_AT_ONCE));
         let (read, taken, filled, owed) = (Vec::new(), 0, 0, 0);
         let session = Session { connection, read, taken, filled, owed, more: true };
@@ -94,12 +90,12 @@ impl Stream {
     }
 
     /// The socket.
-    pub fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
     /// The bare socket, whatever went over it.
-    pub(crate) fn into_socket(self) -> TcpStream {
+    pub(crate) fn into_socket(self) -> Socket {
         self.socket
     }
 
@@ -146,7 +142,7 @@ impl Stream {
     /// # Errors
     /// What the system says about the socket.
     pub fn rest(self) -> io::Result<Resting> {
-        Ok(Resting { socket: self.socket.into_std()?, session: self.session })
+        Ok(Resting { socket: self.socket.rest()?, session: self.session })
     }
 
     /// Waits until reading is worth trying. May be given up.
@@ -230,9 +226,9 @@ impl Stream {
 }
 
 /// A socket as TLS wants it: what it cannot do without waiting would block.
-struct Socket<'a>(&'a TcpStream);
+struct Raw<'a>(&'a Socket);
 
-impl Write for Socket<'_> {
+impl Write for Raw<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_write(bytes)
     }
@@ -248,9 +244,9 @@ impl Write for Socket<'_> {
 
 impl Session {
     /// Writes what TLS has to say, as far as it goes without waiting.
-    fn flush(&mut self, socket: &TcpStream) -> io::Result<()> {
+    fn flush(&mut self, socket: &Socket) -> io::Result<()> {
         while self.connection.wants_write() {
-            match self.connection.write_tls(&mut Socket(socket)) {
+            match self.connection.write_tls(&mut Raw(socket)) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -261,7 +257,7 @@ impl Session {
     }
 
     /// Takes in what the socket has. Whether it has not ended.
-    fn receive(&mut self, socket: &TcpStream) -> io::Result<bool> {
+    fn receive(&mut self, socket: &Socket) -> io::Result<bool> {
         if self.taken == self.filled {
             self.read.resize(READ_AT_ONCE, 0);
             (self.taken, self.filled) = (0, 0);
@@ -277,7 +273,7 @@ impl Session {
         Ok(count > 0)
     }
 
-    fn read(&mut self, socket: &TcpStream, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    fn read(&mut self, socket: &Socket, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         loop {
             let mut count = 0;
             for piece in &mut *pieces {
@@ -302,7 +298,7 @@ impl Session {
         }
     }
 
-    fn write(&mut self, socket: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write(&mut self, socket: &Socket, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         if self.owed == 0 {
             self.owed = self.connection.writer().write_vectored(pieces)?;
         }

@@ -147,7 +147,7 @@ impl Destination {
             outputs: VecDeque::with_capacity(OUTPUTS),
             report: DestinationReport::default(),
             #[cfg(feature = "broken-rules")]
-            broken_rule: None,
+            broken_rule: crate::BrokenRule::broken_here(),
         }
     }
 

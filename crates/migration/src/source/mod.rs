@@ -128,7 +128,7 @@ impl Source {
             outputs: VecDeque::with_capacity(OUTPUTS),
             report: SourceReport::default(),
             #[cfg(feature = "broken-rules")]
-            broken_rule: None,
+            broken_rule: crate::BrokenRule::broken_here(),
         }
     }
 

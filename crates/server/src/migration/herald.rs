@@ -5,7 +5,8 @@ use crate::host::Host;
 use lazycopy_migration::{DestinationReport, LinkMessage};
 use lazycopy_protocol::control::{MigrationId, Transfer};
 use lazycopy_units::Instant as ModelInstant;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The least time from one message to the next: nobody reads faster, and so the messages grow with
 /// migrations, not with pages.

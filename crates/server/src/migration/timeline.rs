@@ -20,7 +20,8 @@ use lazycopy_protocol::pace::{Pace, Paced};
 use lazycopy_protocol::peer::PeerMessage;
 use lazycopy_units::Instant as ModelInstant;
 use reading::Leading;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many times the uncertainty of the agreement lies between a change's announcement and the
 /// change, besides what a busy host needs: the uncertainty is half a round trip, so that these are

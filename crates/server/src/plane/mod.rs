@@ -22,7 +22,6 @@ pub(crate) use writer::Writer;
 use lazycopy_link::PlaneParameters;
 use socket2::SockRef;
 use std::io;
-use std::os::fd::AsFd;
 
 /// Bytes that the system may hold of a bulk connection at each end. It is what a page may wait
 /// behind at most that is sent in bulk and wanted meanwhile, and what a lost connection takes
@@ -35,8 +34,11 @@ const SOCKET_BUFFER_BYTES: usize = 2 << 20;
 ///
 /// # Errors
 /// When the system has no such congestion control, in words.
-pub(crate) fn set_up(stream: &impl AsFd, parameters: &PlaneParameters) -> Result<(), String> {
-    let socket = SockRef::from(stream);
+pub(crate) fn set_up(
+    socket: io::Result<SockRef<'_>>,
+    parameters: &PlaneParameters,
+) -> Result<(), String> {
+    let socket = socket.map_err(|error| error.to_string())?;
     if let Some(name) = &parameters.congestion {
         socket.set_tcp_congestion(name.as_bytes()).map_err(|error| {
             format!("link.congestion: the system does not take \"{name}\": {error}")
@@ -53,8 +55,8 @@ pub(crate) fn set_up(stream: &impl AsFd, parameters: &PlaneParameters) -> Result
 ///
 /// # Errors
 /// What the system says about the socket.
-fn congestion(stream: &impl AsFd) -> io::Result<String> {
-    let name = SockRef::from(stream).tcp_congestion()?;
+fn congestion(socket: &SockRef<'_>) -> io::Result<String> {
+    let name = socket.tcp_congestion()?;
     let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
     Ok(String::from_utf8_lossy(&name[..end]).into_owned())
 }

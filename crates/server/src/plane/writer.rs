@@ -65,7 +65,7 @@ impl Writer {
     /// # Errors
     /// What the system says about the socket.
     pub(crate) fn congestion(&self) -> io::Result<String> {
-        congestion(&self.stream)
+        congestion(&self.stream.socket().options()?)
     }
 
     /// Whether it takes another batch: everything has been written.

@@ -16,8 +16,9 @@ use lazycopy_protocol::peer::Offer;
 use lazycopy_units::Duration as ModelDuration;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant as WallInstant};
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant as WallInstant;
 use tracing::{info, warn};
 
 /// Why a migration ended that a user took back while source and destination agreed.

@@ -13,7 +13,7 @@ use crate::plane::{Writer, set_up};
 use crate::room::{Room, frees_meanwhile};
 use lazycopy_guest::{Guest, GuestSnapshot};
 use lazycopy_link::LinkSpec;
-use lazycopy_migration::{Side, SourceInput, Verdict};
+use lazycopy_migration::{RecoveryAnswer, Side, SourceInput, Verdict};
 use lazycopy_protocol::control::{
     HostSnapshot, MigrationId, PlaneCounts, SideEnded, SideReport, StartMigration, VmPhase,
 };
@@ -139,6 +139,8 @@ impl Vm {
             Err(reason) => {
                 warn!(vm = self.name(), from = offer.source, reason, "a guest did not come");
                 self.host.sides().withdraw(offer.migration);
+                // The source may have begun all the same, and handed the guest over to nobody.
+                underway.ends_by(RecoveryAnswer::ThrownAway { reason });
                 return self.forget();
             }
         };
@@ -150,7 +152,7 @@ impl Vm {
         let (open, time) = (&mut connection, &mut timeline);
         own_thread.drive(self, &mut driver, open, time, &mut way_back).await;
         // A source that has not heard of the end may still ask.
-        underway.is_over(driver.machine.answer_recovery());
+        underway.ends_by(driver.machine.answer_recovery());
         if let Some(connection) = connection {
             self.host.see_off(connection);
         }
@@ -186,7 +188,7 @@ impl Vm {
         let own_thread = OwnThread::of(&offer.link).map_err(|error| error.to_string())?;
         if let LinkSpec::Unlimited(plane) = &offer.link {
             let bulk = std::mem::take(&mut agreement.bulk);
-            bulk.iter().try_for_each(|bulk| set_up(&bulk.stream, plane))?;
+            bulk.iter().try_for_each(|bulk| set_up(bulk.stream.options(), plane))?;
             own_thread.enter(|| side.receive_over(plane, bulk)).map_err(|it| it.to_string())?;
         }
         Ok((own_thread, agreement))

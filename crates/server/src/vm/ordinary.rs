@@ -7,7 +7,8 @@ use lazycopy_guest::{Guest, Stop, Timeout, TimeoutKind};
 use lazycopy_protocol::control::{ServerReply, VmPhase};
 use lazycopy_protocol::pace::Pace;
 use lazycopy_units::{Duration, Instant};
-use std::time::{Duration as WallDuration, Instant as WallInstant};
+use std::time::Duration as WallDuration;
+use tokio::time::Instant as WallInstant;
 
 /// Accesses of one burst: well below a millisecond, so that others get their turn.
 const BURST_ACCESSES: u64 = 1 << 14;

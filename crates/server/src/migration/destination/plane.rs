@@ -9,7 +9,8 @@ use lazycopy_link::PlaneParameters;
 use lazycopy_migration::{Destination, PageMessage};
 use lazycopy_protocol::peer::{ContextFrame, PeerMessage};
 use std::io;
-use std::time::{Duration, Instant as WallInstant};
+use std::time::Duration;
+use tokio::time::Instant as WallInstant;
 
 /// Batches after whose arrival the source is told, so that it can give up their memory: some
 /// mebibytes, far less than is under way.
@@ -174,7 +175,7 @@ impl DestinationPlane {
         let overdue = async {
             match &self.overdue {
                 Some(overdue) => {
-                    tokio::time::sleep_until((overdue.since + LAST_WORD_DEADLINE).into()).await;
+                    tokio::time::sleep_until(overdue.since + LAST_WORD_DEADLINE).await;
                 }
                 None => std::future::pending().await,
             }

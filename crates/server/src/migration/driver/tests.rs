@@ -1,6 +1,7 @@
 use super::*;
 use lazycopy_protocol::pace::Pace;
-use std::time::{Duration as WallDuration, Instant as WallInstant};
+use std::time::Duration as WallDuration;
+use tokio::time::Instant as WallInstant;
 
 /// A machine that writes down what it is told, and takes accesses at equal distances.
 #[derive(Default)]

@@ -4,7 +4,8 @@ use crate::connection::Connection;
 use crate::handshake::{PINGS, Reading};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::peer::PeerMessage;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use tracing::debug;
 
 /// By how much two clocks drift apart at most: a quartz is wrong by less than a ten-thousandth.

@@ -2,36 +2,21 @@
 
 use super::{Book, Checker, Sight, is_at_source};
 use crate::faults::hosts::Hosts;
+use crate::faults::reference::ReferenceGuest;
 use lazycopy_guest::{Guest, GuestSpec, PageContents};
 use lazycopy_migration::{Metrics, Outcome, Scheme, Verdict};
-use lazycopy_units::{Duration, Instant, PageNumber};
+use lazycopy_units::PageNumber;
 use std::sync::Arc;
 
 /// Whichever context is the guest has seen what the reference run has seen at the same access, and
 /// in the end each page is as it is there.
 pub(super) struct SameAsReference {
-    spec: Arc<GuestSpec>,
-    reference: Option<Guest>,
+    reference: ReferenceGuest,
 }
 
 impl SameAsReference {
     pub(super) fn new(spec: &Arc<GuestSpec>) -> Self {
-        SameAsReference { spec: Arc::clone(spec), reference: None }
-    }
-
-    /// The reference run's guest when it has completed so many accesses.
-    fn at(&mut self, accesses: u64) -> Result<&Guest, String> {
-        let is_behind = |guest: &Guest| guest.registers().accesses <= accesses;
-        let mut guest = match self.reference.take().filter(is_behind) {
-            Some(guest) => guest,
-            None => Guest::new(Arc::clone(&self.spec)).map_err(|error| error.to_string())?,
-        };
-        if guest.registers().accesses < accesses {
-            guest
-                .run_to(Instant::ZERO, accesses, Duration::ZERO)
-                .map_err(|error| error.to_string())?;
-        }
-        Ok(self.reference.insert(guest))
+        SameAsReference { reference: ReferenceGuest::new(spec) }
     }
 }
 
@@ -72,20 +57,7 @@ impl Checker for SameAsReference {
         };
         let Some(guest) = the_guest(hosts) else { return Ok(()) };
         let registers = guest.registers();
-        let unchanged = self.reference.as_ref().is_some_and(|reference| {
-            reference.registers().accesses == registers.accesses
-                && reference.registers().digest == registers.digest
-        });
-        if unchanged && !is_end {
-            return Ok(());
-        }
-        let reference = self.at(registers.accesses)?;
-        if reference.registers().digest != registers.digest {
-            return Err(format!(
-                "after {} accesses it has seen something else",
-                registers.accesses
-            ));
-        }
+        let reference = self.reference.check(&registers)?;
         if is_end && reference.pages_digest() != guest.pages_digest() {
             return Err("a page's stamp is another in the end".to_owned());
         }
