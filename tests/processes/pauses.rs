@@ -1,6 +1,6 @@
 //! Links that break after the hand-over: what a user sees of it, and what he may do.
 
-use crate::common::{failure, result};
+use crate::common::{failure, manager, result};
 use crate::matrix::laboratory::Laboratory;
 use crate::matrix::network::{Host, Network};
 use serde_json::Value;
@@ -133,7 +133,14 @@ fn a_guest_whose_destination_or_source_died_is_lost_at_once_and_said_to_be() {
         laboratory.kill(host).unwrap();
         let told = failure(&waiting.wait_with_output().unwrap());
         assert!(told.contains("lost") && told.contains(named), "{told}");
-        assert_eq!(only_result(&laboratory)["outcome"], "lost");
+        let result = only_result(&laboratory);
+        assert_eq!(result["outcome"], "lost");
+        assert!(result["pages_transferred"].as_u64() > Some(0), "{result}");
+        for command in ["report", "trace"] {
+            let run = laboratory.runs().pop().unwrap();
+            let done = manager(&run, &[command, "."]);
+            assert!(done.status.success(), "{done:?}");
+        }
         assert!(refusal(&laboratory, "vm show v").contains("there is no guest \"v\""));
     }
 }

@@ -10,6 +10,7 @@ use lazycopy_results::{
     ForwardLead, PROGRAM_VERSION, PlaneRecord, ResultsError, RunRecord, RunWriter, SCHEMA_VERSION,
     merge_events,
 };
+use lazycopy_units::PAGE_MESSAGE_BYTES;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -89,7 +90,8 @@ fn sides(case: &Case) -> impl Iterator<Item = &SideEnded> {
     [Side::Source, Side::Destination].into_iter().filter_map(|side| case.migration.reported(side))
 }
 
-/// What both sides counted; nothing for a side that did not report.
+/// What both sides counted; nothing for a side that did not report, but that a source which died
+/// had sent what came.
 fn reports(case: &Case) -> (SourceReport, DestinationReport) {
     let mut reports = <(SourceReport, DestinationReport)>::default();
     for side in sides(case) {
@@ -97,6 +99,10 @@ fn reports(case: &Case) -> (SourceReport, DestinationReport) {
             SideReport::Source(report) => reports.0 = report.clone(),
             SideReport::Destination(report) => reports.1 = report.clone(),
         }
+    }
+    if case.migration.reported(Side::Source).is_none() {
+        reports.0.sent = reports.1.arrived;
+        reports.0.bytes = reports.1.arrived.total() * PAGE_MESSAGE_BYTES;
     }
     reports
 }

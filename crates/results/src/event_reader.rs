@@ -2,7 +2,7 @@
 
 use crate::directory::{EVENTS, ResultsError, failed};
 use crate::record::RunRecord;
-use lazycopy_migration::{Cause, Event, EventKind, FaultEnd, Outcome, PageCounts};
+use lazycopy_migration::{Cause, Event, EventKind, FaultEnd, Outcome, PageCounts, Side};
 use lazycopy_units::{Duration, Instant, PAGE_MESSAGE_BYTES, PageNumber};
 use std::collections::HashMap;
 use std::fs::File;
@@ -182,6 +182,7 @@ pub struct EventTally {
     faults_disk: u64,
     stall: Duration,
     completed: bool,
+    told_by_source: bool,
     ends: HashMap<(PageNumber, Span), Ends>,
 }
 
@@ -190,6 +191,7 @@ impl EventTally {
     pub fn note(&mut self, event: &Event) {
         self.events += 1;
         self.last_at = event.at;
+        self.told_by_source |= event.side == Side::Source;
         match &event.kind {
             EventKind::PageSent { page, cause } => {
                 self.sent.add(*cause, 1);
@@ -247,6 +249,10 @@ impl EventTally {
         {
             let error = EventError::NoPage { page, pages };
             return Err(ResultsError::Event { path: path.to_owned(), line, error });
+        }
+        if !self.told_by_source && metrics.total_migration_time_ns.is_none() {
+            // It died, and what it saw with it.
+            return Ok(());
         }
         let over = self.ends.iter().filter(|(_, ends)| ends.ended > ends.began);
         if let Some(((page, what), ends)) = over.min_by_key(|(_, ends)| ends.line) {
