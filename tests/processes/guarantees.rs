@@ -1,6 +1,7 @@
 //! The fault simulation, by the command.
 
 use crate::common::manager;
+use serde_json::Value;
 use tempfile::TempDir;
 
 fn printed(words: &[&str]) -> String {
@@ -31,6 +32,28 @@ fn one_seed_tells_its_story() {
     for word in ["  fault: ", "source: Migration requested."] {
         assert!(text.contains(word), "{word} is missing: {text}");
     }
+}
+
+#[test]
+fn what_many_seeds_and_one_come_to_is_one_document() {
+    let document = |words: &[&str]| -> Value {
+        let text = printed(&[&["--json", "faults"], words].concat());
+        serde_json::from_str(&text).expect("one document")
+    };
+    let many = document(&["--seeds", "200", "--from", "1000"]);
+    assert_eq!((&many["runs"], &many["last_seed"]), (&200.into(), &1199.into()));
+    assert_eq!(many["broken"], Value::Null);
+    let sum = |key: &str| -> u64 {
+        let all = many[key].as_array().expect("a list");
+        all.iter().filter_map(|it| it["count"].as_u64()).sum()
+    };
+    assert_eq!(sum("outcomes"), 200);
+    assert!(sum("hits") > 0 && many["tally"]["pauses"].as_u64() > Some(0), "{many}");
+    assert!(many["guarantees"].as_array().unwrap().iter().any(|it| it["name"] == "single-owner"));
+    let one = document(&["--seed", "1000"]);
+    assert_eq!((&one["seed"], &one["again"]), (&1000.into(), &"manager faults --seed 1000".into()));
+    assert_eq!(one["violations"], Value::Array(Vec::new()));
+    assert!(!one["story"].as_array().unwrap().is_empty() && one["outcome"].is_string(), "{one}");
 }
 
 #[test]

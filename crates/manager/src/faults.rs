@@ -3,10 +3,11 @@
 use crate::console::Console;
 use crate::feed;
 use crate::grammar::EventLevel;
-use crate::session::{INTERRUPTED, fail, printed};
+use crate::session::{INTERRUPTED, complain, printed};
 use lazycopy_simulation::faults::{
     FaultCase, FaultOptions, FaultRun, FaultSummary, fault_checkers,
 };
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -50,14 +51,91 @@ struct Outcome {
 }
 
 /// Runs the cases and prints what they came to.
-pub(crate) fn run(arguments: &FaultsArguments, cancelled: &AtomicBool) -> ExitCode {
-    let console = Console::stdout();
+pub(crate) fn run(arguments: &FaultsArguments, json: bool, cancelled: &AtomicBool) -> ExitCode {
+    let (text, document) = (Console::stdout(), Console::json());
     match arguments.seed {
-        Some(seed) => {
-            let code = tell(&console, seed);
-            printed(&console, code)
+        Some(seed) if json => {
+            let (found, code) = found(seed);
+            document.print_json(&found);
+            printed(&document, code)
         }
-        None => run_many(&console, arguments, cancelled),
+        Some(seed) => {
+            let code = tell(&text, seed);
+            printed(&text, code)
+        }
+        None if json => document_many(&document, arguments, cancelled),
+        None => run_many(&text, arguments, cancelled),
+    }
+}
+
+/// As [`run_many`], in one document.
+fn document_many(
+    console: &Console,
+    arguments: &FaultsArguments,
+    cancelled: &AtomicBool,
+) -> ExitCode {
+    let (first, end) = (arguments.from, arguments.from + arguments.seeds);
+    let Outcome { summary, broken } = run_seeds(first, end, cancelled);
+    if cancelled.load(Ordering::Relaxed) {
+        return ExitCode::from(INTERRUPTED);
+    }
+    let guarantees = fault_checkers();
+    let guarantees = guarantees.iter().map(|(name, holds)| json!({ "name": name, "holds": holds }));
+    let hits = summary.hits().map(|(scheme, phase, fault, count)| {
+        json!({ "scheme": scheme, "phase": phase.name(), "fault": fault, "count": count })
+    });
+    let outcomes = summary.outcomes().map(
+        |(scheme, outcome, count)| json!({ "scheme": scheme, "outcome": outcome, "count": count }),
+    );
+    console.print_json(&json!({
+        "first_seed": first,
+        "last_seed": end - 1,
+        "runs": summary.runs(),
+        "guarantees": guarantees.collect::<Vec<_>>(),
+        "hits": hits.collect::<Vec<_>>(),
+        "outcomes": outcomes.collect::<Vec<_>>(),
+        "tally": summary.tally(),
+        "broken": broken.map(|seed| found(seed).0),
+    }));
+    match broken {
+        Some(seed) => complain(broken_by(seed)),
+        None => printed(console, ExitCode::SUCCESS),
+    }
+}
+
+fn broken_by(seed: u64) -> String {
+    format!("a guarantee is broken; to see it again: {}", again(seed))
+}
+
+fn again(seed: u64) -> String {
+    format!("manager faults --seed {seed}")
+}
+
+/// One case as a document.
+fn found(seed: u64) -> (Value, ExitCode) {
+    let case = FaultCase::draw(seed);
+    let run = case.run(&FaultOptions { events: true, ..FaultOptions::default() });
+    let violations = run.violations.iter().map(|it| {
+        json!({
+            "at_ns": it.at, "guarantee": it.checker, "holds": it.sentence, "problem": it.problem,
+        })
+    });
+    let found = json!({
+        "seed": seed,
+        "again": again(seed),
+        "case": case.to_string().trim_end(),
+        "outcome": run.verdict.outcome,
+        "reason": run.verdict.reason,
+        "story": story(&run).lines().collect::<Vec<_>>(),
+        "violations": violations.collect::<Vec<_>>(),
+    });
+    (found, code_of(&run))
+}
+
+fn code_of(run: &FaultRun) -> ExitCode {
+    match run.violations.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }
 
@@ -74,9 +152,7 @@ fn run_many(console: &Console, arguments: &FaultsArguments, cancelled: &AtomicBo
     }
     if let Some(seed) = outcome.broken {
         tell(console, seed);
-        return fail(format!(
-            "a guarantee is broken; to see it again: manager faults --seed {seed}"
-        ));
+        return complain(broken_by(seed));
     }
     console.print(&format!("{}", outcome.summary));
     let missing = outcome.summary.missing().len();
@@ -137,10 +213,7 @@ fn tell(console: &Console, seed: u64) -> ExitCode {
             violation.at, violation.checker, violation.sentence, violation.problem
         ));
     }
-    match run.violations.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    }
+    code_of(&run)
 }
 
 /// Events and faults by their instants.

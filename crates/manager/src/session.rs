@@ -61,7 +61,7 @@ pub async fn run(process: ManagerProcess, server: clap::Command) -> ExitCode {
             cancellable(move |cancelled| simulate::run(&options, &arguments, cancelled)).await
         }
         Some(Mode::Faults(arguments)) => {
-            cancellable(move |cancelled| faults::run(&arguments, cancelled)).await
+            cancellable(move |cancelled| faults::run(&arguments, options.json, cancelled)).await
         }
         Some(Mode::Sweep(arguments)) => sweep::run(&options, arguments).await,
         Some(Mode::Merge(arguments)) => {

@@ -48,6 +48,24 @@ impl FaultSummary {
         self.tally.add(&run.tally);
     }
 
+    /// How many runs there were.
+    pub fn runs(&self) -> u64 {
+        self.runs
+    }
+
+    /// Which fault met which phase of which scheme how often, those that met none included.
+    pub fn hits(&self) -> impl Iterator<Item = (Scheme, Phase, &'static str, u64)> {
+        self.hits.iter().flat_map(|((scheme, phase), counts)| {
+            let named = FAULT_KINDS.into_iter().zip(counts);
+            named.map(|(name, count)| (*scheme, *phase, name, *count))
+        })
+    }
+
+    /// How the runs of each scheme ended, and how many did so.
+    pub fn outcomes(&self) -> impl Iterator<Item = (Scheme, Outcome, u64)> {
+        self.outcomes.iter().map(|((scheme, outcome), count)| (*scheme, *outcome, *count))
+    }
+
     /// What happened in all of them.
     pub fn tally(&self) -> &Tally {
         &self.tally
@@ -68,11 +86,8 @@ impl FaultSummary {
 
     /// Cells of the table that no run has hit.
     pub fn missing(&self) -> Vec<(Scheme, Phase, &'static str)> {
-        let cells = self.hits.iter().flat_map(|((scheme, phase), counts)| {
-            let named = counts.iter().zip(FAULT_KINDS);
-            named.filter(|(count, _)| **count == 0).map(|(_, name)| (*scheme, *phase, name))
-        });
-        cells.collect()
+        let missing = self.hits().filter(|(.., count)| *count == 0);
+        missing.map(|(scheme, phase, fault, _)| (scheme, phase, fault)).collect()
     }
 }
 

@@ -13,6 +13,7 @@ use lazycopy_migration::{
     SourceOutput,
 };
 use lazycopy_units::{Duration, Instant, PageNumber};
+use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub struct Hit {
 }
 
 /// What counts in a summary besides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Recoveries that came to their end.
     pub recoveries: u64,
