@@ -1,7 +1,7 @@
 //! The end of a migration: its events are fetched, its guest is compared with the reference run,
 //! its result is written, its servers forget it.
 
-use crate::connection::AskError;
+use crate::connection::{AskError, Connection};
 use crate::definition::Definition;
 use crate::fleet::{Ended, Migration, Side};
 use crate::manager::{Manager, State};
@@ -151,10 +151,12 @@ impl Manager {
 
     /// Begins the run's directory with the events of both sides, piece by piece.
     async fn write_events(&self, case: &Arc<Case>) -> Result<Begun, JoinError> {
-        // A server that hangs keeps nobody else waiting.
-        for side in [&case.migration.source, &case.migration.destination] {
-            let _ = self.answering(side).await;
-        }
+        // A server that hangs keeps nobody else waiting; one that has not reported is not asked.
+        let Migration { source, destination, .. } = &case.migration;
+        let sides = [(Side::Source, source), (Side::Destination, destination)];
+        let asked = sides.into_iter().filter(|(side, _)| case.migration.reported(*side).is_some());
+        let answering = asked.map(|(_, server)| self.answering_in_time(server));
+        futures_util::future::join_all(answering).await;
         let _turn = self.turn_to_fetch().await;
         let (out, of_writer) = (self.settings().out.clone(), Arc::clone(case));
         let (source, from_source) = mpsc::channel(MAX_WAITING_PIECES);
@@ -168,6 +170,11 @@ impl Manager {
         begun
     }
 
+    /// The connection to a server, once it answers; not for ever where it hangs.
+    async fn answering_in_time(&self, server: &str) -> Option<Connection> {
+        timeout(OTHER_SIDE_DEADLINE, self.answering(server)).await.ok().flatten()
+    }
+
     /// Fetches the events of one side, as far as they can still be had and are taken.
     async fn fetch_events(&self, case: &Case, side: Side, to: mpsc::Sender<Vec<EventRun>>) {
         let server = match side {
@@ -178,9 +185,9 @@ impl Manager {
         let (mut entries, mut events) = (0, 0);
         while events < expected && entries < MAX_ENTRIES {
             let fetch = ServerCommand::FetchEvents { migration: case.id, from: entries };
-            let Some(connection) = self.answering(server).await else {
+            let Some(connection) = self.answering_in_time(server).await else {
                 self.notice(&format!(
-                    "migration {}: events are missing: server \"{server}\" is gone",
+                    "migration {}: events are missing: server \"{server}\" is gone, or hangs",
                     case.id.0
                 ));
                 break;

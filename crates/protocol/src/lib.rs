@@ -19,6 +19,8 @@
 //!   PeerMessage::Ping ------------------------------------>   several times: model time 0
 //!   <---------------------------------- PeerMessage::Pong
 //!   PeerMessage::Begin ----------------------------------->
+//!   PeerMessage::AreYouThere ----------------------------->   until the hand-over
+//!   <---------------------------------- PeerMessage::Here
 //!   PeerFrame::Page, Notice ------------------------------>   without a modelled link: Batch,
 //!   PeerFrame::Residency, Disk, PeerMessage::Context ----->   and batches on connections of
 //!   <--------------------------------- PeerMessage::Reply     their own (module plane)

@@ -63,6 +63,10 @@ pub enum PeerMessage {
         /// What the manager has asked for.
         pace: Pace,
     },
+    /// Source, until the hand-over: can you be heard?
+    AreYouThere,
+    /// Destination: yes.
+    Here,
     /// The context. What it has one of per page has come before, in binary frames.
     Context(Box<ContextFrame>),
     /// A control message from the source machine.

@@ -263,7 +263,7 @@ fn batch(u: &mut Unstructured<'_>, offer: &Offer, batches: &mut u64) -> Result<P
 /// A message that has nothing to do with pages.
 fn any_message(u: &mut Unstructured<'_>) -> Result<PeerMessage> {
     let text = || "a reason".to_owned();
-    Ok(match u.int_in_range(0..=7)? {
+    Ok(match u.int_in_range(0..=9)? {
         0 => PeerMessage::Released,
         1 => PeerMessage::Withdrawn {
             verdict: Verdict { outcome: Outcome::Cancelled, reason: text() },
@@ -277,6 +277,8 @@ fn any_message(u: &mut Unstructured<'_>) -> Result<PeerMessage> {
             uncertainty_ns: u.arbitrary()?,
             pace: Pace::default(),
         },
+        7 => PeerMessage::AreYouThere,
+        8 => PeerMessage::Here,
         _ => PeerMessage::Reply { deliver_at: Instant::ZERO, reply: Reply::Complete },
     })
 }

@@ -106,6 +106,20 @@ pub enum FleetError {
         /// The migration.
         id: MigrationId,
     },
+    /// The guest is migrating, and the link is broken.
+    #[error(
+        "guest \"{vm}\" is migrating to server \"{to}\" (migration {}), and the link broke after the \
+         hand-over; to go on: migrate recover {vm}; to have it back, if it never ran there: migrate \
+         reclaim {vm}", id.0
+    )]
+    IsPaused {
+        /// The guest.
+        vm: String,
+        /// The destination.
+        to: String,
+        /// The migration.
+        id: MigrationId,
+    },
     /// The guest is not migrating.
     #[error("guest \"{vm}\" is not migrating")]
     NotMigrating {

@@ -234,11 +234,13 @@ impl Fleet {
     pub fn settled_vm(&self, name: &str) -> Result<&Vm, FleetError> {
         let vm = self.vm(name)?;
         match self.migration_of(name) {
-            Some((id, migration)) => Err(FleetError::IsMigrating {
-                vm: name.to_owned(),
-                to: migration.destination.clone(),
-                id,
-            }),
+            Some((id, migration)) => {
+                let (vm, to) = (name.to_owned(), migration.destination.clone());
+                Err(match migration.pause() {
+                    Some(_) => FleetError::IsPaused { vm, to, id },
+                    None => FleetError::IsMigrating { vm, to, id },
+                })
+            }
             None => self.server(&vm.server).map(|_| vm),
         }
     }

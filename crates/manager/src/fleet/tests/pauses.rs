@@ -61,7 +61,9 @@ fn who_is_left_with_a_broken_link_is_told_how_the_other_ended() {
 fn a_migration_is_paused_while_a_side_that_has_not_ended_says_so() {
     let (mut fleet, id) = migrating();
     assert!(matches!(fleet.paused_migration("v"), Err(FleetError::NotPaused { .. })));
+    assert!(matches!(fleet.settled_vm("v"), Err(FleetError::IsMigrating { .. })));
     fleet.link_changed(id, Side::Destination, pause(Some(2)));
+    assert!(matches!(fleet.settled_vm("v"), Err(FleetError::IsPaused { .. })));
     fleet.link_changed(id, Side::Source, pause(Some(7)));
     let (_, migration) = fleet.paused_migration("v").unwrap();
     assert_eq!(migration.pause().unwrap().until_unix_ms, Some(7), "the source's");

@@ -71,6 +71,8 @@ pub(crate) struct DestinationSide {
     link_is_broken: bool,
     /// The source's process is dead, by the manager's word.
     source_is_dead: bool,
+    /// The source wants to hear that this side is there; once is enough for many questions.
+    is_asked_for: bool,
     /// The source says nothing more.
     source_is_done: bool,
     /// Why the guest is not here, as far as it is known.
@@ -124,6 +126,7 @@ impl DestinationSide {
             parameters: None,
             link_is_broken: false,
             source_is_dead: false,
+            is_asked_for: false,
             source_is_done: false,
             withdrawn: None,
             thrown_away: None,
@@ -481,6 +484,10 @@ impl Side for DestinationSide {
                 let input = DestinationInput::Received(notice);
                 Ok(self.deliver(at, DestinationSideInput::Machine(input)))
             }
+            PeerMessage::AreYouThere => {
+                self.is_asked_for = true;
+                Ok(Received::Noted)
+            }
             PeerMessage::Released if self.destination.report().completed_at.is_none() => {
                 Err("the source released a guest of which something is missing".to_owned())
             }
@@ -539,6 +546,9 @@ impl Side for DestinationSide {
     }
 
     fn next_frame(&mut self) -> Option<PeerFrame> {
+        if std::mem::take(&mut self.is_asked_for) {
+            return Some(PeerFrame::Message(PeerMessage::Here));
+        }
         self.frames.pop_front()
     }
 

@@ -3,6 +3,7 @@
 
 mod link;
 mod plane;
+mod pulse;
 
 use super::driver::{Drained, Machine};
 use super::{Broken, GREATEST_LAG, Log, MAX_UNDELIVERED, Pumped, Received, Side, Word};
@@ -23,8 +24,10 @@ use lazycopy_protocol::page::encode_page;
 use lazycopy_protocol::peer::{ContextFrame, PeerMessage, goes_on_frames};
 use lazycopy_units::{Duration, Instant};
 use plane::SourcePlane;
+use pulse::Pulse;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::time::Instant as WallInstant;
 
 /// The reason in the verdict of a migration that a user took back.
 const CANCELLED: &str = "cancelled by a user";
@@ -54,6 +57,8 @@ pub(crate) struct SourceSide {
     spec: Arc<GuestSpec>,
     frames: VecDeque<Waiting>,
     log: Log,
+    /// Whether the destination can be heard; of no concern after the hand-over.
+    pulse: Pulse,
     /// Messages that occupy the modelled link, of which the machine learns when they have left.
     leaving: u32,
     /// Of these, lost with the link, the first ones.
@@ -91,6 +96,7 @@ impl SourceSide {
             spec,
             frames: VecDeque::new(),
             log,
+            pulse: Pulse::new(WallInstant::now()),
             leaving: 0,
             lost_leaving: 0,
             undelivered: 0,
@@ -200,6 +206,11 @@ impl SourceSide {
         let (registers, bytes) = (context.registers, context.bytes);
         let frame = ContextFrame { deliver_at, registers, bytes };
         self.send(PeerFrame::Message(PeerMessage::Context(Box::new(frame))));
+    }
+
+    /// Before the hand-over the destination has to be heard, until it is known to be lost.
+    fn needs_pulse(&self) -> bool {
+        !self.ended && self.lost.is_none() && !self.source.has_handed_over()
     }
 
     fn send(&mut self, frame: PeerFrame) {
@@ -359,6 +370,9 @@ impl Machine for SourceSide {
     }
 
     fn next_link_choice(&self) -> Option<Instant> {
+        if !self.source.has_handed_over() && !self.pulse.is_felt(WallInstant::now()) {
+            return None;
+        }
         let wanted_since = self.source.wants_link();
         match &self.way {
             Way::Modelled { link, .. } => Some(wanted_since?.max(link.free_at())),
@@ -402,6 +416,10 @@ impl Side for SourceSide {
                 plane.acknowledged(connection, batches, &mut self.source)?;
                 return Ok(Received::Noted);
             }
+            (PeerFrame::Message(PeerMessage::Here), _) => {
+                self.pulse.hear(WallInstant::now());
+                return Ok(Received::Noted);
+            }
             _ => return Err("the destination sent something else than a reply".to_owned()),
         };
         if matches!(reply, Reply::Complete) && !self.source.has_handed_over() {
@@ -441,19 +459,28 @@ impl Side for SourceSide {
     }
 
     fn pump(&mut self, _now: Instant) -> Result<Pumped<SourceInput>, Broken> {
-        match &mut self.way {
-            Way::Modelled { .. } => Ok(Pumped::default()),
-            Way::Plane(plane) => {
-                let progressed = plane.write(&self.source).map_err(Broken::Link)?;
-                Ok(Pumped { progressed, received: Vec::new() })
-            }
+        let asks =
+            self.needs_pulse() && self.pulse.asks(WallInstant::now()).map_err(Broken::Link)?;
+        if asks {
+            self.send(PeerFrame::Message(PeerMessage::AreYouThere));
         }
+        let writes = match &mut self.way {
+            Way::Modelled { .. } => false,
+            Way::Plane(plane) => plane.write(&self.source).map_err(Broken::Link)?,
+        };
+        Ok(Pumped { progressed: asks || writes, received: Vec::new() })
     }
 
     async fn bulk_ready(&mut self) {
-        match &self.way {
-            Way::Modelled { .. } => std::future::pending().await,
-            Way::Plane(plane) => plane.writable().await,
+        let writable = async {
+            match &self.way {
+                Way::Modelled { .. } => std::future::pending().await,
+                Way::Plane(plane) => plane.writable().await,
+            }
+        };
+        tokio::select! {
+            () = writable => {}
+            () = self.pulse.is_due(), if self.needs_pulse() => {}
         }
     }
 
