@@ -6,7 +6,8 @@ use arbitrary::{Result, Unstructured};
 use lazycopy_guest::{Guest, GuestSpec, Memory, PageContents, Timeout, TimeoutKind, reference_run};
 use lazycopy_migration::{
     Cause, Destination, DestinationInput, DestinationOutput, Event, EventKind, LinkMessage,
-    Metrics, Notice, Outcome, PageMessage, Reply, Source, SourceInput, SourceOutput, Verdict,
+    Metrics, Notice, Outcome, PageMessage, Reclaim, Reply, Source, SourceInput, SourceOutput,
+    SourceRecovery, Verdict,
 };
 use lazycopy_units::{Duration, Instant, PAGE_BYTES, PageNumber};
 use std::collections::{BTreeSet, VecDeque};
@@ -29,6 +30,8 @@ pub fn machines(data: &[u8]) {
 enum Coming {
     Message(LinkMessage, Vec<u8>),
     Notice(Notice),
+    /// The source goes on.
+    GoesOn(Box<SourceRecovery>),
 }
 
 struct Pair {
@@ -94,6 +97,11 @@ fn migration(u: &mut Unstructured<'_>) -> Result<()> {
             4 => pair.deliver_control(),
             5 => pair.deliver_reply(),
             6 if u.ratio(1, 16)? => pair.cut(),
+            6 if u.ratio(1, 4)? => pair.lose_link(u.arbitrary()?),
+            7 if u.ratio(1, 2)? && pair.source.is_paused() => pair.recover(u.ratio(1, 4)?),
+            7 if u.ratio(1, 16)? => pair.give_up_source(),
+            7 if u.ratio(1, 16)? => pair.give_up_destination(),
+            7 if u.ratio(1, 8)? => pair.reclaim(),
             7 if u.ratio(1, 16)? => pair.cancel(),
             _ => pair.go_on(Duration::from_nanos(u.int_in_range(0..=5_000_000)?)),
         }
@@ -102,6 +110,13 @@ fn migration(u: &mut Unstructured<'_>) -> Result<()> {
     for _ in 0..MOST_STEPS {
         if pair.is_over() {
             break;
+        }
+        if pair.source.is_paused() {
+            pair.recover(false);
+        }
+        if pair.source_ended && pair.destination.is_paused() {
+            // Nobody comes any more.
+            pair.give_up_source();
         }
         pair.use_link(8);
         pair.transmitted();
@@ -157,7 +172,9 @@ impl Pair {
                 SourceOutput::Notify { notice, .. } => {
                     self.control.push_back(Coming::Notice(notice));
                 }
-                SourceOutput::Recover { .. } => unreachable!("nobody asked it to go on"),
+                SourceOutput::Recover { recovery, .. } => {
+                    self.control.push_back(Coming::GoesOn(recovery));
+                }
                 SourceOutput::Event(run) => self.events.extend(run.events()),
                 SourceOutput::Ended => {
                     assert!(!self.source_ended, "a source ended twice");
@@ -267,6 +284,9 @@ impl Pair {
             Coming::Notice(notice) => {
                 return self.tell_destination(DestinationInput::Received(notice));
             }
+            Coming::GoesOn(word) => {
+                return self.tell_destination(DestinationInput::Recovered(word));
+            }
             Coming::Message(message, bytes) => (message, bytes),
         };
         let pages = match &message {
@@ -297,6 +317,65 @@ impl Pair {
     fn deliver_reply(&mut self) {
         if let Some(reply) = self.to_source.pop_front() {
             self.tell_source(SourceInput::Received(reply));
+        }
+    }
+
+    /// What is on its way is lost, at both sides or, as far as the destination knows, at one.
+    fn lose_link(&mut self, is_known: bool) {
+        if self.source_ended || self.source.report().returned.is_some() {
+            return;
+        }
+        let before = !self.source.has_handed_over();
+        self.disturbed |= before;
+        (self.control, self.bulk, self.to_source) = Default::default();
+        let reason = || "the link broke".to_owned();
+        self.tell_source(SourceInput::LinkLost { reason: reason() });
+        (self.transmitting, self.control) = Default::default();
+        if is_known || before {
+            self.tell_destination(DestinationInput::LinkLost { reason: reason() });
+        }
+        if before {
+            let reason = reason();
+            self.tell_destination(DestinationInput::SourceLost { reason, is_dead: false });
+        }
+    }
+
+    /// A handshake; the connection may break in the middle of it.
+    fn recover(&mut self, breaks: bool) {
+        let reason = "the source has come back".to_owned();
+        self.tell_destination(DestinationInput::LinkLost { reason });
+        let answer = self.destination.answer_recovery();
+        if !breaks {
+            self.tell_source(SourceInput::Recovered(answer));
+        }
+    }
+
+    /// The destination waits no longer; a source that has not asked may have the guest again.
+    fn give_up_source(&mut self) {
+        if self.destination.is_paused() && self.control.is_empty() {
+            self.disturbed = true;
+            let reason = "it did not come back".to_owned();
+            self.tell_destination(DestinationInput::SourceLost { reason, is_dead: false });
+        }
+    }
+
+    /// The source waits no longer, unless its operator may have the guest back.
+    fn give_up_destination(&mut self) {
+        if self.source.is_paused() && !matches!(self.source.reclaim(), Reclaim::Safe(_)) {
+            self.disturbed = true;
+            let reason = "it was not found".to_owned();
+            self.tell_source(SourceInput::DestinationLost { reason });
+        }
+    }
+
+    /// By an operator's word; the destination hears of it.
+    fn reclaim(&mut self) {
+        if self.source.is_paused() && matches!(self.source.reclaim(), Reclaim::Safe(_)) {
+            self.disturbed = true;
+            let reason = || "taken back".to_owned();
+            self.tell_source(SourceInput::Reclaimed { reason: reason() });
+            assert!(self.source.guest().is_some(), "what is safe to take back is not here");
+            self.tell_destination(DestinationInput::Withdrawn { reason: reason() });
         }
     }
 
@@ -390,7 +469,7 @@ impl Pair {
         self.every_byte(spec);
     }
 
-    /// After the hand-over a page crosses at most once.
+    /// After the hand-over a page crosses at most once, but for one that was lost on its way.
     fn crosses_once(&self, handover: Option<Instant>) {
         let mut sent = BTreeSet::new();
         let mut handed_over = false;
@@ -400,6 +479,8 @@ impl Pair {
                 EventKind::PageSent { page, .. } if handed_over => {
                     assert!(sent.insert(page), "page {page} crossed twice");
                 }
+                // It did not come, and crosses anew.
+                EventKind::PageLost { page } => drop(sent.remove(&page)),
                 _ => {}
             }
         }
