@@ -6,7 +6,7 @@ use crate::clock::{ModelClock, Piece, Wake};
 use crate::connection::BulkStream;
 use crate::host::Host;
 use crate::migration::{
-    Broken, DestinationSide, Driver, Log, Received, Side, SourceSide, latest_delivery,
+    Broken, DestinationSide, Driver, Log, Received, Side, SourceSide, Word, latest_delivery,
 };
 use crate::peers;
 use crate::plane::{Arrived, Reader, Unpacking};
@@ -14,8 +14,8 @@ use crate::vm::Definition;
 use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, Registers};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{
-    Destination, DestinationInput, DestinationReport, LinkMessage, PageMessage, SourceInput,
-    SourceReport, Verdict,
+    Destination, DestinationInput, DestinationReport, LinkMessage, PageMessage, RecoveryAnswer,
+    SourceInput, SourceRecovery, SourceReport, Verdict,
 };
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::pace::Pace;
@@ -74,6 +74,8 @@ pub struct LoneSide {
     clock: ModelClock,
     origin: WallInstant,
     connected: bool,
+    /// The other side may come back.
+    waits: bool,
 }
 
 enum Which {
@@ -95,7 +97,7 @@ impl LoneSide {
     fn new(side: Which) -> Self {
         let origin = WallInstant::now();
         let clock = ModelClock::from_zero(origin, 1, &Pace { frozen: true, ..Pace::default() });
-        LoneSide { side, clock, origin, connected: true }
+        LoneSide { side, clock, origin, connected: true, waits: false }
     }
 
     /// The source of a guest that has completed its warm-up, over the offer's modelled link. Its
@@ -174,6 +176,43 @@ impl LoneSide {
 
     /// The connection is lost, and the other side is not found again.
     pub fn lose(&mut self, reason: String) {
+        self.waits = false;
+        self.break_off(reason);
+    }
+
+    /// The connection is lost, and the other side may come back.
+    pub fn break_link(&mut self, reason: String) {
+        self.waits = true;
+        self.break_off(reason);
+    }
+
+    /// The destination answers a source that was looking for it.
+    pub fn find_again(&mut self, answer: RecoveryAnswer) {
+        self.regain(Word::Answer(answer));
+    }
+
+    /// The source goes on with a destination that was waiting for it.
+    pub fn come_back(&mut self, word: SourceRecovery) {
+        self.regain(Word::GoesOn(Box::new(word)));
+    }
+
+    /// Nothing comes of a word that is none of the other side's.
+    fn regain(&mut self, word: Word) {
+        let clock = self.clock;
+        let connected = self.connected;
+        self.connected |= either!(&mut self.side, driver => {
+            let is_missed = !connected && driver.machine.paused().is_some();
+            match is_missed.then(|| driver.machine.regain(Vec::new(), word)) {
+                Some(Ok(input)) => {
+                    input.into_iter().for_each(|input| driver.handle_at(clock, input));
+                    driver.machine.paused().is_none()
+                }
+                Some(Err(_)) | None => false,
+            }
+        });
+    }
+
+    fn break_off(&mut self, reason: String) {
         if !std::mem::replace(&mut self.connected, false) {
             return;
         }
@@ -212,7 +251,7 @@ impl LoneSide {
 
     /// Where the other side is missed, nobody waits for it, but for the operator's word.
     fn gives_up(&mut self) -> bool {
-        let is_missed = !self.connected && !self.awaits_a_word();
+        let is_missed = !self.connected && !self.waits && !self.awaits_a_word();
         let clock = self.clock;
         either!(&mut self.side, driver => {
             let gives_up = is_missed && driver.machine.paused().is_some();

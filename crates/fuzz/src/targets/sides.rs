@@ -7,7 +7,8 @@ use arbitrary::{Result, Unstructured};
 use bytes::{Bytes, BytesMut};
 use lazycopy_guest::{PageContents, Registers, reference_run};
 use lazycopy_migration::{
-    Cause, Notice, Outcome, PageMessage, Reply, Residency, ResidencyList, Verdict,
+    Cause, DestinationRecovery, Notice, Outcome, PageCounts, PageMap, PageMessage, RecoveryAnswer,
+    Reply, Residency, ResidencyList, SourceRecovery, Verdict,
 };
 use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
 use lazycopy_protocol::lists::{encode_disk, encode_residency};
@@ -59,6 +60,11 @@ fn hostile_source(u: &mut Unstructured<'_>) -> Result<()> {
         match u.int_in_range(0..=9)? {
             0..=2 => drop(side.go_on_to(side.now().saturating_add(any_span(u, false)?))),
             3 if u.ratio(1, 4)? => side.lose("it was cut".to_owned()),
+            3 if u.ratio(1, 2)? => side.break_link("it broke".to_owned()),
+            3 => {
+                let (head_start_done, on_disk) = (u.arbitrary()?, any_map(u, offer.spec.pages)?);
+                side.come_back(SourceRecovery { head_start_done, on_disk });
+            }
             4 if u.ratio(1, 4)? => {
                 let length = u.int_in_range(0..=64)?;
                 hear_bytes(&mut side, u.bytes(length.min(u.len()))?);
@@ -283,6 +289,35 @@ fn any_message(u: &mut Unstructured<'_>) -> Result<PeerMessage> {
     })
 }
 
+/// Any page map that gets through the decoder.
+fn any_map(u: &mut Unstructured<'_>, pages: u32) -> Result<PageMap> {
+    let count = u.int_in_range(0..=pages)?;
+    (0..count).map(|_| Ok(PageNumber(u.int_in_range(0..=pages - 1)?))).collect()
+}
+
+/// What a destination may say of a migration, or invent.
+fn any_answer(u: &mut Unstructured<'_>, pages: u32) -> Result<RecoveryAnswer> {
+    let reason = || "it did not come back".to_owned();
+    Ok(match u.int_in_range(0..=7)? {
+        0 => RecoveryAnswer::ThrownAway { reason: reason() },
+        1 => RecoveryAnswer::Lost { reason: reason() },
+        2 => RecoveryAnswer::Unknown,
+        _ => RecoveryAnswer::Goes(DestinationRecovery {
+            context_came: u.arbitrary()?,
+            resumed: u.arbitrary()?,
+            complete: u.ratio(1, 4)?,
+            accesses: any_count(u, 10)?,
+            counts: PageCounts {
+                round: any_count(u, 10)?,
+                background: any_count(u, 10)?,
+                forward: any_count(u, 10)?,
+                demand: any_count(u, 10)?,
+            },
+            arrived: any_map(u, pages)?,
+        }),
+    })
+}
+
 fn hostile_destination(u: &mut Unstructured<'_>) -> Result<()> {
     let offer = any_offer(u, false, true)?;
     let Ok(mut side) = LoneSide::source(&offer) else { return Ok(()) };
@@ -293,6 +328,16 @@ fn hostile_destination(u: &mut Unstructured<'_>) -> Result<()> {
             0..=3 => drop(side.go_on_to(side.now().saturating_add(any_span(u, false)?))),
             4 if u.ratio(1, 8)? => side.lose("it was cut".to_owned()),
             4 if u.ratio(1, 4)? => side.cancel(),
+            4 if u.ratio(1, 2)? => side.break_link("it broke".to_owned()),
+            4 => {
+                let answer = any_answer(u, pages)?;
+                thrown_away |= matches!(answer, RecoveryAnswer::ThrownAway { .. });
+                side.find_again(answer);
+            }
+            5 if u.ratio(1, 16)? => {
+                thrown_away |= side.awaits_a_word();
+                side.reclaim();
+            }
             5 if u.ratio(1, 4)? => {
                 let message = any_message(u)?;
                 side.hear(PeerFrame::Message(message));
