@@ -2,12 +2,16 @@
 
 use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, WorkloadSpec};
 use lazycopy_link::{LinkParameters, LinkSpec};
-use lazycopy_migration::{MigrationParameters, Notice, Outcome, PushOrder, Reply, Scheme};
+use lazycopy_migration::{
+    MigrationParameters, Notice, Outcome, PushOrder, Reply, Residency, ResidencyList, Scheme,
+    Verdict,
+};
 use lazycopy_protocol::control::{MigrationId, Watch};
 use lazycopy_protocol::frame::PeerFrame;
+use lazycopy_protocol::lists::encode_residency;
 use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
 use lazycopy_server::fuzzing::{LoneSide, check_offer};
-use lazycopy_units::{Duration, Instant, Rate};
+use lazycopy_units::{Duration, Instant, PageNumber, Rate};
 
 /// Longer than a server waits for what the other one has said.
 const LONG: Duration = Duration::from_secs(30);
@@ -86,6 +90,25 @@ fn a_destination_that_names_an_instant_out_of_reach_and_dies_leaves_the_guest_at
     assert!(side.is_over());
     assert!(side.guest().is_some(), "{:?}", side.verdict());
     assert_eq!(side.source_report().unwrap().released_at, None);
+}
+
+/// It has run there: two would be its owners.
+#[test]
+fn a_source_that_wants_back_a_guest_that_runs_elsewhere_does_not_get_it() {
+    let mut offer = offer();
+    offer.parameters.scheme = Scheme::PostCopy;
+    let mut side = LoneSide::destination(&offer).unwrap();
+    let entry = |page| Residency { page: PageNumber(page), dirty: true, current: false };
+    let list: ResidencyList = (0..8).map(entry).collect();
+    let (part, _) = encode_residency(&list, 0).unwrap();
+    side.hear(PeerFrame::Residency(part));
+    side.hear(context(at_rest(), offer.parameters.context_bytes));
+    assert!(side.go_on_to(Instant::ZERO.saturating_add(Duration::from_millis(100))));
+    assert!(side.destination_report().unwrap().resumed_at.is_some());
+    let verdict = Verdict { outcome: Outcome::Cancelled, reason: "I want it back".to_owned() };
+    side.hear(PeerFrame::Message(PeerMessage::Withdrawn { verdict }));
+    assert!(side.go_on_to(Instant::ZERO.saturating_add(LONG)));
+    assert_eq!(side.verdict().outcome, Outcome::Lost, "{:?}", side.verdict());
 }
 
 #[test]

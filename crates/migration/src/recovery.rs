@@ -46,7 +46,9 @@
 //!    still take it back (`is_paused` tells).
 //! 4. The [`SourceRecovery`] is the first message of the new connection, before any notice, page or
 //!    context; the destination's driver gives it to its machine as
-//!    [`Recovered`](crate::DestinationInput::Recovered). From here on all goes as before.
+//!    [`Recovered`](crate::DestinationInput::Recovered). From here on all goes as before. One that
+//!    has given up since its answer, and lost the guest, closes the connection instead: the source
+//!    asks again, and hears it.
 //!
 //! A connection that breaks before step 4 is as none: each side is told `LinkLost` (again), and the
 //! source asks anew. What is said by an older connection than the latest is thrown away.

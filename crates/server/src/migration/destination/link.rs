@@ -75,6 +75,20 @@ impl DestinationSide {
         Ok(Some(DestinationSideInput::Machine(DestinationInput::Recovered(word))))
     }
 
+    /// A source cannot take back a guest that runs here, whatever it says: it is lost, since it has
+    /// said its last word.
+    pub(super) fn unless_it_runs_here(&self, input: DestinationInput) -> DestinationInput {
+        match input {
+            DestinationInput::Withdrawn { reason }
+                if self.destination.report().resumed_at.is_some() =>
+            {
+                let reason = format!("the source wanted back a guest that runs here: {reason}");
+                DestinationInput::SourceLost { reason, is_dead: false }
+            }
+            other => other,
+        }
+    }
+
     /// What came of a context that did not come as a whole comes again.
     fn forget_part_of_context(&mut self) {
         self.context_came = self.destination.is_past_context();

@@ -377,7 +377,7 @@ impl Machine for DestinationSide {
                 if let DestinationInput::Arrived(message) = &input {
                     self.herald.arrived(message);
                 }
-                self.destination.handle_input(now, input);
+                self.destination.handle_input(now, self.unless_it_runs_here(input));
             }
             DestinationSideInput::Pages(batch) => {
                 self.undelivered -= 1;
