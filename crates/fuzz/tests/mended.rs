@@ -3,8 +3,7 @@
 use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, WorkloadSpec};
 use lazycopy_link::{LinkParameters, LinkSpec};
 use lazycopy_migration::{
-    MigrationParameters, Notice, Outcome, PushOrder, Reply, Residency, ResidencyList, Scheme,
-    Verdict,
+    MigrationParameters, Notice, Outcome, PushOrder, Reply, Residency, Scheme, Verdict,
 };
 use lazycopy_protocol::control::{MigrationId, Watch};
 use lazycopy_protocol::frame::PeerFrame;
@@ -76,6 +75,8 @@ fn a_source_that_names_an_instant_out_of_reach_and_dies_is_known_to_be_lost() {
     side.hear(PeerFrame::Message(PeerMessage::Notice { deliver_at: Instant::MAX, notice }));
     side.lose("it was killed".to_owned());
     assert!(side.go_on_to(Instant::ZERO.saturating_add(LONG)));
+    assert!(side.is_paused());
+    side.give_up();
     assert!(side.is_over());
     assert_eq!(side.verdict().outcome, Outcome::Failed);
 }
@@ -92,23 +93,41 @@ fn a_destination_that_names_an_instant_out_of_reach_and_dies_leaves_the_guest_at
     assert_eq!(side.source_report().unwrap().released_at, None);
 }
 
-/// It has run there: two would be its owners.
-#[test]
-fn a_source_that_wants_back_a_guest_that_runs_elsewhere_does_not_get_it() {
+/// A guest that runs at its destination while a page is missing that only the source has.
+fn resumed_without_a_page() -> LoneSide {
     let mut offer = offer();
     offer.parameters.scheme = Scheme::PostCopy;
     let mut side = LoneSide::destination(&offer).unwrap();
-    let entry = |page| Residency { page: PageNumber(page), dirty: true, current: false };
-    let list: ResidencyList = (0..8).map(entry).collect();
-    let (part, _) = encode_residency(&list, 0).unwrap();
-    side.hear(PeerFrame::Residency(part));
+    let missing = Residency { page: PageNumber(7), dirty: true, current: false };
+    let (list, _) = encode_residency(&[missing].into_iter().collect(), 0).unwrap();
+    side.hear(PeerFrame::Residency(list));
     side.hear(context(at_rest(), offer.parameters.context_bytes));
-    assert!(side.go_on_to(Instant::ZERO.saturating_add(Duration::from_millis(100))));
+    side.go_on_to(Instant::ZERO.saturating_add(Duration::from_millis(1)));
     assert!(side.destination_report().unwrap().resumed_at.is_some());
-    let verdict = Verdict { outcome: Outcome::Cancelled, reason: "I want it back".to_owned() };
-    side.hear(PeerFrame::Message(PeerMessage::Withdrawn { verdict }));
-    assert!(side.go_on_to(Instant::ZERO.saturating_add(LONG)));
-    assert_eq!(side.verdict().outcome, Outcome::Lost, "{:?}", side.verdict());
+    side
+}
+
+fn withdrawn() -> PeerFrame {
+    let verdict = Verdict { outcome: Outcome::Failed, reason: "it went on here".to_owned() };
+    PeerFrame::Message(PeerMessage::Withdrawn { verdict })
+}
+
+#[test]
+fn a_source_that_wants_back_a_guest_that_runs_at_the_destination_is_lost_to_it() {
+    let mut at_once = resumed_without_a_page();
+    at_once.hear(withdrawn());
+    let mut on_a_new_connection = resumed_without_a_page();
+    on_a_new_connection.lose("it was cut".to_owned());
+    on_a_new_connection.go_on_to(Instant::ZERO.saturating_add(LONG));
+    assert!(on_a_new_connection.answer().is_some());
+    on_a_new_connection.regain(vec![withdrawn()]).unwrap();
+    for mut side in [at_once, on_a_new_connection] {
+        side.go_on_to(side.now().saturating_add(LONG));
+        assert!(side.is_over());
+        let verdict = side.verdict();
+        assert_eq!(verdict.outcome, Outcome::Lost, "{verdict:?}");
+        assert!(verdict.reason.contains("wanted back"), "{verdict:?}");
+    }
 }
 
 #[test]

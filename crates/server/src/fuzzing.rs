@@ -4,6 +4,7 @@
 use crate::ServerConfig;
 use crate::clock::{ModelClock, Piece, Wake};
 use crate::connection::BulkStream;
+use crate::handshake::{answer_in, take_map, word_in};
 use crate::host::Host;
 use crate::migration::{
     Broken, DestinationSide, Driver, Log, Received, Side, SourceSide, Word, latest_delivery,
@@ -14,12 +15,13 @@ use crate::vm::Definition;
 use lazycopy_guest::{Disk, Guest, GuestSpec, Memory, Registers};
 use lazycopy_link::LinkSpec;
 use lazycopy_migration::{
-    Destination, DestinationInput, DestinationReport, LinkMessage, PageMessage, RecoveryAnswer,
-    SourceInput, SourceRecovery, SourceReport, Verdict,
+    Destination, DestinationInput, DestinationReport, LinkMessage, PageMessage, SourceInput,
+    SourceReport, Verdict,
 };
+use lazycopy_protocol::control::PeerEnd;
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::pace::Pace;
-use lazycopy_protocol::peer::{Offer, PeerMessage};
+use lazycopy_protocol::peer::{Offer, PeerMessage, recovery_frames};
 use lazycopy_transport::{Door, Stream};
 use lazycopy_units::{Duration, Instant};
 use socket2::SockRef;
@@ -74,8 +76,8 @@ pub struct LoneSide {
     clock: ModelClock,
     origin: WallInstant,
     connected: bool,
-    /// The other side may come back.
-    waits: bool,
+    /// Pages of the guest.
+    pages: u32,
 }
 
 enum Which {
@@ -94,10 +96,10 @@ macro_rules! either {
 }
 
 impl LoneSide {
-    fn new(side: Which) -> Self {
+    fn new(side: Which, pages: u32) -> Self {
         let origin = WallInstant::now();
         let clock = ModelClock::from_zero(origin, 1, &Pace { frozen: true, ..Pace::default() });
-        LoneSide { side, clock, origin, connected: true, waits: false }
+        LoneSide { side, clock, origin, connected: true, pages }
     }
 
     /// The source of a guest that has completed its warm-up, over the offer's modelled link. Its
@@ -118,7 +120,7 @@ impl LoneSide {
         let host = Arc::clone(&surroundings().map_err(|error| error.to_string())?.host);
         let log = Log::new(host, offer.migration, offer.watch);
         let side = SourceSide::new(guest, offer.parameters.clone(), &offer.link, Vec::new(), log);
-        let mut side = LoneSide::new(Which::Source(Box::new(Driver::new(side))));
+        let mut side = LoneSide::new(Which::Source(Box::new(Driver::new(side))), offer.spec.pages);
         if let Which::Source(driver) = &mut side.side {
             driver.begin(side.clock, SourceInput::Requested);
         }
@@ -146,7 +148,8 @@ impl LoneSide {
         if let LinkSpec::Unlimited(plane) = &offer.link {
             side.receive_over(plane, Vec::new()).map_err(|error| error.to_string())?;
         }
-        Ok(LoneSide::new(Which::Destination(Box::new(Driver::new(side)))))
+        let side = Which::Destination(Box::new(Driver::new(side)));
+        Ok(LoneSide::new(side, offer.spec.pages))
     }
 
     /// What the model's clock reads.
@@ -170,55 +173,105 @@ impl LoneSide {
         match lost {
             Heard::GoesOn => {}
             Heard::Parted => self.connected = false,
-            Heard::Lost(reason) => self.lose(reason),
+            Heard::Lost(reason) => self.break_off(Broken::Wrong(reason)),
         }
     }
 
-    /// The connection is lost, and the other side is not found again.
+    /// The connection is lost. It may come back.
     pub fn lose(&mut self, reason: String) {
-        self.waits = false;
-        self.break_off(reason);
+        self.break_off(Broken::Link(reason));
     }
 
-    /// The connection is lost, and the other side may come back.
-    pub fn break_link(&mut self, reason: String) {
-        self.waits = true;
-        self.break_off(reason);
-    }
-
-    /// The destination answers a source that was looking for it.
-    pub fn find_again(&mut self, answer: RecoveryAnswer) {
-        self.regain(Word::Answer(answer));
-    }
-
-    /// The source goes on with a destination that was waiting for it.
-    pub fn come_back(&mut self, word: SourceRecovery) {
-        self.regain(Word::GoesOn(Box::new(word)));
-    }
-
-    /// Nothing comes of a word that is none of the other side's.
-    fn regain(&mut self, word: Word) {
-        let clock = self.clock;
-        let connected = self.connected;
-        self.connected |= either!(&mut self.side, driver => {
-            let is_missed = !connected && driver.machine.paused().is_some();
-            match is_missed.then(|| driver.machine.regain(Vec::new(), word)) {
-                Some(Ok(input)) => {
-                    input.into_iter().for_each(|input| driver.handle_at(clock, input));
-                    driver.machine.paused().is_none()
-                }
-                Some(Err(_)) | None => false,
-            }
-        });
-    }
-
-    fn break_off(&mut self, reason: String) {
+    fn break_off(&mut self, broken: Broken) {
         if !std::mem::replace(&mut self.connected, false) {
             return;
         }
         let clock = self.clock;
         either!(&mut self.side, driver => {
-            if let Some(input) = driver.machine.connection_lost(Broken::Link(reason)) {
+            if let Some(input) = driver.machine.connection_lost(broken) {
+                driver.schedule_last(clock, input);
+            }
+        });
+    }
+
+    /// Whether the migration is paused here: the link is broken after the hand-over, as far as this
+    /// side knows.
+    pub fn is_paused(&self) -> bool {
+        either!(&self.side, driver => driver.machine.paused().is_some())
+    }
+
+    /// The source asks a destination what it has, on a new connection: the frames of the answer, as
+    /// soon as everything that came by the old one is done. One that is over has kept its answer.
+    pub fn answer(&mut self) -> Option<Vec<PeerFrame>> {
+        self.lose("the source has made a new connection".to_owned());
+        match &self.side {
+            Which::Destination(driver) if self.is_paused() || self.is_over() => {
+                Some(recovery_frames(driver.machine.answer_recovery()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The other side says its first word on a new connection: a page map or none, and a message.
+    /// Without effect on a side that is not paused.
+    ///
+    /// # Errors
+    /// In words, when it must not say so. Then this side is as it was.
+    pub fn regain(&mut self, frames: Vec<PeerFrame>) -> Result<(), String> {
+        if self.connected || !self.is_paused() {
+            return Ok(());
+        }
+        let (mut map, mut message) = (None, None);
+        for frame in frames {
+            message = take_map(&mut map, frame, self.pages)?;
+        }
+        let map = map.unwrap_or_default();
+        let message = message.ok_or("there is a map without a message")?;
+        let word = match &self.side {
+            Which::Source(_) => Word::Answer(answer_in(map, message)?),
+            Which::Destination(_) => word_in(map, message)?,
+        };
+        let clock = self.clock;
+        either!(&mut self.side, driver => {
+            if let Some(input) = driver.machine.regain(Vec::new(), word)? {
+                driver.handle_at(clock, input);
+            }
+        });
+        // A source whose destination has no guest any more may wait for its operator.
+        self.connected = !matches!(&self.side, Which::Source(_)) || !self.is_paused();
+        Ok(())
+    }
+
+    /// The other side was waited for long enough. A source whose guest an operator may still take
+    /// back waits for that.
+    pub fn give_up(&mut self) {
+        let clock = self.clock;
+        either!(&mut self.side, driver => {
+            if let Some((_, None | Some(Err(_)))) = driver.machine.paused() {
+                let input = driver.machine.given_up(std::time::Duration::from_secs(1));
+                driver.handle_at(clock, input);
+            }
+        });
+    }
+
+    /// An operator wants the guest back.
+    ///
+    /// # Errors
+    /// In words, why it must not be.
+    pub fn reclaim(&mut self) -> Result<(), String> {
+        either!(&mut self.side, driver => {
+            let input = driver.machine.reclaim()?;
+            driver.handle_now(input);
+        });
+        Ok(())
+    }
+
+    /// The manager says what became of the other side.
+    pub fn peer_ended(&mut self, how: PeerEnd) {
+        let (clock, is_connected) = (self.clock, self.connected);
+        either!(&mut self.side, driver => {
+            if let Some(input) = driver.machine.peer_ended(how, is_connected) {
+                self.connected = false;
                 driver.schedule_last(clock, input);
             }
         });
@@ -237,50 +290,21 @@ impl LoneSide {
     /// then is done, or so much of it as goes at once. Whether it was everything.
     pub fn go_on_to(&mut self, at: Instant) -> bool {
         let at = at.max(self.clock.now());
+        let piece = Piece { wall_ns: 0, at, slower: 1, until: Some(at) };
+        let clock = &mut self.clock;
+        // Twice: what it went by before is gone.
+        clock.follow(piece, self.origin);
+        clock.follow(piece, self.origin);
         if self.connected
             && let Which::Source(driver) = &mut self.side
         {
             // Nobody asks here, and how long a test takes decides nothing.
             let _ = driver.machine.receive(at, PeerFrame::Message(PeerMessage::Here));
         }
-        let piece = Piece { wall_ns: 0, at, slower: 1, until: Some(at) };
-        let clock = &mut self.clock;
-        // Twice: what it went by before is gone.
-        clock.follow(piece, self.origin);
-        clock.follow(piece, self.origin);
-        let clock = *clock;
         (0..MOST_STEPS).any(|_| {
-            let wake = either!(&mut self.side, driver => driver.step(clock));
-            wake != Wake::Soon && !self.gives_up()
+            let wake = either!(&mut self.side, driver => driver.step(*clock));
+            wake != Wake::Soon
         })
-    }
-
-    /// Where the other side is missed, nobody waits for it, but for the operator's word.
-    fn gives_up(&mut self) -> bool {
-        let is_missed = !self.connected && !self.waits && !self.awaits_a_word();
-        let clock = self.clock;
-        either!(&mut self.side, driver => {
-            let gives_up = is_missed && driver.machine.paused().is_some();
-            if gives_up {
-                let input = driver.machine.given_up(std::time::Duration::ZERO);
-                driver.handle_at(clock, input);
-            }
-            gives_up
-        })
-    }
-
-    /// Whether a source is paused and may take the guest back, by an operator's word.
-    pub fn awaits_a_word(&self) -> bool {
-        matches!(either!(&self.side, driver => driver.machine.paused()), Some((_, Some(Ok(_)))))
-    }
-
-    /// That word, where it is awaited.
-    pub fn reclaim(&mut self) {
-        if let Which::Source(driver) = &mut self.side
-            && let Ok(input) = driver.machine.reclaim()
-        {
-            driver.handle_now(input);
-        }
     }
 
     /// The next frame for the other server.

@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::migration::{Awaiter, Regained, Seeker, Word};
 use crate::plane::set_up;
 use lazycopy_link::{LinkSpec, PlaneParameters};
-use lazycopy_migration::{PageMap, RecoveryAnswer};
+use lazycopy_migration::{DestinationRecovery, PageMap, RecoveryAnswer, SourceRecovery};
 use lazycopy_protocol::control::MigrationKey;
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::lists::decode_map;
@@ -264,24 +264,13 @@ pub(crate) async fn come_back(seeker: Arc<Seeker>) -> Result<Regained, String> {
     let stream = through.await.map_err(|error| failed(error.to_string()))?;
     let mut connection = Connection::new(stream, None);
     let (map, message) = next_with_map(&mut connection, seeker.pages).await.map_err(failed)?;
-    let answer = match message {
-        PeerMessage::Recovery(answer) => *answer,
-        PeerMessage::Refuse { reason } => return Err(failed(reason)),
-        other => return Err(failed(unexpected("Recovery", &other))),
-    };
-    let (answer, bulk) = match (answer, &start.link) {
-        (RecoveryAnswer::Goes(mut recovery), link) => {
-            recovery.arrived = map;
-            let bulk = match link {
-                LinkSpec::Unlimited(plane) if !recovery.complete => {
-                    let purpose = pages(PageLink::Bulk);
-                    open_bulk(door, &start.key, address, plane, &purpose).await.map_err(failed)?
-                }
-                _ => Vec::new(),
-            };
-            (RecoveryAnswer::Goes(recovery), bulk)
+    let answer = answer_in(map, message).map_err(failed)?;
+    let bulk = match (&answer, &start.link) {
+        (RecoveryAnswer::Goes(recovery), LinkSpec::Unlimited(plane)) if !recovery.complete => {
+            let purpose = pages(PageLink::Bulk);
+            open_bulk(door, &start.key, address, plane, &purpose).await.map_err(failed)?
         }
-        (other, _) => (other, Vec::new()),
+        _ => Vec::new(),
     };
     Ok(Regained { connection, bulk, word: Word::Answer(answer) })
 }
@@ -307,20 +296,47 @@ pub(crate) async fn await_return(
         connection.send(frame).map_err(|error| error.to_string())?;
     }
     let (map, message) = next_with_map(&mut connection, awaiter.pages).await?;
-    let (word, bulk) = match message {
-        PeerMessage::GoesOn(mut word) => {
-            word.on_disk = map;
-            let bulk = take_bulk(&mut expected, connections).await?;
-            if let LinkSpec::Unlimited(plane) = &awaiter.link {
-                bulk.iter().try_for_each(|bulk| set_up(bulk.stream.options(), plane))?;
-            }
-            (Word::GoesOn(word), bulk)
+    let word = word_in(map, message)?;
+    let mut bulk = Vec::new();
+    if let Word::GoesOn(_) = word {
+        bulk = take_bulk(&mut expected, connections).await?;
+        if let LinkSpec::Unlimited(plane) = &awaiter.link {
+            bulk.iter().try_for_each(|bulk| set_up(bulk.stream.options(), plane))?;
         }
-        PeerMessage::Released => (Word::Released, Vec::new()),
-        PeerMessage::Withdrawn { verdict } => (Word::Withdrawn(verdict), Vec::new()),
-        other => return Err(unexpected("GoesOn", &other)),
-    };
+    }
     Ok(Regained { connection, bulk, word })
+}
+
+/// The destination's first word on a new connection.
+///
+/// # Errors
+/// In words, when it is none.
+pub(crate) fn answer_in(map: PageMap, message: PeerMessage) -> Result<RecoveryAnswer, String> {
+    match message {
+        PeerMessage::Recovery(answer) => Ok(match *answer {
+            RecoveryAnswer::Goes(recovery) => {
+                RecoveryAnswer::Goes(DestinationRecovery { arrived: map, ..recovery })
+            }
+            other => other,
+        }),
+        PeerMessage::Refuse { reason } => Err(reason),
+        other => Err(unexpected("Recovery", &other)),
+    }
+}
+
+/// The source's first word on a new connection, once it has heard the destination's.
+///
+/// # Errors
+/// In words, when it is none.
+pub(crate) fn word_in(map: PageMap, message: PeerMessage) -> Result<Word, String> {
+    match message {
+        PeerMessage::GoesOn(word) => {
+            Ok(Word::GoesOn(Box::new(SourceRecovery { on_disk: map, ..*word })))
+        }
+        PeerMessage::Released => Ok(Word::Released),
+        PeerMessage::Withdrawn { verdict } => Ok(Word::Withdrawn(verdict)),
+        other => Err(unexpected("GoesOn", &other)),
+    }
 }
 
 /// Answers a source that comes back to a migration which is over here.
@@ -346,16 +362,33 @@ async fn next_with_map(
     let mut map = None;
     loop {
         match connection.next().await {
-            Traffic::Arrived(PeerFrame::Map(frame)) if map.is_none() => {
-                map = Some(decode_map(&frame, pages).map_err(|error| error.to_string())?);
+            Traffic::Arrived(frame) => {
+                if let Some(message) = take_map(&mut map, frame, pages)? {
+                    return Ok((map.unwrap_or_default(), message));
+                }
             }
-            Traffic::Arrived(PeerFrame::Message(message)) => {
-                return Ok((map.unwrap_or_default(), message));
-            }
-            Traffic::Arrived(_) => return Err("a page map or a message was expected".to_owned()),
             Traffic::Wrote => {}
             Traffic::Lost(reason) => return Err(reason),
         }
+    }
+}
+
+/// Takes the page map, or gives the message that follows it.
+///
+/// # Errors
+/// In words, when the frame is neither, or the map is of another guest.
+pub(crate) fn take_map(
+    map: &mut Option<PageMap>,
+    frame: PeerFrame,
+    pages: u32,
+) -> Result<Option<PeerMessage>, String> {
+    match frame {
+        PeerFrame::Map(frame) if map.is_none() => {
+            *map = Some(decode_map(&frame, pages).map_err(|error| error.to_string())?);
+            Ok(None)
+        }
+        PeerFrame::Message(message) => Ok(Some(message)),
+        _ => Err("a page map or a message was expected".to_owned()),
     }
 }
 

@@ -1,16 +1,20 @@
 //! The two machines of a migration, told in any order whatever a driver may tell them: with page
-//! contents as stamps or as real bytes, one page at a time or several, over one way or two.
+//! contents as stamps or as real bytes, one page at a time or several, over one way or two, whose
+//! link breaks and comes back, and whose processes die or lie.
+
+mod breaks;
+mod ends;
 
 use super::guests::{any_parameters, any_spec};
 use arbitrary::{Result, Unstructured};
-use lazycopy_guest::{Guest, GuestSpec, Memory, PageContents, Timeout, TimeoutKind, reference_run};
+use breaks::Breaks;
+use lazycopy_guest::{Guest, GuestSpec, Memory, Timeout, TimeoutKind};
 use lazycopy_migration::{
-    Cause, Destination, DestinationInput, DestinationOutput, Event, EventKind, LinkMessage,
-    Metrics, Notice, Outcome, PageMessage, Reclaim, Reply, Source, SourceInput, SourceOutput,
-    SourceRecovery, Verdict,
+    Cause, Destination, DestinationInput, DestinationOutput, Event, LinkMessage, Notice,
+    PageMessage, RecoveryAnswer, Reply, Source, SourceInput, SourceOutput, SourceRecovery,
 };
 use lazycopy_units::{Duration, Instant, PAGE_BYTES, PageNumber};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 const PAGE: usize = PAGE_BYTES as usize;
@@ -30,12 +34,24 @@ pub fn machines(data: &[u8]) {
 enum Coming {
     Message(LinkMessage, Vec<u8>),
     Notice(Notice),
-    /// The source goes on.
+    /// The first word of a new connection: the migration goes on.
     GoesOn(Box<SourceRecovery>),
+    /// The last word: the source has the guest.
+    Withdrawn(String),
+}
+
+/// What is on its way to the source.
+enum Said {
+    Reply(Reply),
+    /// These pages, so many from each on, have been taken.
+    Taken(Vec<(PageNumber, u32)>),
+    /// The first word of a new connection.
+    Answer(RecoveryAnswer),
 }
 
 struct Pair {
     now: Instant,
+    spec: Arc<GuestSpec>,
     source: Source,
     destination: Destination,
     in_pages: bool,
@@ -44,11 +60,12 @@ struct Pair {
     transmitting: Vec<Coming>,
     bulk: VecDeque<Coming>,
     control: VecDeque<Coming>,
-    to_source: VecDeque<Reply>,
+    to_source: VecDeque<Said>,
     events: Vec<Event>,
     source_ended: bool,
     destination_ended: bool,
     disturbed: bool,
+    breaks: Breaks,
 }
 
 fn migration(u: &mut Unstructured<'_>) -> Result<()> {
@@ -74,6 +91,7 @@ fn migration(u: &mut Unstructured<'_>) -> Result<()> {
     let scheme = parameters.scheme;
     let mut pair = Pair {
         now: Instant::ZERO,
+        spec: Arc::clone(&spec),
         source: Source::new(guest, parameters),
         destination,
         in_pages,
@@ -86,6 +104,7 @@ fn migration(u: &mut Unstructured<'_>) -> Result<()> {
         source_ended: false,
         destination_ended: false,
         disturbed: false,
+        breaks: Breaks::default(),
     };
     pair.tell_source(SourceInput::Requested);
     while !u.is_empty() && !pair.is_over() {
@@ -96,13 +115,9 @@ fn migration(u: &mut Unstructured<'_>) -> Result<()> {
             3 => pair.deliver_bulk(),
             4 => pair.deliver_control(),
             5 => pair.deliver_reply(),
-            6 if u.ratio(1, 16)? => pair.cut(),
-            6 if u.ratio(1, 4)? => pair.lose_link(u.arbitrary()?),
-            7 if u.ratio(1, 2)? && pair.source.is_paused() => pair.recover(u.ratio(1, 4)?),
-            7 if u.ratio(1, 16)? => pair.give_up_source(),
-            7 if u.ratio(1, 16)? => pair.give_up_destination(),
-            7 if u.ratio(1, 8)? => pair.reclaim(),
+            6 if u.ratio(1, 16)? => pair.fail(u)?,
             7 if u.ratio(1, 16)? => pair.cancel(),
+            8 if pair.is_broken() => pair.go_on_after_a_break(u)?,
             _ => pair.go_on(Duration::from_nanos(u.int_in_range(0..=5_000_000)?)),
         }
         pair.one_owner();
@@ -111,19 +126,13 @@ fn migration(u: &mut Unstructured<'_>) -> Result<()> {
         if pair.is_over() {
             break;
         }
-        if pair.source.is_paused() {
-            pair.recover(false);
-        }
-        if pair.source_ended && pair.destination.is_paused() {
-            // Nobody comes any more.
-            pair.give_up_source();
-        }
         pair.use_link(8);
         pair.transmitted();
         pair.deliver_bulk();
         pair.deliver_control();
         pair.deliver_reply();
         pair.go_on(Duration::from_millis(1));
+        pair.mend();
         pair.one_owner();
     }
     pair.come_in();
@@ -157,8 +166,22 @@ impl Pair {
     }
 
     fn tell_destination(&mut self, input: DestinationInput) {
-        self.destination.handle_input(self.now, input);
-        self.drain_destination();
+        if !self.breaks.destination_is_dead {
+            self.destination.handle_input(self.now, input);
+            self.drain_destination();
+        }
+    }
+
+    fn say_to_destination(&mut self, coming: Coming) {
+        if self.breaks.wire_is_whole {
+            self.control.push_back(coming);
+        }
+    }
+
+    fn say_to_source(&mut self, said: Said) {
+        if self.breaks.wire_is_whole {
+            self.to_source.push_back(said);
+        }
     }
 
     fn drain_source(&mut self) {
@@ -170,24 +193,34 @@ impl Pair {
                     self.transmitting.push(Coming::Message(message, bytes));
                 }
                 SourceOutput::Notify { notice, .. } => {
-                    self.control.push_back(Coming::Notice(notice));
+                    self.say_to_destination(Coming::Notice(notice));
                 }
                 SourceOutput::Recover { recovery, .. } => {
-                    self.control.push_back(Coming::GoesOn(recovery));
+                    self.say_to_destination(Coming::GoesOn(recovery));
                 }
                 SourceOutput::Event(run) => self.events.extend(run.events()),
                 SourceOutput::Ended => {
                     assert!(!self.source_ended, "a source ended twice");
                     self.source_ended = true;
+                    self.bid_farewell();
                 }
             }
+        }
+    }
+
+    /// A source that has the guest says so; what it was about to send is of no use any more.
+    fn bid_farewell(&mut self) {
+        if let Some((_, reason)) = &self.source.report().returned {
+            let farewell = Coming::Withdrawn(reason.clone());
+            self.transmitting.clear();
+            self.say_to_destination(farewell);
         }
     }
 
     fn drain_destination(&mut self) {
         while let Some(output) = self.destination.poll_output() {
             match output {
-                DestinationOutput::Reply { reply, .. } => self.to_source.push_back(reply),
+                DestinationOutput::Reply { reply, .. } => self.say_to_source(Said::Reply(reply)),
                 DestinationOutput::Event(run) => self.events.extend(run.events()),
                 DestinationOutput::Ended => {
                     assert!(!self.destination_ended, "a destination ended twice");
@@ -209,7 +242,7 @@ impl Pair {
     }
 
     fn use_link(&mut self, room: u32) {
-        if !self.transmitting.is_empty() || self.source_ended {
+        if !self.transmitting.is_empty() || self.source_ended || !self.breaks.source_sees_link {
             return;
         }
         if self.in_bulk && self.source.wants_urgent_link() {
@@ -226,6 +259,10 @@ impl Pair {
             return;
         }
         for coming in std::mem::take(&mut self.transmitting) {
+            self.breaks.note_sent(&coming);
+            if !self.breaks.wire_is_whole {
+                continue;
+            }
             let in_bulk = matches!(
                 &coming,
                 Coming::Message(LinkMessage::Page(page), _)
@@ -247,6 +284,9 @@ impl Pair {
             page.cause == Cause::Round
         };
         let past = self.destination.is_past_context();
+        if !self.breaks.destination_sees_link {
+            return;
+        }
         if self.bulk.front().is_some_and(|coming| past || is_round(coming))
             && let Some(coming) = self.bulk.pop_front()
         {
@@ -284,8 +324,16 @@ impl Pair {
             Coming::Notice(notice) => {
                 return self.tell_destination(DestinationInput::Received(notice));
             }
+            // It has given up after its answer: the source is to ask again, and to hear that.
+            Coming::GoesOn(_) if self.destination.report().lost.is_some() => {
+                return self.break_wire();
+            }
             Coming::GoesOn(word) => {
+                self.breaks.destination_sees_link = true;
                 return self.tell_destination(DestinationInput::Recovered(word));
+            }
+            Coming::Withdrawn(reason) => {
+                return self.tell_destination(DestinationInput::Withdrawn { reason });
             }
             Coming::Message(message, bytes) => (message, bytes),
         };
@@ -312,93 +360,23 @@ impl Pair {
                 }
             }
         }
+        self.acknowledge(pages);
     }
 
     fn deliver_reply(&mut self) {
-        if let Some(reply) = self.to_source.pop_front() {
-            self.tell_source(SourceInput::Received(reply));
+        match self.to_source.pop_front() {
+            Some(Said::Reply(reply)) => self.tell_source(SourceInput::Received(reply)),
+            Some(Said::Taken(taken)) => self.give_up_memory(&taken),
+            Some(Said::Answer(answer)) => self.hear_answer(answer),
+            None => {}
         }
     }
 
-    /// What is on its way is lost, at both sides or, as far as the destination knows, at one.
-    fn lose_link(&mut self, is_known: bool) {
-        if self.source_ended || self.source.report().returned.is_some() {
-            return;
-        }
-        let before = !self.source.has_handed_over();
-        self.disturbed |= before;
-        (self.control, self.bulk, self.to_source) = Default::default();
-        let reason = || "the link broke".to_owned();
-        self.tell_source(SourceInput::LinkLost { reason: reason() });
-        (self.transmitting, self.control) = Default::default();
-        if is_known || before {
-            self.tell_destination(DestinationInput::LinkLost { reason: reason() });
-        }
-        if before {
-            let reason = reason();
-            self.tell_destination(DestinationInput::SourceLost { reason, is_dead: false });
-        }
-    }
-
-    /// A handshake; the connection may break in the middle of it.
-    fn recover(&mut self, breaks: bool) {
-        let reason = "the source has come back".to_owned();
-        self.tell_destination(DestinationInput::LinkLost { reason });
-        let answer = self.destination.answer_recovery();
-        if !breaks {
-            self.tell_source(SourceInput::Recovered(answer));
-        }
-    }
-
-    /// The destination waits no longer; a source that has not asked may have the guest again.
-    fn give_up_source(&mut self) {
-        if self.destination.is_paused() && self.control.is_empty() {
-            self.disturbed = true;
-            let reason = "it did not come back".to_owned();
-            self.tell_destination(DestinationInput::SourceLost { reason, is_dead: false });
-        }
-    }
-
-    /// The source waits no longer, unless its operator may have the guest back.
-    fn give_up_destination(&mut self) {
-        if self.source.is_paused() && !matches!(self.source.reclaim(), Reclaim::Safe(_)) {
-            self.disturbed = true;
-            let reason = "it was not found".to_owned();
-            self.tell_source(SourceInput::DestinationLost { reason });
-        }
-    }
-
-    /// By an operator's word; the destination hears of it.
-    fn reclaim(&mut self) {
-        if self.source.is_paused() && matches!(self.source.reclaim(), Reclaim::Safe(_)) {
-            self.disturbed = true;
-            let reason = || "taken back".to_owned();
-            self.tell_source(SourceInput::Reclaimed { reason: reason() });
-            assert!(self.source.guest().is_some(), "what is safe to take back is not here");
-            self.tell_destination(DestinationInput::Withdrawn { reason: reason() });
-        }
-    }
-
-    fn cut(&mut self) {
-        self.disturbed = true;
-        (self.control, self.bulk, self.to_source) = Default::default();
-        let reason = || "it was cut".to_owned();
-        self.tell_source(SourceInput::DestinationLost { reason: reason() });
-        self.transmitting.clear();
-        self.control.clear();
-        self.tell_destination(DestinationInput::SourceLost { reason: reason(), is_dead: true });
-    }
-
-    /// The source's last word gets to the destination.
     fn cancel(&mut self) {
         let handed_over = self.source.has_handed_over();
+        self.disturbed |= !handed_over;
         self.tell_source(SourceInput::Cancelled { reason: "a user's wish".to_owned() });
-        if !handed_over && self.source_ended {
-            self.disturbed = true;
-            self.transmitting.clear();
-            let reason = "cancelled".to_owned();
-            self.tell_destination(DestinationInput::SourceLost { reason, is_dead: true });
-        }
+        assert!(handed_over || self.source_ended, "a cancellation has no effect");
     }
 
     /// Time goes on, and each side does what is due.
@@ -406,7 +384,8 @@ impl Pair {
         let until = self.now.saturating_add(span);
         for _ in 0..8 {
             let source = self.source.poll_timeout().filter(|_| !self.source_ended);
-            let destination = self.destination.poll_timeout().filter(|_| !self.destination_ended);
+            let goes_on = !self.destination_ended && !self.breaks.destination_is_dead;
+            let destination = self.destination.poll_timeout().filter(|_| goes_on);
             let due = |timeout: &Option<Timeout>| timeout.map_or(Instant::MAX, |it| it.at);
             let (first, of_source) = match due(&source) <= due(&destination) {
                 true => (source, true),
@@ -429,72 +408,5 @@ impl Pair {
             }
         }
         self.now = until;
-    }
-
-    fn one_owner(&self) {
-        let resumed = self.destination.report().resumed_at.is_some();
-        assert!(!(self.source.guest().is_some() && resumed), "a guest has two owners");
-        let handed_over = self.source.has_handed_over();
-        let returned = self.source.report().returned.is_some();
-        assert_eq!(self.source.guest().is_some(), !handed_over || returned);
-    }
-
-    /// What must hold of a migration that has come to its end.
-    fn ends_well(&self, spec: &Arc<GuestSpec>, scheme: lazycopy_migration::Scheme) {
-        let (source, destination) = (self.source.report(), self.destination.report());
-        self.crosses_once(source.handover_at);
-        if source.handover_at.is_none() {
-            let gave_up = self.disturbed || source.never_converges_in.is_some();
-            assert!(gave_up, "an undisturbed migration came to no end: {source:?}");
-            return;
-        }
-        if destination.lost.is_some() {
-            assert!(self.disturbed, "an undisturbed guest is lost: {destination:?}");
-            return;
-        }
-        assert!(self.disturbed || self.is_over(), "no end: {source:?} {destination:?}");
-        let Some(ended) = destination.ended_registers else { return };
-        let reference = reference_run(spec, Duration::ZERO, 0, ended.accesses);
-        let reference = reference.expect("it has no recording");
-        assert_eq!(
-            (ended.digest, destination.ended_pages_digest),
-            (reference.registers.digest, Some(reference.pages_digest)),
-            "the guest is not what it would have been"
-        );
-        if !self.disturbed {
-            let verdict = Verdict { outcome: Outcome::Completed, reason: String::new() };
-            let metrics = Metrics::from_reports(scheme, source, destination, verdict);
-            metrics.check(source, destination).expect("the books agree");
-        }
-        self.every_byte(spec);
-    }
-
-    /// After the hand-over a page crosses at most once, but for one that was lost on its way.
-    fn crosses_once(&self, handover: Option<Instant>) {
-        let mut sent = BTreeSet::new();
-        let mut handed_over = false;
-        for event in &self.events {
-            match event.kind {
-                EventKind::Handover { .. } => handed_over = handover.is_some(),
-                EventKind::PageSent { page, .. } if handed_over => {
-                    assert!(sent.insert(page), "page {page} crossed twice");
-                }
-                // It did not come, and crosses anew.
-                EventKind::PageLost { page } => drop(sent.remove(&page)),
-                _ => {}
-            }
-        }
-    }
-
-    /// Real pages have the bytes that their stamps tell.
-    fn every_byte(&self, spec: &GuestSpec) {
-        let Some(memory) = self.destination.memory().filter(|_| self.in_pages) else { return };
-        let contents = PageContents::of(spec);
-        let bytes = memory.bytes().expect("it is in pages");
-        for page in (0..spec.pages).map(PageNumber) {
-            if let Some(stamp) = memory.stamp(page) {
-                assert!(contents.matches(page, stamp, bytes.page(page)), "page {page} differs");
-            }
-        }
     }
 }

@@ -10,8 +10,9 @@ use lazycopy_migration::{
     Cause, DestinationRecovery, Notice, Outcome, PageCounts, PageMap, PageMessage, RecoveryAnswer,
     Reply, Residency, ResidencyList, SourceRecovery, Verdict,
 };
+use lazycopy_protocol::control::PeerEnd;
 use lazycopy_protocol::frame::{PeerCodec, PeerFrame};
-use lazycopy_protocol::lists::{encode_disk, encode_residency};
+use lazycopy_protocol::lists::{encode_disk, encode_map, encode_residency};
 use lazycopy_protocol::pace::Pace;
 use lazycopy_protocol::page::encode_page;
 use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
@@ -60,11 +61,15 @@ fn hostile_source(u: &mut Unstructured<'_>) -> Result<()> {
         match u.int_in_range(0..=9)? {
             0..=2 => drop(side.go_on_to(side.now().saturating_add(any_span(u, false)?))),
             3 if u.ratio(1, 4)? => side.lose("it was cut".to_owned()),
-            3 if u.ratio(1, 2)? => side.break_link("it broke".to_owned()),
-            3 => {
-                let (head_start_done, on_disk) = (u.arbitrary()?, any_map(u, offer.spec.pages)?);
-                side.come_back(SourceRecovery { head_start_done, on_disk });
+            5 if !side.is_connected() => {
+                let answered = side.answer().map(|frames| frames.into_iter().for_each(check_pass));
+                let word = source_word(u)?;
+                if answered.is_some() && side.regain(word.into_iter().map(pass).collect()).is_ok() {
+                    said.may_repeat();
+                }
             }
+            6 if u.ratio(1, 16)? => side.give_up(),
+            7 if u.ratio(1, 32)? => side.peer_ended(any_end(u)?),
             4 if u.ratio(1, 4)? => {
                 let length = u.int_in_range(0..=64)?;
                 hear_bytes(&mut side, u.bytes(length.min(u.len()))?);
@@ -78,6 +83,8 @@ fn hostile_source(u: &mut Unstructured<'_>) -> Result<()> {
         said.check(&mut side);
     }
     side.lose("the source is gone".to_owned());
+    wait_out(&mut side);
+    side.give_up();
     let done = wait_out(&mut side);
     said.check(&mut side);
     let report = side.destination_report().unwrap_or_default();
@@ -99,9 +106,17 @@ fn wait_out(side: &mut LoneSide) -> bool {
 struct Said {
     complete: bool,
     thrown_away: bool,
+    /// On a new connection it may be said again.
+    may_throw_again: bool,
 }
 
 impl Said {
+    /// There is a new connection.
+    fn may_repeat(&mut self) {
+        self.complete = false;
+        self.may_throw_again = true;
+    }
+
     fn check(&mut self, side: &mut LoneSide) {
         while let Some(frame) = side.next_frame() {
             match pass(frame) {
@@ -111,7 +126,9 @@ impl Said {
                 PeerFrame::Message(PeerMessage::Reply {
                     reply: Reply::ThrownAway { .. }, ..
                 }) => {
-                    assert!(!std::mem::replace(&mut self.thrown_away, true), "thrown away twice");
+                    let again = std::mem::replace(&mut self.thrown_away, true);
+                    let may = std::mem::take(&mut self.may_throw_again);
+                    assert!(!again || may, "thrown away twice");
                 }
                 _ => {}
             }
@@ -130,6 +147,69 @@ fn pass(frame: PeerFrame) -> PeerFrame {
     PeerCodec::new().encode(frame, &mut bytes).expect("a side's frame can be sent");
     let came = PeerCodec::new().decode_eof(&mut bytes).expect("a side's frame can be read");
     came.expect("it is whole")
+}
+
+fn check_pass(frame: PeerFrame) {
+    assert_eq!(pass(frame.clone()), frame);
+}
+
+/// The page map of a guest of so many pages, or of another one.
+fn any_map(u: &mut Unstructured<'_>) -> Result<PeerFrame> {
+    let words: Result<Vec<u64>> = (0..u.int_in_range(0..=2)?).map(|_| u.arbitrary()).collect();
+    let mut words = words?;
+    if u.ratio(7, 8)? {
+        words.truncate(1);
+        words.iter_mut().for_each(|word| *word &= 0xff);
+    }
+    Ok(PeerFrame::Map(encode_map(&PageMap::from_words(words))))
+}
+
+/// What a source may say first on a new connection, or may not.
+fn source_word(u: &mut Unstructured<'_>) -> Result<Vec<PeerFrame>> {
+    let word = match u.int_in_range(0..=7)? {
+        0 => any_message(u)?,
+        _ => PeerMessage::GoesOn(Box::new(SourceRecovery {
+            head_start_done: u.arbitrary()?,
+            on_disk: PageMap::default(),
+        })),
+    };
+    Ok(vec![any_map(u)?, PeerFrame::Message(word)])
+}
+
+/// What a destination may answer, or may not.
+fn destination_word(u: &mut Unstructured<'_>) -> Result<Vec<PeerFrame>> {
+    let reason = "a reason".to_owned();
+    let answer = match u.int_in_range(0..=9)? {
+        0 => RecoveryAnswer::ThrownAway { reason },
+        1 => RecoveryAnswer::Lost { reason },
+        2 => RecoveryAnswer::Unknown,
+        3 => return Ok(vec![PeerFrame::Message(any_message(u)?)]),
+        _ => RecoveryAnswer::Goes(DestinationRecovery {
+            context_came: u.arbitrary()?,
+            resumed: u.arbitrary()?,
+            complete: u.ratio(1, 8)?,
+            accesses: any_count(u, 10)?,
+            counts: PageCounts {
+                round: any_count(u, 0)?,
+                background: any_count(u, 2)?,
+                forward: any_count(u, 1)?,
+                demand: any_count(u, 1)?,
+            },
+            arrived: PageMap::default(),
+        }),
+    };
+    Ok(vec![any_map(u)?, PeerFrame::Message(PeerMessage::Recovery(Box::new(answer)))])
+}
+
+/// What the manager may say of the other side.
+fn any_end(u: &mut Unstructured<'_>) -> Result<PeerEnd> {
+    let reason = "a reason".to_owned();
+    Ok(match u.int_in_range(0..=3)? {
+        0 => PeerEnd::Dead,
+        1 => PeerEnd::ThrownAway { reason },
+        2 => PeerEnd::Withdrawn { reason },
+        _ => PeerEnd::Lost { reason },
+    })
 }
 
 /// Bytes as one payload.
@@ -289,54 +369,27 @@ fn any_message(u: &mut Unstructured<'_>) -> Result<PeerMessage> {
     })
 }
 
-/// Any page map that gets through the decoder.
-fn any_map(u: &mut Unstructured<'_>, pages: u32) -> Result<PageMap> {
-    let count = u.int_in_range(0..=pages)?;
-    (0..count).map(|_| Ok(PageNumber(u.int_in_range(0..=pages - 1)?))).collect()
-}
-
-/// What a destination may say of a migration, or invent.
-fn any_answer(u: &mut Unstructured<'_>, pages: u32) -> Result<RecoveryAnswer> {
-    let reason = || "it did not come back".to_owned();
-    Ok(match u.int_in_range(0..=7)? {
-        0 => RecoveryAnswer::ThrownAway { reason: reason() },
-        1 => RecoveryAnswer::Lost { reason: reason() },
-        2 => RecoveryAnswer::Unknown,
-        _ => RecoveryAnswer::Goes(DestinationRecovery {
-            context_came: u.arbitrary()?,
-            resumed: u.arbitrary()?,
-            complete: u.ratio(1, 4)?,
-            accesses: any_count(u, 10)?,
-            counts: PageCounts {
-                round: any_count(u, 10)?,
-                background: any_count(u, 10)?,
-                forward: any_count(u, 10)?,
-                demand: any_count(u, 10)?,
-            },
-            arrived: any_map(u, pages)?,
-        }),
-    })
-}
-
 fn hostile_destination(u: &mut Unstructured<'_>) -> Result<()> {
     let offer = any_offer(u, false, true)?;
     let Ok(mut side) = LoneSide::source(&offer) else { return Ok(()) };
     let pages = offer.spec.pages;
+    // Somebody said that the guest never ran at the destination.
     let mut thrown_away = false;
     while !u.is_empty() {
         match u.int_in_range(0..=9)? {
             0..=3 => drop(side.go_on_to(side.now().saturating_add(any_span(u, false)?))),
             4 if u.ratio(1, 8)? => side.lose("it was cut".to_owned()),
             4 if u.ratio(1, 4)? => side.cancel(),
-            4 if u.ratio(1, 2)? => side.break_link("it broke".to_owned()),
-            4 => {
-                let answer = any_answer(u, pages)?;
-                thrown_away |= matches!(answer, RecoveryAnswer::ThrownAway { .. });
-                side.find_again(answer);
+            6 | 7 if side.is_paused() && !side.is_connected() => {
+                let frames: Vec<_> = destination_word(u)?.into_iter().map(pass).collect();
+                thrown_away |= frames.iter().any(throws_away) && side.regain(frames).is_ok();
             }
-            5 if u.ratio(1, 16)? => {
-                thrown_away |= side.awaits_a_word();
-                side.reclaim();
+            8 if u.ratio(1, 16)? => side.give_up(),
+            8 if u.ratio(1, 16)? => thrown_away |= side.reclaim().is_ok(),
+            9 if u.ratio(1, 32)? => {
+                let end = any_end(u)?;
+                thrown_away |= matches!(end, PeerEnd::ThrownAway { .. });
+                side.peer_ended(end);
             }
             5 if u.ratio(1, 4)? => {
                 let message = any_message(u)?;
@@ -358,16 +411,27 @@ fn hostile_destination(u: &mut Unstructured<'_>) -> Result<()> {
         check_source(&mut side, thrown_away);
     }
     side.lose("the destination is gone".to_owned());
+    wait_out(&mut side);
+    side.give_up();
+    if side.is_paused() {
+        side.reclaim().expect("nothing else is waited for");
+        thrown_away = true;
+    }
     let done = wait_out(&mut side);
     check_source(&mut side, thrown_away);
     let waited = done && offer.link.latency() < TURN;
     let report = side.source_report();
-    let is_known = side.is_over() || side.awaits_a_word();
-    assert!(is_known || !waited, "a source without a destination came to no end: {report:?}");
+    assert!(side.is_over() || !waited, "a source without a destination came to no end: {report:?}");
     Ok(())
 }
 
-/// The guest is the source's until the hand-over, and after it only by the destination's word.
+fn throws_away(frame: &PeerFrame) -> bool {
+    let PeerFrame::Message(PeerMessage::Recovery(answer)) = frame else { return false };
+    matches!(**answer, RecoveryAnswer::ThrownAway { .. })
+}
+
+/// The guest is the source's until the hand-over, and after it only by the destination's word, or
+/// an operator's.
 fn check_source(side: &mut LoneSide, thrown_away: bool) {
     while let Some(frame) = side.next_frame() {
         pass(frame);
@@ -391,11 +455,15 @@ struct Both {
 impl Both {
     fn pass_to_destination(&mut self, most: u32) {
         for _ in 0..most {
-            let Some(frame) = self.source.next_frame() else { break };
+            let Some(frame) = self.source.next_frame() else { return self.say_farewell() };
             if self.source.is_connected() {
                 self.destination.hear(pass(frame));
             }
         }
+    }
+
+    /// Everything has been said.
+    fn say_farewell(&mut self) {
         if self.source.is_over() && self.source.is_connected() && !self.parted {
             self.parted = true;
             let farewell = self.source.farewell().expect("it is a source");
@@ -427,6 +495,39 @@ impl Both {
         self.destination.lose("it was cut".to_owned());
     }
 
+    /// The source comes back on a new connection, if it is paused or has its last word to say.
+    fn come_back(&mut self) {
+        if self.source.is_connected() || !self.source.is_over() && !self.source.is_paused() {
+            return;
+        }
+        let Some(answer) = self.destination.answer() else { return };
+        if !self.source.is_over() {
+            let answer = answer.into_iter().map(pass).collect();
+            self.source.regain(answer).expect("a destination's answer is right");
+            if self.source.is_connected() && !self.source.is_over() {
+                let word = [self.source.next_frame(), self.source.next_frame()];
+                let word = word.into_iter().flatten().map(pass).collect();
+                return self.destination.regain(word).expect("a source's word is right");
+            }
+        }
+        if self.source.is_over() {
+            let farewell = self.source.farewell().map(pass).into_iter().collect();
+            self.parted = true;
+            self.destination.regain(farewell).expect("a farewell is right");
+        }
+    }
+
+    /// Nothing fails any more. What nobody else can decide, an operator does.
+    fn mend(&mut self) {
+        self.come_back();
+        if self.source.is_paused() && self.destination.is_over() && !self.source.is_connected() {
+            self.source.reclaim().expect("nothing else is waited for");
+        }
+        if self.source.is_over() && self.source.verdict().outcome == Outcome::Lost {
+            self.destination.give_up();
+        }
+    }
+
     fn check(&self) {
         let resumed = self.destination.destination_report().unwrap_or_default().resumed_at;
         assert!(
@@ -451,7 +552,7 @@ fn whole_migration(u: &mut Unstructured<'_>) -> Result<()> {
     let (source, destination) = (LoneSide::source(&offer), LoneSide::destination(&offer));
     let (Ok(source), Ok(destination)) = (source, destination) else { return Ok(()) };
     let mut both = Both { source, destination, parted: false };
-    let mut disturbed = false;
+    let (mut disturbed, mut given_up) = (false, false);
     while !u.is_empty() {
         let span = Duration::from_nanos(u.int_in_range(0..=10_000_000)?);
         match u.int_in_range(0..=7)? {
@@ -467,6 +568,15 @@ fn whole_migration(u: &mut Unstructured<'_>) -> Result<()> {
                 both.source.cancel();
                 disturbed = true;
             }
+            6 if !both.source.is_connected() && u.ratio(1, 2)? => both.come_back(),
+            7 if both.source.is_paused() && u.ratio(1, 8)? => {
+                given_up = true;
+                match u.int_in_range(0..=2)? {
+                    0 => both.source.give_up(),
+                    1 => both.destination.give_up(),
+                    _ => drop(both.source.reclaim()),
+                }
+            }
             _ => both.turn(span),
         }
         both.break_together();
@@ -477,31 +587,35 @@ fn whole_migration(u: &mut Unstructured<'_>) -> Result<()> {
             break;
         }
         both.turn(TURN);
+        both.mend();
     }
-    ends_well(&both, &offer, disturbed);
+    ends_well(&both, &offer, disturbed, given_up);
     Ok(())
 }
 
 /// What must hold of a migration that has come to its end.
-fn ends_well(both: &Both, offer: &Offer, disturbed: bool) {
+fn ends_well(both: &Both, offer: &Offer, disturbed: bool, given_up: bool) {
     let source = both.source.source_report().unwrap_or_default();
     let destination = both.destination.destination_report().unwrap_or_default();
-    let is_known = both.source.is_over() || both.source.awaits_a_word();
-    assert!(is_known, "the source came to no end: {source:?}");
+    assert!(both.source.is_over(), "the source came to no end: {source:?}");
     let stays = source.handover_at.is_none() || source.returned.is_some();
     assert_eq!(both.source.guest().is_some(), stays, "{source:?}");
+    assert!(both.destination.is_over(), "the destination came to no end: {destination:?}");
     if stays {
-        let given_up = source.never_converges_in.is_some();
-        assert!(disturbed || given_up, "an undisturbed migration failed: {source:?}");
+        let never = source.never_converges_in.is_some();
+        assert!(disturbed || never, "an undisturbed migration failed: {source:?}");
+        assert_eq!(destination.resumed_at, None);
         return;
+    }
+    if !given_up {
+        // A link that breaks after the hand-over costs time and nothing else.
+        assert_eq!(both.source.verdict().outcome, Outcome::Completed, "{source:?}");
+        assert!(destination.completed_at.is_some(), "{destination:?}");
     }
     if destination.lost.is_some() {
-        assert!(disturbed, "an undisturbed guest is lost: {destination:?}");
         return;
     }
-    assert!(both.destination.is_over(), "the destination came to no end: {destination:?}");
     if !disturbed {
-        assert_eq!(both.source.verdict().outcome, Outcome::Completed);
         assert_eq!(source.sent, destination.arrived);
     }
     let Some(ended) = destination.ended_registers else {
