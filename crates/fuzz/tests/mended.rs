@@ -3,12 +3,13 @@
 use lazycopy_guest::{GuestSpec, Registers, ResidentAtStart, WorkloadSpec};
 use lazycopy_link::{LinkParameters, LinkSpec};
 use lazycopy_migration::{
-    MigrationParameters, Notice, Outcome, PushOrder, Reply, Residency, Scheme, Verdict,
+    DestinationRecovery, MigrationParameters, Notice, Outcome, PushOrder, RecoveryAnswer, Reply,
+    Residency, Scheme, Verdict,
 };
 use lazycopy_protocol::control::{MigrationId, Watch};
 use lazycopy_protocol::frame::PeerFrame;
 use lazycopy_protocol::lists::encode_residency;
-use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage};
+use lazycopy_protocol::peer::{ContextFrame, Offer, PeerMessage, recovery_frames};
 use lazycopy_server::fuzzing::{LoneSide, check_offer};
 use lazycopy_units::{Duration, Instant, PageNumber, Rate};
 
@@ -128,6 +129,30 @@ fn a_source_that_wants_back_a_guest_that_runs_at_the_destination_is_lost_to_it()
         assert_eq!(verdict.outcome, Outcome::Lost, "{verdict:?}");
         assert!(verdict.reason.contains("wanted back"), "{verdict:?}");
     }
+}
+
+/// The loss is taken in behind what was said before it, and the link is in use then.
+#[test]
+fn a_destination_that_denies_the_context_gets_it_again_when_the_link_is_free() {
+    let at = |millis| Instant::ZERO.saturating_add(Duration::from_millis(millis));
+    let mut offer = offer();
+    offer.parameters.scheme = Scheme::PostCopy;
+    let mut side = LoneSide::source(&offer).unwrap();
+    side.go_on_to(at(10));
+    let reply = Reply::Progress { accesses: 0 };
+    side.hear(PeerFrame::Message(PeerMessage::Reply { deliver_at: at(15), reply }));
+    side.lose("it was cut".to_owned());
+    side.go_on_to(at(15));
+    while side.next_frame().is_some() {}
+    assert!(side.is_paused());
+    let denial = RecoveryAnswer::Goes(DestinationRecovery::default());
+    side.regain(recovery_frames(denial)).unwrap();
+    let came_again = std::iter::from_fn(|| side.next_frame()).find_map(|frame| match frame {
+        PeerFrame::Message(PeerMessage::Context(context)) => Some(context.deliver_at),
+        _ => None,
+    });
+    // A page takes 4 ms, the third one until after the loss, the context as long, and the way 1 ms.
+    assert!(came_again.is_some_and(|came| came > at(21)), "{came_again:?}");
 }
 
 #[test]

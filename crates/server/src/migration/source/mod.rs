@@ -223,7 +223,8 @@ impl SourceSide {
 impl SourceSide {
     fn transmit(&mut self, at: Instant, message: &LinkMessage) -> Option<Instant> {
         let Way::Modelled { link, contents } = &mut self.way else { return None };
-        let transmission = link.transmit(at, message.bytes());
+        // A context that is sent again waits for what occupied the link when that broke.
+        let transmission = link.transmit(at.max(link.free_at()), message.bytes());
         match message {
             LinkMessage::Page(page) => {
                 let mut payload = BytesMut::new();
